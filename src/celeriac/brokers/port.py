@@ -1,0 +1,426 @@
+"""The port: what a broker driver must do. Until 1.0 it may change in any release; drivers outside this repository
+should pin.
+
+A driver is a module of pure *operations* (generators, see :mod:`celeriac.core.operation`) and one *performer* per mode.
+All operations take and return batches. Time is the server's: no operation is given the time.
+
+Ownership. A claim names its *owner*, one child process of one worker. The owner has one lease, however many messages
+it holds, so renewing costs one row for a whole process; the message carries the owner's name and a token that grows
+with each claim. A lease that ran out frees everything the owner held (:meth:`QueueOperations.reclaim`).
+
+Every operation is atomic. Those that say *idempotent* may be repeated after a lost reply without harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
+
+import msgspec
+
+from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
+from celeriac.core.operation import Operation
+
+Req = TypeVar("Req")
+Rep = TypeVar("Rep")
+
+MAX_BATCH: Final = 500
+"""Most items that the facade hands to one operation; longer batches become several operations."""
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a driver can do; chooses the groups of the conformance suite that apply to it.
+
+    Attributes:
+        name: The driver's name.
+        durable: What was enqueued survives the end of every process.
+        shared: Other processes can connect to the same store.
+        results: ``settle`` stores results in the same atomic step.
+        push: A waiter is woken by the store; False means that it looks again every few milliseconds.
+    """
+
+    name: str
+    durable: bool
+    shared: bool
+    results: bool
+    push: bool
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """What cancelling one id came to.
+
+    Attributes:
+        id: The task id.
+        outcome: ``removed``: it waited, and will not run. ``running``: a worker owns it; it is marked, and will not be
+            retried or run again. ``unknown``: the broker has no such message.
+        owner: Who owns it, where it is running.
+    """
+
+    id: str
+    outcome: Literal["removed", "running", "unknown"]
+    owner: str | None = None
+
+
+class Promoted(msgspec.Struct, frozen=True):
+    """What :meth:`QueueOperations.promote` did.
+
+    Attributes:
+        count: How many messages became due.
+        next_in: Seconds until the next one is due; None if none waits.
+    """
+
+    count: int
+    next_in: float | None
+
+
+class Reclaimed(msgspec.Struct, frozen=True):
+    """What :meth:`QueueOperations.reclaim` did.
+
+    Attributes:
+        released: Ids that went back to their queues.
+        verdicts: Deliveries, now leased to the caller, that must not simply run again (at-most-once, too many
+            crashes, revoked): the caller settles them.
+        owners: The owners whose lease was ended.
+    """
+
+    released: tuple[str, ...] = ()
+    verdicts: tuple[Delivery, ...] = ()
+    owners: tuple[str, ...] = ()
+
+
+class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of one queue by state, and the age in seconds of the message that has been ready longest."""
+
+    queue: str
+    ready: int = 0
+    scheduled: int = 0
+    owned: int = 0
+    dead: int = 0
+    oldest: float | None = None
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One message as the broker sees it, for people and for ``AsyncResult.state``.
+
+    Attributes:
+        state: PENDING, SCHEDULED, RETRY, RECEIVED, STARTED or DEAD.
+        message: None if the stored bytes cannot be decoded.
+        due: When it is due, seconds since the epoch, where it waits for its time.
+        owner: Who owns it.
+        changed: When the state was reached, seconds since the epoch.
+        cursor: Where to go on after this record.
+    """
+
+    id: str
+    state: str
+    queue: str
+    message: Message | None
+    raw: bytes = b""
+    due: float | None = None
+    owner: str | None = None
+    token: int = 0
+    crashes: int = 0
+    reason: str | None = None
+    changed: float | None = None
+    cursor: int = 0
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """One remote command to workers.
+
+    Attributes:
+        id: Where replies go.
+        name: For instance ``revoke``, ``ping``, ``shutdown``.
+        arguments: Plain values.
+        destination: Node names; None means all.
+        expires_in: Seconds after which nobody needs to act on it.
+        cursor: Its place in the sequence of commands; set by the driver.
+    """
+
+    id: str
+    name: str
+    arguments: dict[str, Any] = {}  # noqa: RUF012 -- msgspec copies an empty default for each instance
+    destination: tuple[str, ...] | None = None
+    expires_in: float = 60.0
+    cursor: int = 0
+
+
+class CommandReply(msgspec.Struct, frozen=True):
+    """One worker's answer to a command."""
+
+    command_id: str
+    node: str
+    value: Any = None
+
+
+class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One live worker, as its last heartbeat told.
+
+    Attributes:
+        name: The node name.
+        owners: The owners (child processes) whose leases it renews.
+        info: Plain values: pid, host, queues, concurrency, counts, what runs.
+        age: Seconds since the last heartbeat; set by the driver.
+    """
+
+    name: str
+    owners: tuple[str, ...] = ()
+    info: dict[str, Any] = {}  # noqa: RUF012
+    age: float = 0.0
+
+
+class QueueOperations(Protocol[Req, Rep]):
+    """The life of messages."""
+
+    def enqueue(self, messages: Sequence[Message]) -> Operation[Req, Rep, tuple[str, ...]]:
+        """Keep the messages; one with an ``eta`` in the future waits for it. All or none.
+
+        Idempotent: a message whose id the broker holds already is dropped, and its id returned. FIFO within a queue
+        and priority, in the order given.
+        """
+        ...
+
+    def claim(
+        self, queues: Sequence[str], limit: int, owner: str, lease: float
+    ) -> Operation[Req, Rep, list[Delivery]]:
+        """Lease up to ``limit`` ready messages of these queues to the owner; highest priority first, then oldest.
+
+        The owner's lease is set to ``lease`` seconds from now. Messages that have become due are included. Each token is greater than all earlier
+        ones of that message.
+        """
+        ...
+
+    def start(self, starts: Sequence[Start]) -> Operation[Req, Rep, tuple[str, ...]]:
+        """Record that these runs began (state STARTED). Return the ids no longer owned. Idempotent."""
+        ...
+
+    def extend(self, owners: Sequence[str], lease: float) -> Operation[Req, Rep, tuple[str, ...]]:
+        """Set these owners' leases to ``lease`` seconds from now. An unknown owner is added: it owns nothing yet.
+
+        Return the owners whose lease had been ended by a reclaim since they last extended or claimed (each is
+        reported once): what they held is no longer theirs. Idempotent otherwise.
+        """
+        ...
+
+    def settle(self, settlements: Sequence[Settlement]) -> Operation[Req, Rep, tuple[str, ...]]:
+        """Carry out the settlements whose lease still holds (same id and token, still owned); return the ids of the others.
+
+        Per settlement, in one step: result stored, follow-ups enqueued, message gone, changed, released or buried.
+        A cancelled message that is settled with ``retry`` or ``release`` goes instead, and REVOKED is stored.
+        Idempotent: a repeated settlement does nothing and is reported as no longer owned.
+        """
+        ...
+
+    def promote(self, limit: int) -> Operation[Req, Rep, Promoted]:
+        """Make up to ``limit`` messages whose time has come ready. Idempotent."""
+        ...
+
+    def reclaim(
+        self,
+        by: str,
+        limit: int,
+        *,
+        crash_limit: int,
+        owner: str | None = None,
+        guilty: Sequence[Lease] = (),
+    ) -> Operation[Req, Rep, Reclaimed]:
+        """Free what owners held whose lease ran out, or, with ``owner``, what that one holds, at once.
+
+        A message that had started (known to the broker by ``start``, or named in ``guilty``) counts one crash more;
+        if it is at-most-once, cancelled, or has reached ``crash_limit`` crashes, it is leased to ``by`` and returned
+        as a verdict. Every other message goes back to its queue, to its old place, with a greater token, as suspect.
+        At most ``limit`` messages a call: call again until nothing is returned.
+        """
+        ...
+
+    def cancel(self, revoked: Sequence[StoredResult]) -> Operation[Req, Rep, list[Cancelled]]:
+        """Cancel the tasks with these results' ids: a waiting one goes and the given result is stored.
+
+        A message that is owned is marked, so that it will not run again; its result is left to its owner. Idempotent.
+        """
+        ...
+
+    def revive(self, ids: Sequence[str]) -> Operation[Req, Rep, tuple[str, ...]]:
+        """Put dead letters back into their queues with their counts of crashes at zero; return the ids revived."""
+        ...
+
+    def prune(self, dead_letter_age: float | None, limit: int) -> Operation[Req, Rep, int]:
+        """Forget up to ``limit`` each of: expired results, commands, records of vanished workers and owners, and dead
+        letters older than ``dead_letter_age`` seconds (None keeps them). Return how many went. Idempotent."""
+        ...
+
+
+class ControlOperations(Protocol[Req, Rep]):
+    """Workers, roles, remote commands."""
+
+    def heartbeat(self, worker: WorkerRecord, ttl: float) -> Operation[Req, Rep, None]:
+        """Keep the worker's record for ``ttl`` seconds. Idempotent."""
+        ...
+
+    def forget(self, name: str, owners: Sequence[str]) -> Operation[Req, Rep, None]:
+        """Drop the worker's record and its owners' leases; owners that still hold messages keep theirs. Idempotent."""
+        ...
+
+    def elect(self, role: str, holder: str, ttl: float) -> Operation[Req, Rep, bool]:
+        """Take or keep a role for ``ttl`` seconds; True if ``holder`` has it now. Idempotent."""
+        ...
+
+    def resign(self, role: str, holder: str) -> Operation[Req, Rep, None]:
+        """Give the role up, if held. Idempotent."""
+        ...
+
+    def broadcast(self, command: Command) -> Operation[Req, Rep, None]:
+        """Keep a command for all workers to read until it expires."""
+        ...
+
+    def commands(self, after: int | None) -> Operation[Req, Rep, tuple[tuple[Command, ...], int]]:
+        """Return the commands after a cursor, and the cursor to go on from; None starts at the end: no commands."""
+        ...
+
+    def reply(self, replies: Sequence[CommandReply]) -> Operation[Req, Rep, None]:
+        """Keep answers to commands for who asked; they expire."""
+        ...
+
+    def replies(self, command_id: str) -> Operation[Req, Rep, tuple[CommandReply, ...]]:
+        """Return all answers so far, without removing them."""
+        ...
+
+
+class InspectOperations(Protocol[Req, Rep]):
+    """Looking, and clearing away."""
+
+    def stats(self) -> Operation[Req, Rep, list[QueueStats]]:
+        """Return the counts of every queue that has messages, sorted by name."""
+        ...
+
+    def tallies(self) -> Operation[Req, Rep, dict[tuple[str, str], int]]:
+        """Return how many settlements of each (task name, state) there have been."""
+        ...
+
+    def page(
+        self, states: Sequence[str], queue: str | None, cursor: int, limit: int
+    ) -> Operation[Req, Rep, list[Record]]:
+        """Return up to ``limit`` records in these states after the cursor, oldest first; start with cursor 0."""
+        ...
+
+    def get(self, ids: Sequence[str]) -> Operation[Req, Rep, list[Record]]:
+        """Return the records of those ids that the broker holds."""
+        ...
+
+    def workers(self) -> Operation[Req, Rep, list[WorkerRecord]]:
+        """Return the live workers, sorted by name."""
+        ...
+
+    def purge(self, queue: str, *, dead: bool = False) -> Operation[Req, Rep, int]:
+        """Drop all waiting messages of the queue, or with ``dead`` its dead letters; return how many. Owned ones stay."""
+        ...
+
+
+class ResultOperations(Protocol[Req, Rep]):
+    """A result store. A driver whose capabilities say ``results`` is one, too."""
+
+    def store(self, results: Sequence[StoredResult]) -> Operation[Req, Rep, None]:
+        """Keep the results; a later one for the same id replaces the earlier. Idempotent."""
+        ...
+
+    def progress(self, results: Sequence[StoredResult]) -> Operation[Req, Rep, tuple[str, ...]]:
+        """Keep interim states (STARTED, RETRY, custom). One whose task is over already is dropped; return those ids."""
+        ...
+
+    def fetch(self, ids: Sequence[str]) -> Operation[Req, Rep, list[StoredResult]]:
+        """Return the results that are kept and not expired."""
+        ...
+
+    def discard(self, ids: Sequence[str]) -> Operation[Req, Rep, int]:
+        """Forget the results; return how many there were."""
+        ...
+
+
+class SchemaOperations(Protocol[Req, Rep]):
+    """The store's own structure."""
+
+    def install(self) -> Operation[Req, Rep, int]:
+        """Create what is missing and upgrade what is old; return the version. Idempotent, safe to run concurrently.
+
+        Raises:
+            SchemaError: The store was written by a newer version, or is not Celeriac's.
+        """
+        ...
+
+    def verify(self) -> Operation[Req, Rep, int]:
+        """Return the version if the schema is complete and current.
+
+        Raises:
+            SchemaError: It is not; the text says what to do.
+        """
+        ...
+
+
+class Operations(
+    QueueOperations[Req, Rep],
+    ControlOperations[Req, Rep],
+    InspectOperations[Req, Rep],
+    ResultOperations[Req, Rep],
+    SchemaOperations[Req, Rep],
+    Protocol[Req, Rep],
+):
+    """All that a full driver offers."""
+
+
+class Performer(Protocol[Req, Rep]):
+    """Does requests one at a time, blocking. Safe to share between threads."""
+
+    def perform(self, request: Req) -> Rep: ...
+
+    def close(self) -> None: ...
+
+
+class AsyncPerformer(Protocol[Req, Rep]):
+    """Does requests without blocking the event loop."""
+
+    async def perform(self, request: Req) -> Rep: ...
+
+    async def close(self) -> None: ...
+
+
+class Waiter(Protocol):
+    """Blocks until the store may have something new.
+
+    A waiter remembers what it has seen: a change between two calls of ``wait`` ends the second at once, so that
+    looking after each return misses nothing. It may return True for nothing.
+    """
+
+    def wait(self, timeout: float) -> bool:
+        """Return True when something may be new, False after ``timeout`` seconds."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class AsyncWaiter(Protocol):
+    """The awaiting twin of :class:`Waiter`."""
+
+    async def wait(self, timeout: float) -> bool: ...
+
+    async def close(self) -> None: ...
+
+
+class Driver(Protocol[Req, Rep]):
+    """What a driver's module makes of a URL: its operations, its performers and its waiters."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def operations(self) -> Operations[Req, Rep]: ...
+
+    def performer(self) -> Performer[Req, Rep]: ...
+
+    def async_performer(self) -> AsyncPerformer[Req, Rep]: ...
+
+    def waiter(self) -> Waiter: ...
+
+    def async_waiter(self) -> AsyncWaiter: ...
+
+
+AnyDriver: TypeAlias = Driver[Any, Any]

@@ -1,0 +1,262 @@
+"""What travels: Message, Lease, Delivery, Settlement, StoredResult.
+
+A :class:`Message` is what a producer sends. It carries everything that Celery's message protocol 2 can say (headers,
+properties and the body with its embed), so that a driver or a bridge can translate either way without loss, and adds
+what Celeriac needs (workflow and node, the moment of parking). A broker keeps a message as bytes made by
+:func:`pack` and the few values it sorts and searches by in its own columns.
+
+All of these are frozen values; a change is a new value (``msgspec.structs.replace``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from celeriac.core.ids import MAX_ID_BYTES
+from celeriac.errors import DecodeError, InvalidTaskError
+
+DEFAULT_QUEUE: Final = "celery"
+MAX_PRIORITY: Final = 9
+MAX_QUEUE_BYTES: Final = 200
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A task to run: what ``apply_async`` sends.
+
+    Attributes:
+        id: The task id; any non-empty text of at most 200 bytes.
+        task: The registered name.
+        queue: The queue it is sent to.
+        body: ``[args, kwargs, embed]``, encoded (and compressed) as the next three fields say. ``embed`` is
+            ``{"callbacks", "errbacks", "chain", "chord"}``, as in Celery's protocol 2.
+        content_type: MIME type of the body.
+        content_encoding: ``utf-8`` or ``binary``.
+        compression: MIME type of the compression, or None.
+        priority: 0 to 9; a higher number is more urgent.
+        eta: Not before this time, seconds since the epoch; None means at once.
+        expires: Not started after this time, seconds since the epoch; None means never.
+        retries: How often the task has been retried.
+        timelimit: (hard, soft) in seconds; None where the task's own default holds.
+        ignore_result: None means the task's own default.
+        headers: Custom headers, as given by the sender.
+        origin: Who sent it, ``gen<pid>@<host>``.
+        sent_at: When it was sent, seconds since the epoch.
+        workflow, node: The stored graph and the node in it that this message runs.
+        parked_at: When a worker first found the task name unknown, seconds since the epoch.
+    """
+
+    id: str
+    task: str
+    queue: str = DEFAULT_QUEUE
+    body: bytes = b"[[],{},{}]"
+    content_type: str = "application/json"
+    content_encoding: str = "utf-8"
+    compression: str | None = None
+    priority: int = 0
+    eta: float | None = None
+    expires: float | None = None
+    retries: int = 0
+    timelimit: tuple[float | None, float | None] | None = None
+    ignore_result: bool | None = None
+    lang: str = "py"
+    shadow: str | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
+    group: str | None = None
+    group_index: int | None = None
+    argsrepr: str | None = None
+    kwargsrepr: str | None = None
+    origin: str | None = None
+    replaced_task_nesting: int = 0
+    stamped_headers: tuple[str, ...] | None = None
+    stamps: dict[str, Any] = {}  # noqa: RUF012 -- msgspec copies an empty default for each instance
+    headers: dict[str, Any] = {}  # noqa: RUF012
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    delivery_mode: int = 2
+    exchange: str | None = None
+    routing_key: str | None = None
+    sent_at: float | None = None
+    workflow: str | None = None
+    node: str | None = None
+    parked_at: float | None = None
+
+
+def check(message: Message) -> Message:
+    """Return the message if a broker can keep it.
+
+    Raises:
+        InvalidTaskError: The id, queue or priority is out of bounds.
+    """
+    if not message.id or len(message.id) > MAX_ID_BYTES or len(message.id.encode()) > MAX_ID_BYTES:
+        raise InvalidTaskError(
+            f"task_id {message.id[:40]!r}... of task {message.task!r} must have 1 to {MAX_ID_BYTES} bytes in UTF-8"
+            if message.id
+            else f"task_id of task {message.task!r} must not be empty"
+        )
+    if not message.queue or len(message.queue.encode()) > MAX_QUEUE_BYTES:
+        raise InvalidTaskError(f"queue {message.queue[:40]!r} must have 1 to {MAX_QUEUE_BYTES} bytes in UTF-8")
+    if type(message.priority) is not int or not 0 <= message.priority <= MAX_PRIORITY:
+        raise InvalidTaskError(
+            f"priority {message.priority!r} of task {message.task!r} must be a whole number from 0 to {MAX_PRIORITY}"
+            " (higher is more urgent)"
+        )
+    return message
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(Message)
+
+
+def pack(message: Message) -> bytes:
+    """Return the message as bytes, for a broker to keep."""
+    return _encoder.encode(message)
+
+
+def unpack(data: bytes) -> Message:
+    """Return the message that :func:`pack` made these bytes from.
+
+    Raises:
+        DecodeError: The bytes are not a message.
+    """
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as exc:
+        raise DecodeError(f"these {len(data)} bytes are not a task message: {exc}") from exc
+
+
+class Lease(msgspec.Struct, frozen=True, gc=False):
+    """The right to settle one delivery.
+
+    Attributes:
+        id: The task id.
+        owner: Who holds it: one child process of one worker.
+        token: The fencing token: grows with every claim of the task, so a superseded owner's is smaller.
+        ref: The driver's own handle on the record (a row number, a delivery tag); nobody else reads it.
+    """
+
+    id: str
+    owner: str
+    token: int
+    ref: int = 0
+
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
+    """A message under lease.
+
+    Attributes:
+        message: What was sent; None if the stored bytes cannot be decoded (then ``raw`` has them).
+        lease: The right to settle it.
+        crashes: How many runs of it were lost to a dying process.
+        suspect: It was lost at least once, so its start must be recorded before it runs.
+        raw: The bytes, only where ``message`` is None.
+        cancelled: It was revoked while it was owned.
+    """
+
+    message: Message | None
+    lease: Lease
+    crashes: int = 0
+    suspect: bool = False
+    raw: bytes = b""
+    cancelled: bool = False
+
+
+class StoredResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """How a task ended, or how far it is: what a result store keeps for one task id.
+
+    Attributes:
+        id: The task id.
+        state: A name of :mod:`celeriac.core.state`, or a custom one given to ``update_state``.
+        body: The encoded return value, meta, or exception (as :func:`celeriac.core.codec.encode_exception` makes it).
+        content_type, content_encoding: How ``body`` is encoded.
+        traceback: Text, for exceptions.
+        children: Ids of the tasks that this task sent.
+        date_done: When the state was reached, seconds since the epoch.
+        task, args, kwargs: The task's name and the representations of its arguments.
+        worker: The node name of the worker.
+        runtime: Seconds the run took, where it ran.
+        expires: When the store may forget it, seconds since the epoch; None means never.
+    """
+
+    id: str
+    state: str
+    body: bytes = b"null"
+    content_type: str = "application/json"
+    content_encoding: str = "utf-8"
+    traceback: str | None = None
+    children: tuple[str, ...] = ()
+    date_done: float | None = None
+    task: str | None = None
+    args: str | None = None
+    kwargs: str | None = None
+    worker: str | None = None
+    queue: str | None = None
+    retries: int = 0
+    parent_id: str | None = None
+    root_id: str | None = None
+    group: str | None = None
+    runtime: float | None = None
+    expires: float | None = None
+
+
+_result_decoder: Final = msgspec.msgpack.Decoder(StoredResult)
+
+
+def pack_result(result: StoredResult) -> bytes:
+    """Return the stored result as bytes, for a store to keep."""
+    return _encoder.encode(result)
+
+
+def unpack_result(data: bytes) -> StoredResult:
+    """Return the stored result that :func:`pack_result` made these bytes from.
+
+    Raises:
+        DecodeError: The bytes are not a stored result.
+    """
+    try:
+        return _result_decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as exc:
+        raise DecodeError(f"these {len(data)} bytes are not a stored result: {exc}") from exc
+
+
+Action: TypeAlias = Literal["done", "retry", "release", "dead"]
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the broker is told about one delivery. Everything in it happens in one atomic step, or nothing does.
+
+    Attributes:
+        lease: The right to settle; a superseded one settles nothing and is reported back.
+        action: ``done``: the message is over and goes. ``retry``: it waits for ``due`` with the changed ``message``
+            in its place. ``release``: it goes back to its queue, to its old place, as if never claimed; with ``due``
+            it is parked until then. ``dead``: it is kept among the dead letters with ``reason``.
+        message: For ``retry`` and for a parked ``release``: what replaces the stored message.
+        due: Not before this time, seconds since the epoch.
+        result: What to store in the result store.
+        follow_ups: Messages to enqueue; one whose id exists already is dropped.
+        reason: Why, for people; kept with dead letters.
+        crashed: For ``release``: the run was lost to a dying process and counts as such.
+    """
+
+    lease: Lease
+    action: Action
+    message: Message | None = None
+    due: float | None = None
+    result: StoredResult | None = None
+    follow_ups: tuple[Message, ...] = ()
+    reason: str | None = None
+    crashed: bool = False
+
+
+class Start(msgspec.Struct, frozen=True, gc=False):
+    """One started run, told to the broker.
+
+    Attributes:
+        lease: The right to run it.
+        once: The task is at-most-once: it must not run again, however this run ends.
+    """
+
+    lease: Lease
+    once: bool = False
