@@ -10,6 +10,8 @@ All of these are frozen values; a change is a new value (``msgspec.structs.repla
 
 from __future__ import annotations
 
+import sys
+from math import isfinite
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -71,8 +73,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     origin: str | None = None
     replaced_task_nesting: int = 0
     stamped_headers: tuple[str, ...] | None = None
-    stamps: dict[str, Any] = {}  # noqa: RUF012 -- msgspec copies an empty default for each instance
-    headers: dict[str, Any] = {}  # noqa: RUF012
+    stamps: dict[str, Any] = {}
+    headers: dict[str, Any] = {}
     correlation_id: str | None = None
     reply_to: str | None = None
     delivery_mode: int = 2
@@ -88,22 +90,36 @@ def check(message: Message) -> Message:
     """Return the message if a broker can keep it.
 
     Raises:
-        InvalidTaskError: The id, queue or priority is out of bounds.
+        InvalidTaskError: The id, queue, priority, eta or expires is out of bounds.
     """
-    if not message.id or len(message.id) > MAX_ID_BYTES or len(message.id.encode()) > MAX_ID_BYTES:
+    if not message.id or len(message.id) > MAX_ID_BYTES or _size(message.id) > MAX_ID_BYTES:
         raise InvalidTaskError(
             f"task_id {message.id[:40]!r}... of task {message.task!r} must have 1 to {MAX_ID_BYTES} bytes in UTF-8"
             if message.id
             else f"task_id of task {message.task!r} must not be empty"
         )
-    if not message.queue or len(message.queue.encode()) > MAX_QUEUE_BYTES:
+    if not message.queue or _size(message.queue) > MAX_QUEUE_BYTES:
         raise InvalidTaskError(f"queue {message.queue[:40]!r} must have 1 to {MAX_QUEUE_BYTES} bytes in UTF-8")
     if type(message.priority) is not int or not 0 <= message.priority <= MAX_PRIORITY:
         raise InvalidTaskError(
             f"priority {message.priority!r} of task {message.task!r} must be a whole number from 0 to {MAX_PRIORITY}"
             " (higher is more urgent)"
         )
+    if message.eta is not None and not isfinite(message.eta):
+        raise InvalidTaskError(f"eta {message.eta!r} of task {message.task!r} must be a finite number of seconds")
+    if message.expires is not None and not isfinite(message.expires):
+        raise InvalidTaskError(
+            f"expires {message.expires!r} of task {message.task!r} must be a finite number of seconds"
+        )
     return message
+
+
+def _size(text: str) -> int:
+    """Return the length in UTF-8; too long where it cannot be encoded (half of a surrogate pair)."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return sys.maxsize
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -1,0 +1,59 @@
+"""Ids are UUIDs; ids of follow-ups are a function of what they follow, for ever."""
+
+import uuid
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from celeriac.core.ids import MAX_ID_BYTES, follow_up_id, new_id
+
+
+def test_a_new_id_is_a_random_uuid_in_its_usual_spelling() -> None:
+    for _ in range(200):
+        text = new_id()
+        parsed = uuid.UUID(text)
+        assert str(parsed) == text
+        assert parsed.version == 4
+        assert parsed.variant == uuid.RFC_4122
+
+
+def test_new_ids_do_not_repeat() -> None:
+    assert len({new_id() for _ in range(10_000)}) == 10_000
+
+
+def test_every_free_bit_of_a_new_id_varies() -> None:
+    ones = zeros = 0
+    for _ in range(200):
+        value = uuid.UUID(new_id()).int
+        ones |= value
+        zeros |= ~value
+    fixed = (0xF << 76) | (0x3 << 62)
+    assert (ones & zeros) & ((1 << 128) - 1) == ((1 << 128) - 1) ^ fixed
+
+
+def test_a_new_id_fits_a_slot_table() -> None:
+    assert len(new_id().encode()) <= MAX_ID_BYTES
+
+
+def test_a_follow_up_of_an_older_release_keeps_its_id() -> None:
+    # While a fleet is upgraded, an old and a new worker may do the same step. Other ids would run the step twice.
+    assert follow_up_id("210fdd79-97eb-4fbe-a1ea-9cc9fdd00d87", "chain") == "6637fe95-2edc-5657-ac1e-41bddf5371dd"
+    assert follow_up_id("käse/ö", "chord") == "4e1599b0-04a6-550e-acff-74ae486d51b8"
+
+
+ids = st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable())
+steps = st.from_regex(r"[a-z]+(:[0-9]+)?", fullmatch=True)
+
+
+@given(ids, steps, ids, steps)
+def test_follow_ups_share_an_id_only_if_they_are_the_same(parent: str, step: str, other: str, next_step: str) -> None:
+    same = (parent, step) == (other, next_step)
+    assert (follow_up_id(parent, step) == follow_up_id(other, next_step)) is same
+
+
+@given(ids, steps)
+def test_a_follow_up_never_has_the_id_of_its_parent(parent: str, step: str) -> None:
+    child = follow_up_id(parent, step)
+    assert child != parent
+    assert follow_up_id(child, step) != child
+    assert str(uuid.UUID(child)) == child
