@@ -1,0 +1,1 @@
+"""Small projects that run; each one is also run by the tests in ``tests/docs``."""
