@@ -14,6 +14,7 @@ from celeriac.core.clock import Clock
 from celeriac.core.codec import Converter
 from celeriac.core.message import Message
 from celeriac.core.retry import RetryPolicy
+from celeriac.events import Bus
 from celeriac.execution.context import Request
 
 
@@ -54,9 +55,7 @@ class Runnable(Protocol):
 
     def on_retry(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None: ...
 
-    def after_return(
-        self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
-    ) -> None: ...
+    def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None: ...
 
 
 class FollowUps(Protocol):
@@ -86,6 +85,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
         accept: Content types that may be decoded.
         follow_ups: Makes callbacks, errbacks and retries.
         clock: Where time comes from.
+        bus: Where events go.
         stores_results: A result backend is configured.
         result_expires: Seconds after which a result is forgotten; None means never.
         delivery_limit: Runs lost to dying processes before a task becomes a dead letter.
@@ -98,6 +98,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     accept: frozenset[str]
     follow_ups: FollowUps
     clock: Clock
+    bus: Bus
     stores_results: bool = True
     result_expires: float | None = 86400.0
     delivery_limit: int = 3

@@ -1,0 +1,50 @@
+"""What happens, as values.
+
+Services emit events; nobody else logs about tasks and workers. Subscribers turn events into log lines, metrics, traces.
+"""
+
+from celeriac.events.bus import Bus
+from celeriac.events.names import (
+    ChildExited,
+    ChildStarted,
+    Event,
+    HookFailed,
+    LeaseLost,
+    ServiceFailed,
+    ServiceRecovered,
+    ShutdownPhase,
+    TaskDead,
+    TaskFailed,
+    TaskIgnored,
+    TaskParked,
+    TaskReceived,
+    TaskReleased,
+    TaskRetried,
+    TaskRevoked,
+    TaskStarted,
+    TaskSucceeded,
+    WorkerReady,
+)
+
+__all__ = [
+    "Bus",
+    "ChildExited",
+    "ChildStarted",
+    "Event",
+    "HookFailed",
+    "LeaseLost",
+    "ServiceFailed",
+    "ServiceRecovered",
+    "ShutdownPhase",
+    "TaskDead",
+    "TaskFailed",
+    "TaskIgnored",
+    "TaskParked",
+    "TaskReceived",
+    "TaskReleased",
+    "TaskRetried",
+    "TaskRevoked",
+    "TaskStarted",
+    "TaskSucceeded",
+    "WorkerReady",
+]

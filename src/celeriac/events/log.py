@@ -1,0 +1,131 @@
+"""Turns events into log lines.
+
+One INFO line when a task is received, one when it is done with its run time; failures are errors with their traceback,
+by default and without any setting. The task loggers are children of ``celeriac``, which the worker alone configures;
+a root logger that is already configured is never touched.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from celeriac.events.bus import Bus
+from celeriac.events.names import (
+    ChildExited,
+    ChildStarted,
+    HookFailed,
+    LeaseLost,
+    ServiceFailed,
+    ServiceRecovered,
+    ShutdownPhase,
+    TaskDead,
+    TaskFailed,
+    TaskIgnored,
+    TaskParked,
+    TaskReceived,
+    TaskReleased,
+    TaskRetried,
+    TaskRevoked,
+    TaskSucceeded,
+    WorkerReady,
+)
+
+tasks = logging.getLogger("celeriac.task")
+worker = logging.getLogger("celeriac.worker")
+
+_VALUE_LIMIT = 200
+
+
+def subscribe(bus: Bus) -> None:
+    """Log what this bus emits, as far as the loggers' levels let it through."""
+    if tasks.isEnabledFor(logging.INFO):
+        bus.subscribe(TaskReceived, _received)
+        bus.subscribe(TaskSucceeded, _succeeded)
+        bus.subscribe(TaskIgnored, lambda e: tasks.info("Task %s[%s] ignored", e.name, e.id))
+        bus.subscribe(TaskRetried, _retried)
+    if tasks.isEnabledFor(logging.DEBUG):
+        bus.subscribe(TaskReleased, lambda e: tasks.debug("Task %s[%s] given back: %s", e.name, e.id, e.reason))
+    bus.subscribe(TaskFailed, _failed)
+    bus.subscribe(TaskRevoked, lambda e: tasks.warning("Task %s[%s] revoked: %s", e.name, e.id, e.reason))
+    bus.subscribe(TaskParked, _parked)
+    bus.subscribe(TaskDead, lambda e: tasks.error("Task %s[%s] is a dead letter now: %s", e.name, e.id, e.reason))
+    bus.subscribe(HookFailed, lambda e: tasks.error("Task %s[%s]: %s failed\n%s", e.name, e.id, e.hook, e.traceback))
+    for kind, write in _WORKER_LINES.items():
+        bus.subscribe(kind, write)
+
+
+def _received(event: TaskReceived) -> None:
+    tasks.info("Task %s[%s] received", event.name, event.id)
+
+
+def _succeeded(event: TaskSucceeded) -> None:
+    try:
+        value = repr(event.value)
+    except Exception:
+        value = f"<unprintable {type(event.value).__name__}>"
+    if len(value) > _VALUE_LIMIT:
+        value = value[:_VALUE_LIMIT] + "..."
+    tasks.info("Task %s[%s] succeeded in %.6fs: %s", event.name, event.id, event.runtime, value)
+
+
+def _retried(event: TaskRetried) -> None:
+    tasks.info("Task %s[%s] retry %d in %.1fs: %r", event.name, event.id, event.retries, event.delay, event.exception)
+    if event.traceback:
+        tasks.debug("Task %s[%s] raised\n%s", event.name, event.id, event.traceback)
+
+
+def _failed(event: TaskFailed) -> None:
+    if event.expected:
+        tasks.info("Task %s[%s] raised expected: %r", event.name, event.id, event.exception)
+        return
+    tasks.error(
+        "Task %s[%s] failed in %.6fs: %r\nargs: %s kwargs: %s\n%s",
+        event.name,
+        event.id,
+        event.runtime,
+        event.exception,
+        event.args,
+        event.kwargs,
+        event.traceback or "",
+    )
+
+
+def _parked(event: TaskParked) -> None:
+    tasks.error(
+        "Task %s[%s] is not registered here; its message is parked and looked at again in %.0fs, and becomes a dead"
+        " letter in %.0fs. Did the module that defines it get imported (include=, imports, autodiscover_tasks)?",
+        event.name,
+        event.id,
+        event.delay,
+        event.left,
+    )
+
+
+def _service_failed(event: ServiceFailed) -> None:
+    worker.warning("%s: %s; trying again in %.1fs", event.service, event.error, event.retry_in)
+
+
+def _child_exited(event: ChildExited) -> None:
+    write = worker.info if event.expected else worker.error
+    write("child %s (pid %d) ended: %s", event.owner, event.pid, event.reason)
+
+
+def _lease_lost(event: LeaseLost) -> None:
+    worker.warning(
+        "the lease of %s was taken over; %d task(s) run elsewhere now: %s",
+        event.owner,
+        len(event.ids),
+        ", ".join(event.ids[:5]),
+    )
+
+
+_WORKER_LINES: dict[type, Callable[..., None]] = {
+    ServiceFailed: _service_failed,
+    ServiceRecovered: lambda e: worker.warning("%s works again after %.1fs", e.service, e.outage),
+    ChildExited: _child_exited,
+    ChildStarted: lambda e: worker.info("child %s (pid %d) started", e.owner, e.pid),
+    LeaseLost: _lease_lost,
+    ShutdownPhase: lambda e: worker.warning("shutdown: %s", e.phase),
+    WorkerReady: lambda e: worker.info("%s ready.", e.node),
+}

@@ -1,0 +1,140 @@
+"""The path of one delivery: open, run, conclude.
+
+:func:`open_call` decodes the message and finds the task; what cannot run gets its settlement there and then.
+:func:`execute` (:func:`aexecute` for coroutines) runs the task's code with ``self.request`` in place, calls the hooks,
+and returns the settlement. Nothing in here raises: whatever user code or a hostile message does, the delivery ends in
+a settlement.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from celeriac.core.codec import decode_args
+from celeriac.core.message import Delivery, Message, Settlement
+from celeriac.errors import DecodeError, NotRegistered
+from celeriac.events import TaskDead, TaskParked
+from celeriac.execution import results
+from celeriac.execution.conclude import conclude, revoke
+from celeriac.execution.context import DeliveredRequest, current_request
+from celeriac.execution.outcome import Outcome, Revoked, Succeeded, classify
+from celeriac.execution.record import Call
+from celeriac.execution.runnable import Surroundings
+
+
+def open_call(delivery: Delivery, surroundings: Surroundings) -> Call | Settlement:
+    """Return what is to be run, or the settlement of a delivery that is not to run."""
+    message = delivery.message
+    if message is None:
+        return _bury(delivery, surroundings, f"its stored bytes ({len(delivery.raw)}) are not a task message")
+    task = surroundings.tasks.get(message.task)
+    if task is None:
+        return _park(delivery, message, surroundings)
+    try:
+        args, kwargs, embed = decode_args(
+            message.body,
+            message.content_type,
+            message.content_encoding,
+            compression=message.compression,
+            accept=surroundings.accept,
+        )
+    except DecodeError as exc:
+        return _bury(delivery, surroundings, f"its body cannot be decoded: {exc}", exc)
+    request = DeliveredRequest(delivery, message, args=args, kwargs=kwargs, embed=embed, hostname=surroundings.hostname)
+    call = Call(delivery, message, task, request)
+    if delivery.cancelled:
+        return revoke(call, surroundings, Revoked("revoked"))
+    if message.expires is not None and message.expires <= surroundings.clock.now():
+        return revoke(call, surroundings, Revoked("expired"))
+    return call
+
+
+def execute(
+    call: Call, surroundings: Surroundings, guard: Callable[[Callable[[], Any]], Any] | None = None
+) -> Settlement:
+    """Run a task and return its settlement.
+
+    Args:
+        call: What :func:`open_call` returned.
+        surroundings: What all runs of the process share.
+        guard: Called with the function that runs the task's code; time limits interrupt only inside it.
+    """
+    token = current_request.set(call.request)
+    try:
+        outcome: Outcome
+        try:
+            call.started = surroundings.clock.monotonic()
+            value = _invoke(call) if guard is None else guard(lambda: _invoke(call))
+            outcome = Succeeded(value)
+        except BaseException as exc:
+            outcome = classify(call.task, call.request, exc)
+        return conclude(call, surroundings, outcome)
+    finally:
+        current_request.reset(token)
+
+
+async def aexecute(call: Call, surroundings: Surroundings, guard: Callable[[Any], Any] | None = None) -> Settlement:
+    """Run a coroutine task and return its settlement; ``guard`` wraps the coroutine, as in :func:`execute`."""
+    token = current_request.set(call.request)
+    try:
+        outcome: Outcome
+        try:
+            call.started = surroundings.clock.monotonic()
+            value = _invoke(call)
+            if inspect.isawaitable(value):
+                value = await (value if guard is None else guard(value))
+            outcome = Succeeded(value)
+        except BaseException as exc:
+            outcome = classify(call.task, call.request, exc)
+        return conclude(call, surroundings, outcome)
+    finally:
+        current_request.reset(token)
+
+
+def _invoke(call: Call) -> Any:
+    """Call the task's code with its arguments."""
+    task = call.task
+    args, kwargs = call.args, call.kwargs
+    if task.converter is not None:
+        args, kwargs = call.args, call.kwargs = task.converter.inbound(args, kwargs)
+    if "before_start" in task.hooks:
+        task.before_start(call.message.id, args, kwargs)
+    return task(*args, **kwargs) if task.overrides_call else task.run(*args, **kwargs)
+
+
+def _park(delivery: Delivery, message: Message, surroundings: Surroundings) -> Settlement:
+    """Give a message of an unknown task back for later, or bury it when its window is over."""
+    now = surroundings.clock.now()
+    since = message.parked_at if message.parked_at is not None else now
+    left = since + surroundings.unknown_window - now
+    if left <= 0:
+        reason = (
+            f"no worker knew task {message.task!r} for {surroundings.unknown_window:.0f} s"
+            " (setting worker_unknown_task_window)"
+        )
+        return _bury(delivery, surroundings, reason, NotRegistered(message.task))
+    delay = min(surroundings.unknown_delay, left)
+    surroundings.bus.emit(TaskParked(message.id, message.task, delay, left))
+    return Settlement(
+        lease=delivery.lease,
+        action="release",
+        message=msgspec.structs.replace(message, parked_at=since),
+        due=now + delay,
+        reason="unknown task",
+    )
+
+
+def _bury(delivery: Delivery, surroundings: Surroundings, reason: str, exc: BaseException | None = None) -> Settlement:
+    """Make a dead letter of a delivery that cannot run."""
+    name = delivery.message.task if delivery.message is not None else "?"
+    surroundings.bus.emit(TaskDead(delivery.lease.id, name, reason))
+    return Settlement(
+        lease=delivery.lease,
+        action="dead",
+        reason=reason,
+        result=results.dead(delivery, surroundings, exc if exc is not None else DecodeError(reason)),
+    )

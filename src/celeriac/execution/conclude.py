@@ -1,0 +1,204 @@
+"""From an outcome to the one settlement that carries it out.
+
+Hooks run here, in the task's own context, before the settlement is sent. A hook or callback that raises is reported
+and changes nothing. If what follows a success cannot be built (a value that cannot be encoded), the task has failed.
+"""
+
+from __future__ import annotations
+
+import traceback as tracebacks
+from collections.abc import Callable
+from typing import Any
+
+from celeriac.core import state
+from celeriac.core.message import Message, Settlement, StoredResult
+from celeriac.errors import CeleriacError, TaskRevokedError
+from celeriac.events import HookFailed, TaskDead, TaskFailed, TaskIgnored, TaskRetried, TaskRevoked, TaskSucceeded
+from celeriac.execution import results
+from celeriac.execution.outcome import (
+    ExceptionInfo,
+    Failed,
+    Ignored,
+    Outcome,
+    Rejected,
+    Retried,
+    Revoked,
+    Succeeded,
+    format_traceback,
+)
+from celeriac.execution.record import Call
+from celeriac.execution.runnable import Surroundings
+
+REQUEUE_DELAY = 1.0
+"""Seconds for which a message rejected with ``requeue=True`` rests, so that it cannot spin."""
+
+
+def conclude(call: Call, surroundings: Surroundings, outcome: Outcome) -> Settlement:
+    """Return the settlement of a run that ended with this outcome."""
+    if type(outcome) is Succeeded:
+        request = call.request
+        if request.pending_retry is not None:
+            outcome = Retried(request.pending_retry)
+        else:
+            try:
+                return _succeeded(call, surroundings, outcome.value)
+            except Exception as exc:
+                outcome = Failed(exc, format_traceback(exc))
+    match outcome:
+        case Retried():
+            return _retried(call, surroundings, outcome)
+        case Ignored():
+            surroundings.bus.emit(TaskIgnored(call.message.id, call.message.task))
+            return Settlement(lease=call.delivery.lease, action="done")
+        case Rejected():
+            return _rejected(call, surroundings, outcome)
+        case Revoked():
+            return revoke(call, surroundings, outcome)
+        case Failed():
+            return _failed(call, surroundings, outcome)
+        case _:  # Succeeded was handled above.
+            raise AssertionError(outcome)
+
+
+def wants_result(call: Call, surroundings: Surroundings) -> bool:
+    """Return whether the return value of this run is to be stored."""
+    if not surroundings.stores_results:
+        return False
+    ignore = call.message.ignore_result
+    return not (call.task.ignore_result if ignore is None else ignore)
+
+
+def revoke(call: Call, surroundings: Surroundings, outcome: Revoked) -> Settlement:
+    """Return the settlement of a task that is not to run, or was stopped."""
+    message = call.message
+    surroundings.bus.emit(TaskRevoked(message.id, message.task, outcome.reason))
+    stored = results.failure(
+        message, surroundings, TaskRevokedError(outcome.reason), state_name=state.REVOKED, request=call.request
+    )
+    return Settlement(lease=call.delivery.lease, action="done", result=stored, reason=outcome.reason)
+
+
+def _succeeded(call: Call, surroundings: Surroundings, value: Any) -> Settlement:
+    message, task, request = call.message, call.task, call.request
+    runtime = surroundings.clock.monotonic() - call.started
+    stored: StoredResult | None = None
+    if wants_result(call, surroundings):
+        kept = value if task.converter is None else task.converter.convert_result(value)
+        stored = results.success(
+            message, request, kept, serializer=task.result_serializer, runtime=runtime, surroundings=surroundings
+        )
+    follow_ups: tuple[Message, ...] = ()
+    if request.embed and request.embed.get("callbacks"):
+        follow_ups = surroundings.follow_ups.callbacks(request.embed["callbacks"], message, value)
+    if task.hooks:
+        _hook(call, surroundings, "on_success", lambda: task.on_success(value, message.id, call.args, call.kwargs))
+        _after_return(call, surroundings, state.SUCCESS, value, None)
+    bus = surroundings.bus
+    if bus.wanted(TaskSucceeded):
+        bus.emit(TaskSucceeded(message.id, message.task, runtime, value))
+    return Settlement(lease=call.delivery.lease, action="done", result=stored, follow_ups=follow_ups)
+
+
+def _failed(call: Call, surroundings: Surroundings, outcome: Failed) -> Settlement:
+    message, task, request = call.message, call.task, call.request
+    exc = outcome.exception
+    runtime = surroundings.clock.monotonic() - call.started
+    if task.hooks:
+        einfo = ExceptionInfo(exc, outcome.traceback)
+        _hook(call, surroundings, "on_failure", lambda: task.on_failure(exc, message.id, call.args, call.kwargs, einfo))
+        _after_return(call, surroundings, state.FAILURE, exc, einfo)
+    surroundings.bus.emit(
+        TaskFailed(
+            message.id,
+            message.task,
+            runtime,
+            exc,
+            outcome.traceback,
+            outcome.expected,
+            message.argsrepr,
+            message.kwargsrepr,
+        )
+    )
+    return Settlement(
+        lease=call.delivery.lease,
+        action="done",
+        result=results.failure(
+            message, surroundings, exc, traceback=outcome.traceback, request=request, runtime=runtime
+        ),
+        follow_ups=_errbacks(call, surroundings, exc, outcome.traceback),
+    )
+
+
+def _retried(call: Call, surroundings: Surroundings, outcome: Retried) -> Settlement:
+    message, task, request = call.message, call.task, call.request
+    try:
+        again, due = surroundings.follow_ups.retry(request, task.retry_policy, outcome.retry)
+    except Exception as exc:
+        # Arguments given to retry() that cannot be encoded: the task cannot be tried again, so it has failed.
+        return _failed(call, surroundings, Failed(exc, format_traceback(exc)))
+    cause: BaseException = outcome.retry.exc if isinstance(outcome.retry.exc, BaseException) else outcome.retry
+    if "on_retry" in task.hooks:
+        einfo = ExceptionInfo(cause, outcome.traceback)
+        _hook(call, surroundings, "on_retry", lambda: task.on_retry(cause, message.id, call.args, call.kwargs, einfo))
+    delay = max(0.0, due - surroundings.clock.now())
+    surroundings.bus.emit(
+        TaskRetried(message.id, message.task, delay, again.retries, outcome.retry.exc, outcome.traceback)
+    )
+    stored = None
+    if wants_result(call, surroundings):
+        stored = results.failure(
+            message, surroundings, cause, state_name=state.RETRY, traceback=outcome.traceback, request=request
+        )
+    return Settlement(lease=call.delivery.lease, action="retry", message=again, due=due, result=stored)
+
+
+def _rejected(call: Call, surroundings: Surroundings, outcome: Rejected) -> Settlement:
+    message = call.message
+    if outcome.requeue:
+        return Settlement(
+            lease=call.delivery.lease,
+            action="release",
+            due=surroundings.clock.now() + REQUEUE_DELAY,
+            reason=outcome.reason,
+        )
+    surroundings.bus.emit(TaskDead(message.id, message.task, outcome.reason))
+    return Settlement(
+        lease=call.delivery.lease,
+        action="dead",
+        reason=outcome.reason,
+        result=results.failure(
+            message, surroundings, CeleriacError(outcome.reason), state_name=state.REJECTED, request=call.request
+        ),
+    )
+
+
+def _errbacks(call: Call, surroundings: Surroundings, exc: BaseException, traceback: str | None) -> tuple[Message, ...]:
+    signatures = call.request.embed.get("errbacks") if call.request.embed else None
+    if not signatures:
+        return ()
+    try:
+        return surroundings.follow_ups.errbacks(signatures, call.message, (call.request, exc, traceback))
+    except Exception:
+        _report(call, surroundings, "link_error")
+        return ()
+
+
+def _after_return(call: Call, surroundings: Surroundings, status: str, value: Any, einfo: ExceptionInfo | None) -> None:
+    _hook(
+        call,
+        surroundings,
+        "after_return",
+        lambda: call.task.after_return(status, value, call.message.id, call.args, call.kwargs, einfo),
+    )
+
+
+def _hook(call: Call, surroundings: Surroundings, name: str, invoke: Callable[[], None]) -> None:
+    if name in call.task.hooks:
+        try:
+            invoke()
+        except Exception:
+            _report(call, surroundings, name)
+
+
+def _report(call: Call, surroundings: Surroundings, hook: str) -> None:
+    surroundings.bus.emit(HookFailed(call.message.id, call.message.task, hook, tracebacks.format_exc()))

@@ -1,0 +1,89 @@
+"""What is stored about a task, as StoredResult values.
+
+A return value is stored unless the task or the message says ``ignore_result``; a failure is stored always, so that an
+ignored result still leaves a record that a person can see.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celeriac.core import state
+from celeriac.core.codec import encode, encode_exception
+from celeriac.core.message import Delivery, Message, StoredResult
+from celeriac.execution.context import Request
+from celeriac.execution.runnable import Surroundings
+
+
+def success(
+    message: Message, request: Request, value: Any, *, serializer: str, runtime: float, surroundings: Surroundings
+) -> StoredResult:
+    """Return what is stored for a return value.
+
+    Raises:
+        SerializationError: The value cannot be encoded.
+    """
+    encoded = encode(value, serializer)
+    return _stored(
+        message,
+        surroundings,
+        state=state.SUCCESS,
+        body=encoded.body,
+        content_type=encoded.content_type,
+        content_encoding=encoded.content_encoding,
+        children=tuple(request.children),
+        runtime=runtime,
+    )
+
+
+def failure(
+    message: Message,
+    surroundings: Surroundings,
+    exc: BaseException,
+    *,
+    state_name: str = state.FAILURE,
+    traceback: str | None = None,
+    request: Request | None = None,
+    runtime: float | None = None,
+) -> StoredResult:
+    """Return what is stored for an exception, in any of the states whose value is one."""
+    encoded = encode(encode_exception(exc), "json")
+    return _stored(
+        message,
+        surroundings,
+        state=state_name,
+        body=encoded.body,
+        content_type=encoded.content_type,
+        content_encoding=encoded.content_encoding,
+        traceback=traceback,
+        children=tuple(request.children) if request is not None else (),
+        runtime=runtime,
+    )
+
+
+def dead(delivery: Delivery, surroundings: Surroundings, exc: BaseException) -> StoredResult:
+    """Return what is stored for a dead letter."""
+    message = delivery.message
+    if message is None:
+        message = Message(id=delivery.lease.id, task="?")
+    return failure(message, surroundings, exc, state_name=state.DEAD)
+
+
+def _stored(message: Message, surroundings: Surroundings, **fields: Any) -> StoredResult:
+    now = surroundings.clock.now()
+    expires = surroundings.result_expires
+    return StoredResult(
+        id=message.id,
+        date_done=now,
+        task=message.task,
+        args=message.argsrepr,
+        kwargs=message.kwargsrepr,
+        worker=surroundings.hostname,
+        queue=message.queue,
+        retries=message.retries,
+        parent_id=message.parent_id,
+        root_id=message.root_id,
+        group=message.group,
+        expires=None if expires is None else now + expires,
+        **fields,
+    )
