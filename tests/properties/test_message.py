@@ -8,12 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celeriac.core.message import Message, StoredResult, check, pack, pack_result, unpack, unpack_result
 from celeriac.errors import DecodeError
-
 
 text = st.text(max_size=20)
 plain = st.recursive(
@@ -104,6 +103,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.parametrize("read", READERS)
+@settings(max_examples=500)
 @given(data=st.binary(max_size=200) | near_values | damaged())
 def test_reading_hostile_bytes_ends_in_a_value_or_in_a_decode_error(read: Read, data: bytes) -> None:
     try:
