@@ -1,0 +1,67 @@
+# Every routine of this repository has one name here. A machine needs Python 3.11 or newer, make and, for the servers
+# that tests and benchmarks start, its package manager.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+CHECK := $(PY) scripts/check.py
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-fast lint format types bench docs clean
+
+help: ## list these targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+venv: $(VENV)/.dev ## create .venv with everything the work on Celeriac needs
+
+demo: $(VENV)/.demo ## run the example examples/mosaic: a worker, 200 pictures, a table at the end
+	@exec $(PY) examples/mosaic/demo.py $(ARGS)
+
+test: $(VENV)/.dev ## run everything CI runs: format, lint, types, contracts, sizes, docs, all tests
+	@exec $(CHECK) $(ARGS)
+
+test-fast: $(VENV)/.dev ## run the tests that need no processes, no faults and no patience
+	@exec $(CHECK) --fast $(ARGS)
+
+lint: $(VENV)/.dev ## check format, lint, spelling, import contracts and sizes
+	@exec $(CHECK) --only lint
+
+types: $(VENV)/.dev ## run mypy and pyright, both strict
+	@exec $(CHECK) --only types
+
+format: $(VENV)/.dev ## rewrite the code in the one format and apply the safe fixes
+	@$(PY) -m ruff format
+	@$(PY) -m ruff check --fix
+
+bench: $(VENV)/.bench ## measure Celeriac beside Celery (ARGS="..." goes to the harness)
+	@$(PY) scripts/ensure_server.py redis-server
+	@exec $(PY) -m benchmarks $(ARGS)
+
+docs: $(VENV)/.dev ## build the documentation into site/
+	@exec $(CHECK) --only docs
+
+clean: ## remove caches and build results; .venv stays
+	rm -rf build dist site htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
+		.ruff_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+# Each file says that a step was done with the pyproject.toml of then.
+$(VENV)/.base: scripts/make_venv.sh
+	@PYTHON="$(PYTHON)" sh scripts/make_venv.sh
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.base pyproject.toml
+	@echo "Installing Celeriac and what its demo needs into $(VENV)"
+	@$(PIP) -e '.[uvloop,demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base pyproject.toml
+	@echo "Installing Celeriac and its development tools into $(VENV); the first time this takes a minute"
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.bench: $(VENV)/.dev pyproject.toml
+	@echo "Installing Celery, to be measured beside Celeriac, into $(VENV)"
+	@$(PIP) -e '.[bench]'
+	@touch $@

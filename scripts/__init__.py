@@ -1,0 +1,1 @@
+"""What checks, builds and serves this repository. Nothing here is part of the installed package."""

@@ -1,0 +1,1 @@
+"""The tests of Celeriac; CONTRIBUTING.md says which folder is for what."""
