@@ -30,6 +30,8 @@ from examples.mosaic.worker_process import WorkerFailed, WorkerProcess
 
 _PAUSE: Final = 0.2
 """Seconds between two bursts."""
+_LOOK_EVERY: Final = 0.05
+"""Seconds between two looks at the results that are awaited."""
 
 
 class TooSlow(Exception):
@@ -50,11 +52,11 @@ class Watch:
 
     Args:
         progress: Gets one bar for each task name.
-        pause: Called while nothing is to do; raises what is to end the wait.
+        pause: Waits so many seconds; raises what is to end the demo before its time.
         until: When to give up, on the steady clock.
     """
 
-    def __init__(self, progress: Progress, pause: Callable[[], None], until: float) -> None:
+    def __init__(self, progress: Progress, pause: Callable[[float], None], until: float) -> None:
         self._progress = progress
         self._pause = pause
         self._until = until
@@ -99,7 +101,7 @@ class Watch:
             TooSlow: They were not over in time; the text names some of them.
         """
         while self._waiting:
-            self._pause()
+            self._pause(_LOOK_EVERY)
             self.collect()
             if self._waiting and time.monotonic() > self._until:
                 some = ", ".join(f"{item.task}({item.subject})" for item in self._waiting[:3])
@@ -114,12 +116,12 @@ def upload(item: Upload, seed: int) -> None:
     write_whole(folder.cover(item.cover_path), damage(data) if item.damaged else data)
 
 
-def play(plan: Plan, seed: int, watch: Watch, progress: Progress, interruption: Interruption) -> None:
+def play(plan: Plan, seed: int, watch: Watch, progress: Progress, pause: Callable[[float], None]) -> None:
     """Upload everything in bursts, then ask once more for each mosaic and have its devices told."""
     uploaded = watch.bar("uploads", total=len(plan.uploads))
     for burst in plan.bursts:
         for item in burst:
-            interruption.check()
+            pause(0)
             upload(item, seed)
             watch.send(make_thumbnail, item.cover_path)
             progress.update(uploaded, advance=1)
@@ -127,7 +129,7 @@ def play(plan: Plan, seed: int, watch: Watch, progress: Progress, interruption: 
         for playlist in sorted({item.playlist for item in burst}):
             watch.send(build_mosaic, playlist)
         watch.collect()
-        interruption.wait(_PAUSE)
+        pause(_PAUSE)
     watch.wait()
     for playlist in plan.playlists:
         watch.send(build_mosaic, playlist)
@@ -151,13 +153,13 @@ def run(plan: Plan, options: argparse.Namespace, console: Console, interruption:
         started = time.monotonic()
         progress = _progress(console)
 
-        def pause() -> None:
+        def pause(seconds: float) -> None:
             worker.check()
-            interruption.wait()
+            interruption.wait(seconds)
 
         with progress:
             watch = Watch(progress, pause, until=started + options.timeout)
-            play(plan, options.seed, watch, progress, interruption)
+            play(plan, options.seed, watch, progress, pause)
         seconds = time.monotonic() - started
     except BaseException:
         _stop_whatever_happened(worker, console)

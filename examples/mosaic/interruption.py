@@ -41,7 +41,7 @@ class Interruption:
         if self._count:
             raise Interrupted
 
-    def wait(self, seconds: float = _STEP) -> None:
+    def wait(self, seconds: float) -> None:
         """Wait so long.
 
         Raises:

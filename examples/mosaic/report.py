@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image
+from rich import box
 from rich.table import Table
 
 from examples.mosaic.pictures import TILE, BrokenCover, mosaic_size
@@ -84,10 +85,12 @@ def table(rows: Sequence[Row], processes: int, seconds: float) -> Table:
     """Return ``rows`` as a table; the last one is the total."""
     shown = Table(
         title="What the worker did",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
         caption=f"{rows[-1].tasks} tasks in {seconds:.1f} s by {processes} processes",
     )
     shown.add_column("task", no_wrap=True, min_width=max(len(row.task) for row in rows))
-    for name in ("tasks", "succeeded", "failed on purpose", "failed", "runs", "retried", "seconds"):
+    for name in ("tasks", "succeeded", "failed\non purpose", "failed", "runs", "retried", "seconds"):
         shown.add_column(name, justify="right")
     for row in rows:
         if row is rows[-1]:

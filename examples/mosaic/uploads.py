@@ -11,7 +11,7 @@ from typing import Final
 
 from examples.mosaic.covers import make_title
 
-PLAYLISTS: Final = (
+PLAYLISTS: Final[tuple[str, ...]] = (
     "night-drive", "slow-morning", "rain-on-tin", "first-snow", "long-way-home", "deep-focus", "summer-kitchen",
     "late-train", "coast-road", "sunday-paper", "rooftop-evening", "cold-water",
 )  # fmt: skip

@@ -69,7 +69,7 @@ class WorkerProcess:
             self.check()
             if time.monotonic() > until:
                 raise WorkerFailed(f"the worker was not ready within {_READY_WITHIN:.0f} s\n{self._log_end()}")
-            self._interruption.wait()
+            self._interruption.wait(_STEP)
 
     def check(self) -> None:
         """Raise :class:`WorkerFailed` if the worker has ended."""
