@@ -55,7 +55,7 @@ def static_steps(root: Path) -> list[Step]:
     python = (sys.executable, "-m")
     typed = tuple(name for name in TYPED if any((root / name).rglob("*.py")))
     import_linter = str(Path(sys.executable).parent / "lint-imports")
-    steps = [
+    return [
         Step("mypy", "types", (*python, "mypy", "--no-error-summary", *typed)),
         Step("pyright", "types", (*python, "pyright")),
         Step("docs", "docs", (*python, "mkdocs", "build", "--strict", "--quiet")),
@@ -63,9 +63,8 @@ def static_steps(root: Path) -> list[Step]:
         Step("codespell", "lint", (*python, "codespell_lib")),
         Step("sizes", "lint", (sys.executable, "scripts/check_sizes.py")),
         Step("ruff format", "lint", (*python, "ruff", "format", "--check")),
-        Step("ruff check", "lint", (*python, "ruff", "check")),
+        Step("ruff check", "lint", (*python, "ruff", "check", "--output-format", "concise")),
     ]
-    return steps
 
 
 def test_step(fast: bool, extra: Sequence[str]) -> Step:

@@ -8,15 +8,21 @@ first, titled by its own first heading. A page in no section stands at the top, 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from mkdocs.config.defaults import MkDocsConfig
+
+class SiteConfig(Protocol):
+    """What is used here of MkDocs' configuration."""
+
+    docs_dir: str
+    extra: Mapping[str, Any]
+    nav: list[Any] | None
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
+def on_config(config: SiteConfig) -> SiteConfig:
     """Fill in the navigation."""
     sections: Mapping[str, str] = config.extra["sections"]
     config.nav = navigation(Path(config.docs_dir), sections)
