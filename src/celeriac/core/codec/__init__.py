@@ -1,0 +1,23 @@
+"""Values to bytes and back: serializers, compression, tags, annotations, exceptions, and short representations.
+
+Pure functions; nothing in this package keeps state, reads a setting, or trusts the bytes it is given.
+"""
+
+from celeriac.core.codec.body import NO_EMBED, decode, decode_args, encode, encode_args
+from celeriac.core.codec.compression import COMPRESSIONS, MAX_BYTES, compression_type
+from celeriac.core.codec.content import SERIALIZERS, Encoded, accept_types, content_type_of
+
+__all__ = [
+    "COMPRESSIONS",
+    "MAX_BYTES",
+    "NO_EMBED",
+    "SERIALIZERS",
+    "Encoded",
+    "accept_types",
+    "compression_type",
+    "content_type_of",
+    "decode",
+    "decode_args",
+    "encode",
+    "encode_args",
+]
