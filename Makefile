@@ -16,7 +16,7 @@ help: ## list these targets
 venv: $(VENV)/.dev ## create .venv with everything the work on Celeriac needs
 
 demo: $(VENV)/.demo ## run the example examples/mosaic: a worker, 200 pictures, a table at the end
-	@exec $(PY) examples/mosaic/demo.py $(ARGS)
+	@exec $(PY) -m examples.mosaic.demo $(ARGS)
 
 test: $(VENV)/.dev ## run everything CI runs: format, lint, types, contracts, sizes, docs, all tests
 	@exec $(CHECK) $(ARGS)

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 GROUPS: Final = ("lint", "types", "docs", "tests")
-# Examples are left to pyright: each is a small project of its own with modules of the same names.
-TYPED: Final = ("src", "scripts", "tests", "benchmarks")
+TYPED: Final = ("src", "scripts", "tests", "examples", "benchmarks")
 
 
 @dataclass(frozen=True)
