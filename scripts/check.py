@@ -59,6 +59,7 @@ def static_steps(root: Path) -> list[Step]:
         Step("pyright", "types", (*python, "pyright")),
         Step("docs", "docs", (*python, "mkdocs", "build", "--strict", "--quiet")),
         Step("imports", "lint", (import_linter, "--no-logo")),
+        Step("app imports", "lint", (import_linter, "--no-logo", "--config", "scripts/importlinter-app.ini")),
         Step("codespell", "lint", (*python, "codespell_lib")),
         Step("sizes", "lint", (sys.executable, "scripts/check_sizes.py")),
         Step("ruff format", "lint", (*python, "ruff", "format", "--check")),
