@@ -161,7 +161,9 @@ def run(plan: Plan, options: argparse.Namespace, console: Console, interruption:
             watch = Watch(progress, pause, until=started + options.timeout)
             play(plan, options.seed, watch, progress, pause)
         seconds = time.monotonic() - started
-    except BaseException:
+    except BaseException as reason:
+        if isinstance(reason, Interrupted):
+            console.print("Interrupted: the worker ends what it is running. Ctrl-C again kills it.")
         _stop_whatever_happened(worker, console)
         raise
     worker.stop()
@@ -228,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with folder.held():
             return run(plan, options, console, interruption)
     except Interrupted:
-        console.print("Interrupted. The worker has been stopped.")
+        console.print("No process of the demo is left.")
         return EXIT_CODE
     except (FolderInUse, TooSlow, WorkerFailed) as error:
         console.print(f"The demo failed: {error}", style="red", markup=False, soft_wrap=True)

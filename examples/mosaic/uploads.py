@@ -5,6 +5,7 @@ Pure: the same numbers and the same seed give the same plan.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -78,7 +79,7 @@ def plan_uploads(covers: int, playlists: int, seed: int) -> Plan:
     outages = {index: 1 + place % 2 for place, index in enumerate(faulty[len(damaged) :])}
     # Every playlist gets a cover; the others fall as they may.
     chosen = [*names, *(rng.choice(names) for _ in range(covers - playlists))]
-    numbers = dict.fromkeys(names, 0)
+    numbers: Counter[str] = Counter()
     waiting: dict[str, list[Upload]] = {name: [] for name in names}
     for index, playlist in enumerate(chosen):
         numbers[playlist] += 1

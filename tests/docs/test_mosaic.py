@@ -239,20 +239,41 @@ class TestReport:
         assert text in " ".join(report.faults(plan, settled, read_runs(folder.runs), folder))
 
 
+HANG = """
+import os, signal, sys
+if "worker" in sys.orig_argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.fork()
+    while True:
+        signal.pause()
+"""
+"""Makes a worker, with one child, of which neither does anything nor ends when asked."""
+
+
 class Demo:
     """The demo in a session of its own, so that every process it starts can be found."""
 
-    def __init__(self, root: Path, *options: str) -> None:
+    def __init__(self, root: Path, *options: str, imports_first: str = "") -> None:
+        early = root.with_suffix(".early")  # Python imports a module named sitecustomize before anything else.
+        early.mkdir()
+        (early / "sitecustomize.py").write_text(imports_first)
+        paths = os.pathsep.join([str(early), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.folder = Folder(root)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "examples.mosaic.demo", *options],
-            cwd=PROJECT,
-            env={**os.environ, "MOSAIC_DIR": str(root), "COLUMNS": "100"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        self._output = root.with_suffix(".txt")
+        with self._output.open("w") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "examples.mosaic.demo", *options],
+                cwd=PROJECT,
+                env={**os.environ, "MOSAIC_DIR": str(root), "COLUMNS": "100", "PYTHONPATH": paths},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def output(self) -> str:
+        """Return what the demo has printed so far."""
+        return self._output.read_text()
 
     def others(self) -> list[int]:
         """Return the ids of the living processes of the session, without the demo's own."""
@@ -273,7 +294,7 @@ class Demo:
         until = time.monotonic() + 30
         while not condition():
             if self._process.poll() is not None or time.monotonic() > until:
-                pytest.fail(f"the demo did not get that far:\n{self.end()[1]}")
+                pytest.fail(f"the demo did not get that far:\n{self.output()}")
             time.sleep(0.01)
 
     def signal(self, number: signal.Signals) -> None:
@@ -281,23 +302,22 @@ class Demo:
 
     def end(self) -> tuple[int, str]:
         """Wait for the end and return exit code and output."""
-        output, _ = self._process.communicate(timeout=50)
-        return self._process.returncode, output
+        return self._process.wait(timeout=50), self.output()
 
     def close(self) -> None:
         """Kill what a failed test has left."""
         for pid in [*self.others(), *([self._process.pid] if self._process.poll() is None else [])]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self._process.communicate()
+        self._process.wait()
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
     demos: list[Demo] = []
 
-    def start(*options: str) -> Demo:
-        demos.append(Demo(tmp_path / "out", *options))
+    def start(*options: str, imports_first: str = "") -> Demo:
+        demos.append(Demo(tmp_path / "out", *options, imports_first=imports_first))
         return demos[-1]
 
     yield start
@@ -331,6 +351,18 @@ class TestDemo:
         assert code == 130, output
         assert demo.others() == []
         assert "Interrupted" in output
+
+    def test_a_second_signal_kills_a_worker_that_hangs(self, start: Callable[..., Demo]) -> None:
+        demo = start(imports_first=HANG)
+        demo.wait_for(lambda: len(demo.others()) == 2)
+        demo.signal(signal.SIGINT)
+        demo.wait_for(lambda: "Ctrl-C again" in demo.output())
+        began = time.monotonic()
+        demo.signal(signal.SIGINT)
+        code, output = demo.end()
+        assert code == 130, output
+        assert demo.others() == []
+        assert time.monotonic() - began < 8, "the grace period is 10 s"
 
     def test_interrupted_while_the_worker_starts_it_leaves_no_process(self, start: Callable[..., Demo]) -> None:
         demo = start()
