@@ -16,6 +16,8 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
+import msgspec
+
 from celeriac.core.codec.shapes import Convert, converter_for
 from celeriac.core.codec.tags import is_pydantic_model
 from celeriac.errors import InvalidTaskError
@@ -23,23 +25,35 @@ from celeriac.errors import InvalidTaskError
 _Hints = dict[str, Any]
 
 
+class _Ends(msgspec.Struct, frozen=True):
+    """The converters of what has no position or name of its own, and of what is returned."""
+
+    rest: Convert | None = None
+    any_name: Convert | None = None
+    returned: Convert | None = None
+    dump: Callable[[Any], Any] | None = None
+
+
 class Converter:
-    """What the annotations of one task ask for. Made by :func:`build_converter`."""
+    """What the annotations of one task ask for. Made by :func:`build_converter`.
+
+    Attributes:
+        converts_arguments: :meth:`inbound` may change something.
+        converts_result: :meth:`convert_result` may change something.
+        dumps_result: :meth:`dump_result` may change something.
+    """
 
     def __init__(
-        self, task: str, positional: Sequence[tuple[str, Convert | None]], named: Mapping[str, Convert], **ends: Any
+        self, task: str, positional: Sequence[tuple[str, Convert | None]], named: Mapping[str, Convert], ends: _Ends
     ) -> None:
         self._task: Final = task
         self._positional: Final = [(index, name, one) for index, (name, one) in enumerate(positional) if one]
         self._named: Final = named
-        self._rest: Final[Convert | None] = ends.get("rest")
         self._rest_start: Final = len(positional)
-        self._any_name: Final[Convert | None] = ends.get("any_name")
-        self._returned: Final[Convert | None] = ends.get("returned")
-        self._dump: Final[Callable[[Any], Any] | None] = ends.get("dump")
-        self.converts_arguments: Final = bool(self._positional or named or self._rest or self._any_name)
-        self.converts_result: Final = self._returned is not None
-        self.dumps_result: Final = self._dump is not None
+        self._ends: Final = ends
+        self.converts_arguments: Final = bool(self._positional or named or ends.rest or ends.any_name)
+        self.converts_result: Final = ends.returned is not None
+        self.dumps_result: Final = ends.dump is not None
 
     def inbound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """Return the arguments as the task's annotations want them. The given ones are not changed.
@@ -59,20 +73,22 @@ class Converter:
             if index >= len(out):
                 break
             out[index] = self._apply(convert, out[index], f"argument {name!r}")
-        if self._rest is not None:
+        rest, any_name = self._ends.rest, self._ends.any_name
+        if rest is not None:
             for index in range(self._rest_start, len(out)):
-                out[index] = self._apply(self._rest, out[index], f"positional argument {index + 1}")
+                out[index] = self._apply(rest, out[index], f"positional argument {index + 1}")
         if not kwargs:
             return out, kwargs
         named: dict[str, Any] = {}
         for name, value in kwargs.items():
-            convert = self._named.get(name, self._any_name)
-            named[name] = value if convert is None else self._apply(convert, value, f"argument {name!r}")
+            known = self._named.get(name) or any_name
+            named[name] = value if known is None else self._apply(known, value, f"argument {name!r}")
         return out, named
 
     def dump_result(self, value: Any) -> Any:
         """Return what the task returned, with a pydantic model as a dictionary where ``pydantic=True`` asks for it."""
-        return value if self._dump is None else self._dump(value)
+        dump = self._ends.dump
+        return value if dump is None else dump(value)
 
     def convert_result(self, value: Any) -> Any:
         """Return a decoded result as the task's return annotation wants it.
@@ -80,7 +96,8 @@ class Converter:
         Raises:
             InvalidTaskError: It has the wire form of the annotation and is no such thing.
         """
-        return value if self._returned is None else self._apply(self._returned, value, "the result")
+        returned = self._ends.returned
+        return value if returned is None else self._apply(returned, value, "the result")
 
     def _apply(self, convert: Convert, value: Any, label: str) -> Any:
         try:
@@ -126,31 +143,28 @@ def build_converter(
     dump = _dumper(hints.get("return"), dump_kwargs) if pydantic else None
     if not known and dump is None:
         return None
-    kinds = inspect.Parameter
-    if bound:
-        parameters = parameters[1:]
-    ends: dict[str, Any] = {"returned": known.get("return"), "dump": dump}
+    rest = any_name = None
     positional: list[tuple[str, Convert | None]] = []
     named: dict[str, Convert] = {}
-    for parameter in parameters:
+    for parameter in parameters[1:] if bound else parameters:
         convert = known.get(parameter.name)
-        if parameter.kind is kinds.VAR_POSITIONAL:
-            ends["rest"] = convert
-        elif parameter.kind is kinds.VAR_KEYWORD:
-            ends["any_name"] = convert
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            rest = convert
+        elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            any_name = convert
         else:
-            if parameter.kind is not kinds.KEYWORD_ONLY:
+            if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
                 positional.append((parameter.name, convert))
-            if convert is not None and parameter.kind is not kinds.POSITIONAL_ONLY:
+            if convert is not None and parameter.kind is not inspect.Parameter.POSITIONAL_ONLY:
                 named[parameter.name] = convert
-    return Converter(task, positional, named, **ends)
+    return Converter(task, positional, named, _Ends(rest, any_name, known.get("return"), dump))
 
 
 def _hints_of(function: Callable[..., Any]) -> _Hints:
     """Return the annotations that can be resolved."""
     target = inspect.unwrap(function)
     if isinstance(target, functools.partial):
-        target = cast("functools.partial[Any]", target).func
+        target = cast("functools.partial[object]", target).func
     if not inspect.isroutine(target) and not inspect.isclass(target):
         target = getattr(target, "__call__", target)  # noqa: B004 -- an object whose class has __call__
     try:
@@ -175,12 +189,12 @@ def _hints_of(function: Callable[..., Any]) -> _Hints:
 def _dumper(hint: Any, dump_kwargs: Mapping[str, Any] | None) -> Callable[[Any], Any] | None:
     """Return what makes a dictionary of a returned model; None if the annotation is no model."""
     members = [one for one in typing.get_args(hint) if one is not type(None)] or [hint]
-    model = members[0]
-    if len(members) != 1 or not isinstance(model, type) or not is_pydantic_model(model):
+    if len(members) != 1 or not isinstance(members[0], type) or not is_pydantic_model(members[0]):
         return None
+    model: Any = cast("object", members[0])
     options: dict[str, Any] = {"mode": "json", **(dump_kwargs or {})}
 
     def dump(value: Any) -> Any:
-        return value.model_dump(**options) if isinstance(value, model) else value
+        return model.model_dump(value, **options) if isinstance(value, model) else value
 
     return dump

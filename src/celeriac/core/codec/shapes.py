@@ -72,7 +72,7 @@ class _Shapes:
             return self._of_sequence(_SEQUENCES[origin], arguments[0])
         if origin in _MAPPINGS and len(arguments) == 2:
             return self._of_mapping(*arguments)
-        return self._of_class(origin) if isinstance(origin, type) else None
+        return self._of_class(cast("type[Any]", origin)) if isinstance(origin, type) else None
 
     def _of_class(self, kind: type[Any]) -> Convert | None:
         scalar = _SCALARS.get(kind)
@@ -184,7 +184,7 @@ class _Shapes:
                 return value
             return {
                 key if to_key is None else to_key(key): item if to_value is None else to_value(item)
-                for key, item in cast("dict[Any, Any]", value).items()  # type: ignore[redundant-cast]
+                for key, item in cast("dict[object, Any]", value).items()
             }
 
         return restore
