@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -83,8 +84,8 @@ def environment() -> dict[str, str]:
     return {**os.environ, **quiet}
 
 
-def run(step: Step, *, capture: bool) -> Result:
-    """Run one step from the root of the checkout."""
+def run(step: Step) -> Result:
+    """Run one step from the root of the checkout and keep what it prints."""
     started = time.monotonic()
     done = subprocess.run(
         step.command,
@@ -92,10 +93,32 @@ def run(step: Step, *, capture: bool) -> Result:
         env=environment(),
         check=False,
         text=True,
-        stdout=subprocess.PIPE if capture else None,
-        stderr=subprocess.STDOUT if capture else None,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
-    return Result(step, done.returncode, time.monotonic() - started, done.stdout or "")
+    return Result(step, done.returncode, time.monotonic() - started, done.stdout)
+
+
+def run_in_sight(step: Step) -> Result:
+    """Run one step that prints for itself.
+
+    Interrupted or told to end, it waits until the step has ended: pytest stops the servers and workers it started.
+    """
+    started = time.monotonic()
+    with subprocess.Popen(step.command, cwd=ROOT, env=environment()) as process:
+
+        def pass_on(*_: object) -> None:
+            process.send_signal(signal.SIGINT)
+
+        # Ctrl-C in a terminal reaches the step as well; a signal to this process alone is passed on as an interrupt.
+        handlers = {
+            signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
+            signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
+        }
+        exit_code = process.wait()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return Result(step, exit_code, time.monotonic() - started)
 
 
 def report(result: Result) -> None:
@@ -110,7 +133,7 @@ def run_static(steps: Sequence[Step]) -> list[Result]:
     """Run the steps side by side and report each when it ends."""
     results: list[Result] = []
     with ThreadPoolExecutor(max_workers=cores()) as pool:
-        for done in as_completed([pool.submit(run, step, capture=True) for step in steps]):
+        for done in as_completed([pool.submit(run, step) for step in steps]):
             results.append(done.result())
             report(results[-1])
     return results
@@ -141,7 +164,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         results = run_static([step for step in static_steps(ROOT) if step.group in groups])
         if "tests" in groups:
-            results.append(run(test_step(options.fast, options.pytest_args), capture=False))
+            results.append(run_in_sight(test_step(options.fast, options.pytest_args)))
             report(results[-1])
     except KeyboardInterrupt:
         return 130

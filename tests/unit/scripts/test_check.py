@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -30,8 +33,34 @@ def test_all_steps_run_and_only_what_failed_is_shown(capsys: pytest.CaptureFixtu
 
 
 def test_steps_run_in_the_root_of_the_checkout() -> None:
-    result = run(python("where", "import os; print(os.getcwd())"), capture=True)
+    result = run(python("where", "import os; print(os.getcwd())"))
     assert Path(result.output.strip()) == Path(__file__).parents[3]
+
+
+def test_a_step_that_is_told_to_end_may_tidy_up(tmp_path: Path) -> None:
+    code = """if True:
+        import sys, time
+        from pathlib import Path
+        try:
+            Path(sys.argv[1]).touch()
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("tidied up")
+            raise SystemExit(2)
+    """
+    started = tmp_path / "started"
+    runner = (
+        "import sys; from scripts.check import Step, run_in_sight\n"
+        "print(run_in_sight(Step('s', 'tests', (sys.executable, '-c', *sys.argv[1:]))).exit_code)"
+    )
+    command = [sys.executable, "-c", runner, code, str(started)]
+    with subprocess.Popen(command, cwd=check.ROOT, stdout=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 20
+        while not started.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=20)[0].split() == ["tidied", "up", "2"]
 
 
 def test_the_last_line_says_that_all_is_well() -> None:
