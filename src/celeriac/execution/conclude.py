@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from celeriac.core import state
-from celeriac.core.message import Message, Settlement, StoredResult
+from celeriac.core.message import Delivery, Message, Settlement, StoredResult
 from celeriac.errors import CeleriacError, TaskRevokedError
 from celeriac.events import HookFailed, TaskDead, TaskFailed, TaskIgnored, TaskRetried, TaskRevoked, TaskSucceeded
 from celeriac.execution import results
@@ -78,6 +78,18 @@ def revoke(call: Call, surroundings: Surroundings, outcome: Revoked) -> Settleme
     return Settlement(lease=call.delivery.lease, action="done", result=stored, reason=outcome.reason)
 
 
+def settle_crash(delivery: Delivery, surroundings: Surroundings, exc: BaseException) -> Settlement:
+    """Return the settlement of a delivery whose run ended outside of every rule: it has failed with ``exc``."""
+    message = delivery.message if delivery.message is not None else Message(id=delivery.lease.id, task="?")
+    traceback = format_traceback(exc)
+    surroundings.bus.emit(TaskFailed(message.id, message.task, 0.0, exc, traceback))
+    return Settlement(
+        lease=delivery.lease,
+        action="done",
+        result=results.failure(message, surroundings, exc, traceback=traceback),
+    )
+
+
 def _succeeded(call: Call, surroundings: Surroundings, value: Any) -> Settlement:
     message, task, request = call.message, call.task, call.request
     runtime = surroundings.clock.monotonic() - call.started
@@ -100,13 +112,9 @@ def _succeeded(call: Call, surroundings: Surroundings, value: Any) -> Settlement
 
 
 def _failed(call: Call, surroundings: Surroundings, outcome: Failed) -> Settlement:
-    message, task, request = call.message, call.task, call.request
-    exc = outcome.exception
-    runtime = surroundings.clock.monotonic() - call.started
-    if task.hooks:
-        einfo = ExceptionInfo(exc, outcome.traceback)
-        _hook(call, surroundings, "on_failure", lambda: task.on_failure(exc, message.id, call.args, call.kwargs, einfo))
-        _after_return(call, surroundings, state.FAILURE, exc, einfo)
+    message, exc = call.message, outcome.exception
+    runtime = surroundings.clock.monotonic() - call.started if call.started else 0.0
+    _failure_hooks(call, surroundings, outcome)
     surroundings.bus.emit(
         TaskFailed(
             message.id,
@@ -123,10 +131,37 @@ def _failed(call: Call, surroundings: Surroundings, outcome: Failed) -> Settleme
         lease=call.delivery.lease,
         action="done",
         result=results.failure(
-            message, surroundings, exc, traceback=outcome.traceback, request=request, runtime=runtime
+            message, surroundings, exc, traceback=outcome.traceback, request=call.request, runtime=runtime
         ),
         follow_ups=_errbacks(call, surroundings, exc, outcome.traceback),
     )
+
+
+def bury(call: Call, surroundings: Surroundings, exc: BaseException) -> Settlement:
+    """Return the settlement of a task that is given up and kept as a dead letter."""
+    message, reason = call.message, str(exc)
+    _failure_hooks(call, surroundings, Failed(exc))
+    surroundings.bus.emit(TaskDead(message.id, message.task, reason))
+    return Settlement(
+        lease=call.delivery.lease,
+        action="dead",
+        reason=reason,
+        result=results.failure(message, surroundings, exc, state_name=state.DEAD, request=call.request),
+        follow_ups=_errbacks(call, surroundings, exc, None),
+    )
+
+
+def _failure_hooks(call: Call, surroundings: Surroundings, outcome: Failed) -> None:
+    task, exc = call.task, outcome.exception
+    if task.hooks:
+        einfo = ExceptionInfo(exc, outcome.traceback)
+        _hook(
+            call,
+            surroundings,
+            "on_failure",
+            lambda: task.on_failure(exc, call.message.id, call.args, call.kwargs, einfo),
+        )
+        _after_return(call, surroundings, state.FAILURE, exc, einfo)
 
 
 def _retried(call: Call, surroundings: Surroundings, outcome: Retried) -> Settlement:

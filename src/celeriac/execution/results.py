@@ -6,6 +6,7 @@ ignored result still leaves a record that a person can see.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from celeriac.core import state
@@ -59,6 +60,12 @@ def failure(
         children=tuple(request.children) if request is not None else (),
         runtime=runtime,
     )
+
+
+def started(message: Message, surroundings: Surroundings) -> StoredResult:
+    """Return what is stored when a tracked task starts: the host and process, as Celery's meta has them."""
+    encoded = encode({"pid": os.getpid(), "hostname": surroundings.hostname}, "json")
+    return _stored(message, surroundings, state=state.STARTED, body=encoded.body)
 
 
 def dead(delivery: Delivery, surroundings: Surroundings, exc: BaseException) -> StoredResult:

@@ -1,0 +1,184 @@
+"""A child process: loads the app, starts the engine thread, and becomes the sync slot.
+
+It ends when the supervisor says so, when the supervisor is gone (the pipe closes: nobody renews its lease any more, so
+it must not go on), or when the engine fails. It never ends a task to do so: that is the supervisor's to decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from celeriac.app import Celeriac
+from celeriac.app.find import find_app
+from celeriac.brokers.facade import AsyncBroker
+from celeriac.worker import logs
+from celeriac.worker.engine import Engine, ResultStore
+from celeriac.worker.link import Drain, Fatal, Ready, Retire, Revoke, ToChild
+from celeriac.worker.loop import new_loop
+from celeriac.worker.options import WorkerOptions
+from celeriac.worker.slots import SlotTable
+
+ORPHANED: Final = 71
+FAILED: Final = 70
+
+
+class ChildProcess:
+    """The services of one child process."""
+
+    def __init__(self, app: Celeriac, options: WorkerOptions, owner: str, table: SlotTable) -> None:
+        self._app = app
+        self._options = options
+        self._owner = owner
+        self._table = table
+        self._surroundings = app.worker_surroundings(options.node, delivery_limit=options.delivery_limit)
+        self._engine: Engine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+
+    def run(self, link: Connection | None) -> None:
+        """Work until drained; the calling thread must be the main thread."""
+        logs.subscribe(self._surroundings.bus)
+        engine_thread = threading.Thread(target=self._engine_main, args=(link,), name="celeriac-engine", daemon=True)
+        engine_thread.start()
+        self._started.wait()
+        if self._engine is not None:
+            self._engine.sync_slots.run_main()
+        engine_thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def drain(self) -> None:
+        """Start to drain; from any thread."""
+        engine, loop = self._engine, self._loop
+        if engine is not None and loop is not None:
+            loop.call_soon_threadsafe(self._begin_drain, engine)
+
+    def revoke(self, ids: tuple[str, ...], terminate: bool) -> None:
+        """Tell the engine that tasks are revoked; from any thread."""
+        engine, loop = self._engine, self._loop
+        if engine is not None and loop is not None:
+            loop.call_soon_threadsafe(engine.revoke, ids, terminate)
+
+    def _engine_main(self, link: Connection | None) -> None:
+        loop = new_loop()
+        asyncio.set_event_loop(loop)
+        self._loop = loop
+        try:
+            loop.run_until_complete(self._engine_run(link))
+        except BaseException as exc:
+            self._failure = exc
+            if self._engine is not None:
+                self._engine.sync_slots.stop()
+        finally:
+            self._started.set()
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    async def _engine_run(self, link: Connection | None) -> None:
+        broker: AsyncBroker = self._app.async_broker()
+        own_results: ResultStore | None = None
+        if self._surroundings.stores_results and not self._app.results_share_broker:
+            own_results = self._app.async_backend()
+        engine = Engine(
+            options=self._options,
+            owner=self._owner,
+            surroundings=self._surroundings,
+            broker=broker,
+            own_results=own_results,
+            table=self._table,
+        )
+        self._engine = engine
+        self._started.set()
+        if link is not None:
+            asyncio.get_running_loop().add_reader(link.fileno(), self._hear, link, engine)
+            link.send(Ready())
+        try:
+            await engine.run(self._retire(link))
+        finally:
+            if link is not None:
+                asyncio.get_running_loop().remove_reader(link.fileno())
+            await self._app.aclose()
+
+    def _retire(self, link: Connection | None) -> _Retire:
+        return _Retire(link, self)
+
+    def _hear(self, link: Connection, engine: Engine) -> None:
+        try:
+            heard: ToChild = link.recv()
+        except (EOFError, OSError):
+            # The supervisor is gone, and with it the renewal of our lease: others will run what we hold.
+            os._exit(ORPHANED)
+        match heard:
+            case Drain():
+                self._begin_drain(engine)
+            case Revoke(ids, terminate):
+                engine.revoke(ids, terminate)
+            case _:
+                raise AssertionError(heard)
+
+    def _begin_drain(self, engine: Engine) -> None:
+        loop = asyncio.get_running_loop()
+        self._draining = loop.create_task(engine.drain())
+
+
+class _Retire:
+    """Asks the supervisor for a replacement; in a process without one, drains."""
+
+    def __init__(self, link: Connection | None, child: ChildProcess) -> None:
+        self._link = link
+        self._child = child
+
+    def __call__(self, reason: str) -> None:
+        if self._link is not None:
+            self._link.send(Retire(reason))
+
+
+def child_main(options: bytes, owner: str, table_path: str, link: Connection) -> None:
+    """Run a child process; what the supervisor starts.
+
+    Args:
+        options: WorkerOptions as MessagePack (plain bytes pass through every start method alike).
+        owner: The name under which this process claims.
+        table_path: Path of its slot table.
+        link: Its end of the pipe.
+    """
+    _quiet_signals()
+    chosen = msgspec.msgpack.decode(options, type=WorkerOptions)
+    try:
+        logs.setup(chosen.loglevel, chosen.logfile)
+        table = SlotTable(Path(table_path), chosen.slots)
+        app = find_app(chosen.target)
+        child = ChildProcess(app, chosen, owner, table)
+        child.run(link)
+    except BaseException:
+        try:
+            link.send(Fatal(traceback.format_exc()))
+        except OSError:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(FAILED)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads that user code left behind must not keep the process, and with it a slot of the worker, for ever.
+    os._exit(0)
+
+
+def _quiet_signals() -> None:
+    """Let the supervisor alone react to signals sent to the process group (Ctrl-C).
+
+    Handlers that do nothing are set rather than SIG_IGN, which programs started by tasks would inherit.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, lambda _signal, _frame: None)

@@ -1,0 +1,155 @@
+"""Starting child processes, and what the supervisor knows of each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import multiprocessing.context
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from celeriac.core.ids import new_id
+from celeriac.errors import ImproperlyConfigured
+from celeriac.worker.child import child_main
+from celeriac.worker.link import Drain, FromChild, ToChild
+from celeriac.worker.options import WorkerOptions
+from celeriac.worker.runs import monotonic
+from celeriac.worker.slots import SlotTable
+from celeriac.worker.verdicts import Cause
+
+State: TypeAlias = Literal["starting", "ready", "draining"]
+_CHILD_MODULE: Final = "celeriac.worker.child"
+
+
+class Child:
+    """One child process, from the supervisor's side."""
+
+    def __init__(
+        self, process: multiprocessing.process.BaseProcess, link: Connection, table: SlotTable, owner: str
+    ) -> None:
+        self.process = process
+        self.link = link
+        self.table = table
+        self.owner = owner
+        self.state: State = "starting"
+        self.started = monotonic()
+        self.idle_since = self.started
+        self.last_error: str | None = None
+        self.cause: Cause | None = None
+        self.culprit: str | None = None
+        self.why = ""
+        self.revoking: dict[str, float] = {}
+        """Ids of running tasks that were asked to stop, and when the process is ended if they have not."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid or 0
+
+    @property
+    def running(self) -> int:
+        """Tasks it runs now."""
+        return sum(1 for _ in self.table.running())
+
+    def send(self, message: ToChild) -> None:
+        """Tell it something; a child that is gone is noticed elsewhere."""
+        try:
+            self.link.send(message)
+        except OSError:
+            return
+
+    def receive(self) -> FromChild | None:
+        """Return what it said, if anything is there."""
+        try:
+            return self.link.recv() if self.link.poll() else None
+        except (EOFError, OSError):
+            return None
+
+    def drain(self) -> None:
+        """Have it finish and exit."""
+        if self.state != "draining":
+            self.state = "draining"
+            self.send(Drain())
+
+    def kill(self, cause: Cause, why: str, culprit: str | None = None) -> None:
+        """End it at once."""
+        if self.cause is None:
+            self.cause, self.why, self.culprit = cause, why, culprit
+            self.process.kill()
+
+    def close(self) -> None:
+        """Let go of what belonged to it; it has exited."""
+        self.link.close()
+        self.process.join()
+        self.process.close()
+        self.table.close()
+
+
+class Nursery:
+    """Starts children."""
+
+    def __init__(self, options: WorkerOptions) -> None:
+        self._options = options
+        self._boot = new_id()[:8]
+        self._count = 0
+        self._context = multiprocessing.get_context(options.start_method)
+        self._folder = tempfile.TemporaryDirectory(prefix="celeriac-")
+        module = options.target.partition(":")[0]
+        if isinstance(self._context, multiprocessing.context.ForkServerContext):
+            # What the fork server has imported, its children share; what it cannot import, they report themselves.
+            self._context.set_forkserver_preload([_CHILD_MODULE, module])
+
+    @property
+    def keeper_name(self) -> str:
+        """The keeper's own owner name."""
+        return f"{self._options.node}#{self._boot}/keeper"
+
+    def start(self) -> Child:
+        """Start one child.
+
+        Raises:
+            ImproperlyConfigured: The operating system refused.
+        """
+        self._count += 1
+        owner = f"{self._options.node}#{self._boot}/{self._count}"
+        path = Path(self._folder.name) / f"slots-{self._count}"
+        table = SlotTable(path, self._options.slots)
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=child_main,
+            args=(msgspec.msgpack.encode(self._options), owner, str(path), theirs),
+            name=f"celeriac-child-{self._count}",
+        )
+        try:
+            with _import_path():
+                process.start()
+        except OSError as exc:
+            raise ImproperlyConfigured(f"a child process of {self._options.node} could not be started: {exc}") from exc
+        theirs.close()
+        return Child(process, ours, table, owner)
+
+    def close(self) -> None:
+        """Remove the slot tables."""
+        self._folder.cleanup()
+
+
+@contextmanager
+def _import_path() -> Iterator[None]:
+    """Let new interpreters find what this one can import: the fork server does not take ``sys.path`` over itself."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before

@@ -1,0 +1,108 @@
+"""Slots for coroutine functions: asyncio tasks on the engine's loop, many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from celeriac.core.message import Delivery, Settlement, Start
+from celeriac.errors import TimeLimitExceeded
+from celeriac.execution.call import aexecute
+from celeriac.execution.conclude import settle_crash
+from celeriac.execution.record import Call
+from celeriac.worker.interrupt import CoroutineInterrupter
+from celeriac.worker.runs import FOREVER, Home, Run, admit, monotonic, must_start_first
+
+HARD_LIMIT_MARGIN: Final = 1.0
+"""Seconds that a coroutine has to end after its hard limit before its process is ended: others run in there, too."""
+
+
+class CoroutineSlots:
+    """Runs coroutine functions."""
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        count: int,
+        first_row: int,
+        start_first: Callable[[Start], Awaitable[bool]],
+        freed: Callable[[], None],
+    ) -> None:
+        """Create the slots.
+
+        Args:
+            home: The engine.
+            count: How many coroutines run at once.
+            first_row: Their first row in the slot table.
+            start_first: Records a start with the broker and returns whether the lease still holds.
+            freed: Called when a slot is free again.
+        """
+        self._home = home
+        self._start_first = start_first
+        self._freed = freed
+        self._rows = list(range(first_row + count - 1, first_row - 1, -1))
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.count = count
+        self.runs = 0
+        self.running: dict[int, Run] = {}
+
+    @property
+    def free(self) -> int:
+        """Slots that run nothing."""
+        return len(self._rows)
+
+    @property
+    def busy(self) -> int:
+        """Slots that run a task."""
+        return self.count - len(self._rows)
+
+    def spawn(self, delivery: Delivery) -> None:
+        """Run a delivery in a free slot; the caller has looked at :attr:`free`."""
+        task = asyncio.get_running_loop().create_task(self._work(self._rows.pop(), delivery))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, row: int, delivery: Delivery) -> None:
+        home = self._home
+        settlement: Settlement | None = None
+        try:
+            settlement = await self._deliver(row, delivery)
+        except BaseException as exc:  # An interrupt that arrived a moment after its run.
+            settlement = settle_crash(delivery, home.surroundings, exc)
+        finally:
+            home.table.free(row)
+            self.running.pop(row, None)
+            self._rows.append(row)
+            if settlement is not None:
+                home.finished(settlement)
+            self._freed()
+
+    async def _deliver(self, row: int, delivery: Delivery) -> Settlement | None:
+        home = self._home
+        now = monotonic()
+        call = admit(home, delivery, now)
+        if type(call) is Settlement:
+            return call
+        assert type(call) is Call
+        if must_start_first(call):
+            if not await self._start_first(Start(delivery.lease, call.task.at_most_once)):
+                return None
+        if call.task.track_started:
+            home.announce(Start(delivery.lease, call.task.at_most_once), call)
+        interrupter = CoroutineInterrupter()
+        hard, soft = call.time_limits
+        self.running[row] = Run(delivery.lease, now, soft, interrupter.interrupt)
+        home.table.occupy(row, delivery.lease, now, FOREVER if hard is None else now + hard + HARD_LIMIT_MARGIN)
+        timer = None
+        if hard is not None:
+            exc = TimeLimitExceeded(f"hard time limit of {hard} s exceeded")
+            timer = asyncio.get_running_loop().call_later(hard, interrupter.interrupt, exc)
+        try:
+            settlement = await aexecute(call, home.surroundings, interrupter.guard)
+        finally:
+            if timer is not None:
+                timer.cancel()
+        self.runs += 1
+        return settlement

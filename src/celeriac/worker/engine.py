@@ -1,0 +1,239 @@
+"""The engine of one child process: claims, runs coroutines, settles, listens to the supervisor.
+
+It lives on an event loop in its own thread; the main thread (or ``threads`` threads) runs plain functions beside it.
+The engine never blocks on a task, so claiming, settling and giving back go on whatever tasks do, short of holding the
+GIL; and the lease is renewed by the supervisor even then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from celeriac.brokers.facade import AsyncBroker
+from celeriac.core.message import Settlement, Start, StoredResult
+from celeriac.errors import CeleriacError
+from celeriac.execution import results as stored_results
+from celeriac.execution.record import Call
+from celeriac.execution.runnable import Surroundings
+from celeriac.worker.coroutine_slots import CoroutineSlots
+from celeriac.worker.fetcher import Fetcher
+from celeriac.worker.memory import resident_kib
+from celeriac.worker.options import WorkerOptions
+from celeriac.worker.runs import monotonic
+from celeriac.worker.settler import Settler
+from celeriac.worker.slots import SlotTable
+from celeriac.worker.sync_slots import SyncSlots
+
+WATCH: Final = 0.02
+"""Seconds between two looks at running tasks while any run."""
+IDLE_WATCH: Final = 0.25
+FIRST_MEAN: Final = 0.02
+"""First guess of a task's run time, so that a new process begins with a claim of one or two."""
+START_PATIENCE: Final = 30.0
+"""Seconds a slot waits for the broker to record a start before it gives the task up for another worker."""
+
+
+class ProgressSink(Protocol):
+    """Where interim states go."""
+
+    async def progress(self, results: Sequence[StoredResult]) -> tuple[str, ...]: ...
+
+
+class ResultStore(ProgressSink, Protocol):
+    """A result store apart from the broker."""
+
+    async def store(self, results: Sequence[StoredResult]) -> None: ...
+
+
+class Engine:
+    """Builds and runs the services of one child process."""
+
+    def __init__(
+        self,
+        *,
+        options: WorkerOptions,
+        owner: str,
+        surroundings: Surroundings,
+        broker: AsyncBroker,
+        own_results: ResultStore | None,
+        table: SlotTable,
+    ) -> None:
+        """Create the engine in the running event loop.
+
+        Args:
+            options: The worker's shape.
+            owner: Under which name this process claims.
+            surroundings: What all runs share.
+            broker: The broker.
+            own_results: The result store, where it is not the broker's.
+            table: This process's slot table.
+        """
+        self.surroundings = surroundings
+        self.table = table
+        self.owner = owner
+        self.revoked: set[str] = set()
+        self._options = options
+        self._broker = broker
+        self._progress: ProgressSink = own_results if own_results is not None else broker
+        self._loop = asyncio.get_running_loop()
+        self._retire: Callable[[str], None] = lambda reason: None
+        self._retiring = False
+        self._drained = asyncio.Event()
+        self._waiter = broker.waiter()
+        self._background: set[asyncio.Task[None]] = set()
+        self.sync_slots = SyncSlots(
+            self, threads=options.threads, start_first=self._start_first_blocking, mean=FIRST_MEAN
+        )
+        self.settler = Settler(
+            broker=broker,
+            results=own_results,
+            bus=surroundings.bus,
+            owner=owner,
+            loop=self._loop,
+            busy=lambda: self.sync_slots.waiting > 0,
+            settled=self._settled,
+        )
+        self.coroutines = CoroutineSlots(
+            self,
+            count=options.coroutines,
+            first_row=options.sync_slots,
+            start_first=self._start_first,
+            freed=self._settled,
+        )
+        self.fetcher = Fetcher(
+            options=options,
+            owner=owner,
+            broker=broker,
+            waiter=self._waiter,
+            surroundings=surroundings,
+            table=table,
+            sync_slots=self.sync_slots,
+            coroutines=self.coroutines,
+            settler=self.settler,
+        )
+        if options.max_tasks_per_child is not None:
+            self.fetcher.limit = self._left_to_run
+
+    # What slots need of their home.
+
+    def finished(self, settlement: Settlement) -> None:
+        """Take the settlement of a delivery; from any thread."""
+        self.settler.add(settlement)
+
+    def announce(self, start: Start, call: Call) -> None:
+        """Tell the store that a tracked task started, without waiting; from any thread."""
+        self._loop.call_soon_threadsafe(self._spawn_announcement, start, call)
+
+    # Life.
+
+    async def run(self, retire: Callable[[str], None]) -> None:
+        """Work until :meth:`drain` is done.
+
+        Args:
+            retire: Called once when this process has run its share or grown too big, with the reason; whoever gets
+                that is to call :meth:`drain`.
+        """
+        self._retire = retire
+        self.sync_slots.start()
+        settling = asyncio.create_task(self.settler.run())
+        watching = asyncio.create_task(self._watch())
+        fetching = asyncio.create_task(self.fetcher.run())
+        ended = asyncio.create_task(self._drained.wait())
+        try:
+            # A loop that ends by an error is a bug; it must end the process, not leave it looking alive.
+            await asyncio.wait((settling, watching, fetching, ended), return_when=asyncio.FIRST_EXCEPTION)
+            await self._settle_rest(settling)
+        finally:
+            for task in (settling, watching, fetching, ended):
+                task.cancel()
+            await self._waiter.close()
+            for task in (settling, watching, fetching):
+                if task.done() and not task.cancelled() and (exc := task.exception()) is not None:
+                    raise exc
+
+    async def drain(self) -> None:
+        """Stop claiming, give back what has not started, wait for what runs, settle everything."""
+        self.fetcher.stop()
+        while True:
+            self.fetcher.give_back()
+            if not self.sync_slots.held and not self.coroutines.busy and self.settler.idle:
+                break
+            await asyncio.sleep(WATCH)
+        self.sync_slots.stop()
+        self._drained.set()
+
+    def revoke(self, ids: Sequence[str], terminate: bool) -> None:
+        """Drop these tasks if they wait here; with ``terminate``, interrupt them if they run here."""
+        wanted = set(ids)
+        self.revoked |= wanted
+        if len(self.revoked) > 10_000:  # Ids of tasks that never come here must not gather for ever.
+            self.revoked = wanted
+        if terminate:
+            for run in [*self.sync_slots.running, *self.coroutines.running.values()]:
+                if run is not None and run.lease.id in wanted:
+                    self.revoked.discard(run.lease.id)
+                    run.revoke()
+
+    # Inner parts.
+
+    def _settled(self) -> None:
+        runs = self.sync_slots.runs + self.coroutines.runs
+        self.table.note_runs(runs)
+        limit = self._options.max_tasks_per_child
+        if limit is not None and runs >= limit:
+            self._retire_once(f"ran {runs} tasks (max_tasks_per_child={limit})")
+        self.fetcher.notify()
+
+    def _left_to_run(self) -> int:
+        limit = self._options.max_tasks_per_child or 0
+        begun = self.sync_slots.runs + self.coroutines.runs + self.sync_slots.held + self.coroutines.busy
+        return max(0, limit - begun)
+
+    def _retire_once(self, reason: str) -> None:
+        if not self._retiring:
+            self._retiring = True
+            self._retire(reason)
+
+    async def _watch(self) -> None:
+        while True:
+            active = self.sync_slots.held or self.coroutines.busy
+            await asyncio.sleep(WATCH if active else IDLE_WATCH)
+            now = monotonic()
+            for run in [*self.sync_slots.running, *self.coroutines.running.values()]:
+                if run is not None:
+                    run.watch(now)
+            self.fetcher.rebalance(now)
+            limit = self._options.max_memory_per_child
+            if limit is not None and not self._retiring and (size := resident_kib()) > limit:
+                self._retire_once(f"holds {size} KiB (max_memory_per_child={limit})")
+
+    async def _settle_rest(self, settling: asyncio.Task[None]) -> None:
+        while not self.settler.idle and not settling.done():
+            await asyncio.sleep(WATCH)
+
+    async def _start_first(self, start: Start) -> bool:
+        """Record a start; return whether the task may run here. Without an answer it is given back."""
+        try:
+            lost = await asyncio.wait_for(self._broker.start([start]), START_PATIENCE)
+        except (CeleriacError, OSError, TimeoutError):
+            self.settler.add(Settlement(lease=start.lease, action="release", reason="its start could not be recorded"))
+            return False
+        return not lost
+
+    def _start_first_blocking(self, start: Start) -> bool:
+        return asyncio.run_coroutine_threadsafe(self._start_first(start), self._loop).result()
+
+    def _spawn_announcement(self, start: Start, call: Call) -> None:
+        task = self._loop.create_task(self._announce(start, call))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _announce(self, start: Start, call: Call) -> None:
+        try:
+            await self._broker.start([start])
+            if self.surroundings.stores_results:
+                await self._progress.progress([stored_results.started(call.message, self.surroundings)])
+        except (CeleriacError, OSError):
+            return  # STARTED is information; how the task ends is told by its settlement.

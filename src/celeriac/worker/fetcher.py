@@ -1,0 +1,208 @@
+"""Claims deliveries for free slots, and a little ahead.
+
+How far ahead is measured: about ``claim_ahead`` seconds of work at the present mean run time, so that short tasks come
+in big batches and long ones one by one. What was claimed ahead is given back, without any mark against it, as soon as
+every slot turns out to be busy with something long. Nothing is claimed while outcomes pile up unsettled.
+
+A delivery on its last chance (one more lost run makes it a dead letter) runs alone in its process, so that a task that
+kills its process cannot take its neighbours with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from celeriac.brokers.port import MAX_BATCH, AsyncWaiter, Promoted
+from celeriac.core.message import Delivery, Settlement
+from celeriac.errors import CeleriacError
+from celeriac.events import Bus, ServiceFailed, TaskReceived
+from celeriac.execution.runnable import Surroundings
+from celeriac.worker.backoff import Backoff
+from celeriac.worker.coroutine_slots import CoroutineSlots
+from celeriac.worker.options import WorkerOptions
+from celeriac.worker.runs import monotonic
+from celeriac.worker.settler import Settler
+from celeriac.worker.slots import SlotTable
+from celeriac.worker.sync_slots import SyncSlots
+
+IDLE_LOOK: Final = 1.0
+"""Longest seconds between two looks at an idle broker; only a lost wake-up ever makes it matter."""
+PROMOTE_BATCH: Final = 500
+_SHARE_WEIGHT: Final = 0.2
+
+
+class FetchBroker(Protocol):
+    """What the fetcher needs of a broker."""
+
+    async def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> list[Delivery]: ...
+
+    async def promote(self, limit: int) -> Promoted: ...
+
+
+class Fetcher:
+    """The claim loop of one child process."""
+
+    def __init__(
+        self,
+        *,
+        options: WorkerOptions,
+        owner: str,
+        broker: FetchBroker,
+        waiter: AsyncWaiter,
+        surroundings: Surroundings,
+        table: SlotTable,
+        sync_slots: SyncSlots,
+        coroutines: CoroutineSlots,
+        settler: Settler,
+    ) -> None:
+        self._options = options
+        self._owner = owner
+        self._broker = broker
+        self._waiter = waiter
+        self._surroundings = surroundings
+        self._table = table
+        self._sync = sync_slots
+        self._coroutines = coroutines
+        self._settler = settler
+        self._bus: Bus = surroundings.bus
+        self._overflow: deque[Delivery] = deque()
+        self._last_chance: deque[Delivery] = deque()
+        self._room = asyncio.Event()
+        self._stop_asked = asyncio.Event()
+        self.limit: Callable[[], int] = lambda: MAX_BATCH
+        """Most deliveries that may still be claimed (recycling sets it)."""
+        has_async = any(task.is_async for task in surroundings.tasks.values())
+        self._async_share = 0.5 if has_async else 0.0
+
+    def notify(self) -> None:
+        """Look again: a slot may be free, or settlements have gone."""
+        self._dispatch_held()
+        self._room.set()
+
+    def stop(self) -> None:
+        """Claim no more."""
+        self._stop_asked.set()
+        self._room.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether claiming has been stopped."""
+        return self._stop_asked.is_set()
+
+    async def run(self) -> None:
+        """Claim until :meth:`stop`."""
+        backoff = Backoff(self._bus, "fetcher")
+        while not self.stopping:
+            self._room.clear()
+            wanted = self._wanted()
+            if wanted <= 0:
+                await self._room.wait()
+                continue
+            try:
+                idle_for = await self._claim(wanted)
+            except (CeleriacError, OSError) as exc:
+                await asyncio.sleep(backoff.failed(exc))
+                continue
+            backoff.worked()
+            if idle_for > 0 and not self.stopping:
+                await self._wait(idle_for)
+
+    def give_back(self) -> None:
+        """Release everything that was claimed and has not started."""
+        held = [*self._sync.take_back(), *self._overflow, *self._last_chance]
+        self._overflow.clear()
+        self._last_chance.clear()
+        for delivery in held:
+            self._settler.add(Settlement(lease=delivery.lease, action="release", reason="not started"))
+
+    def rebalance(self, now: float) -> None:
+        """Give back what waits here if every slot is busy with something long."""
+        newest = self._sync.newest_start()
+        if newest is not None and now - newest > 2 * self._options.claim_ahead and self._sync.waiting:
+            for delivery in self._sync.take_back():
+                self._settler.add(Settlement(lease=delivery.lease, action="release", reason="claimed ahead"))
+
+    def _wanted(self) -> int:
+        """Return how many deliveries to claim now."""
+        if self._settler.behind or self._last_chance or self.stopping:
+            return 0
+        ahead = min(MAX_BATCH, int(self._options.claim_ahead / max(self._sync.mean, 1e-6)))
+        target = self._sync.count + ahead
+        held = self._sync.held
+        newest = self._sync.newest_start()
+        if newest is not None and monotonic() - newest > self._options.claim_ahead:
+            target = 0  # All slots run something long; what is claimed now would only wait.
+        wanted = target - held if held <= target // 2 else 0
+        if self._async_share:
+            free = self._coroutines.free - len(self._overflow)
+            wanted = max(wanted, 1 if free > 0 else 0, round(free * self._async_share) if free > 0 else 0)
+        return min(wanted, MAX_BATCH, self.limit())
+
+    async def _claim(self, wanted: int) -> float:
+        """Claim and dispatch; return the seconds for which nothing can be expected, 0 to go on at once."""
+        asked = monotonic()
+        if asked > self._table.lease_until:
+            # This process was stopped, or cut off, for longer than its lease. What it holds unstarted may be others'
+            # by now, and a new claim would make the lease look good again.
+            self.give_back()
+        deliveries = await self._broker.claim(self._options.queues, wanted, self._owner, self._options.lease)
+        self._table.note_poll(monotonic(), asked + self._options.lease)
+        if deliveries:
+            self._dispatch(deliveries)
+            return 0.0 if len(deliveries) >= wanted else 0.001
+        promoted = await self._broker.promote(PROMOTE_BATCH)
+        if promoted.count:
+            return 0.0
+        return IDLE_LOOK if promoted.next_in is None else max(0.001, min(IDLE_LOOK, promoted.next_in))
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait for something new in the store; a stop ends it early."""
+        looking = asyncio.ensure_future(self._waiter.wait(seconds))
+        stopping = asyncio.ensure_future(self._stop_asked.wait())
+        try:
+            await asyncio.wait((looking, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not looking.done():
+                looking.cancel()
+            elif not looking.cancelled() and (exc := looking.exception()) is not None:
+                self._bus.emit(ServiceFailed("waiter", f"{type(exc).__name__}: {exc}", seconds))
+
+    def _dispatch(self, deliveries: Sequence[Delivery]) -> None:
+        tasks = self._surroundings.tasks
+        received = self._bus.wanted(TaskReceived)
+        plain: list[Delivery] = []
+        coroutines = 0
+        for delivery in deliveries:
+            message = delivery.message
+            if received and message is not None:
+                self._bus.emit(TaskReceived(message.id, message.task, message.argsrepr, message.kwargsrepr))
+            if 0 < delivery.crashes >= self._options.delivery_limit - 1:
+                self._last_chance.append(delivery)
+                continue
+            task = tasks.get(message.task) if message is not None else None
+            if task is not None and task.is_async:
+                coroutines += 1
+                self._overflow.append(delivery)
+            else:
+                plain.append(delivery)
+        if self._async_share or coroutines:
+            self._async_share += (coroutines / len(deliveries) - self._async_share) * _SHARE_WEIGHT
+        self._sync.put(plain)
+        self._dispatch_held()
+
+    def _dispatch_held(self) -> None:
+        """Start coroutines that wait for a slot, and the next last-chance delivery if nothing else runs here."""
+        while self._overflow and self._coroutines.free:
+            self._coroutines.spawn(self._overflow.popleft())
+        if self._last_chance and not (self._sync.held or self._coroutines.busy):
+            delivery = self._last_chance.popleft()
+            message = delivery.message
+            task = self._surroundings.tasks.get(message.task) if message is not None else None
+            if task is not None and task.is_async:
+                self._coroutines.spawn(delivery)
+            else:
+                self._sync.put([delivery])

@@ -1,0 +1,107 @@
+"""Whether the worker does its work, told to probes by a file and over HTTP.
+
+Both are true only if every child has claimed with success within the watchdog's time (a child whose tasks keep every
+slot busy counts: it has no need to claim) and the leases are renewed. The file is touched each second while that
+holds, so its age says for how long it has not; the HTTP probe answers 200 or 503 with the reason as JSON.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from celeriac.errors import ImproperlyConfigured
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The state of a worker.
+
+    Attributes:
+        ok: It does its work.
+        problems: Why not, in words.
+        children: Number of child processes that claim.
+        runs: Tasks run so far by the present children.
+    """
+
+    ok: bool
+    problems: tuple[str, ...] = ()
+    children: int = 0
+    runs: int = 0
+
+
+class HealthFile:
+    """The file that is touched while the worker is healthy; it is gone when the worker has ended."""
+
+    def __init__(self, path: str) -> None:
+        """Raises ImproperlyConfigured if the file cannot be written."""
+        self._path = Path(path)
+        try:
+            self._path.unlink(missing_ok=True)
+            self._path.touch()
+            self._path.unlink()
+        except OSError as exc:
+            raise ImproperlyConfigured(f"worker_health_file {path!r} cannot be written: {exc}") from exc
+
+    def update(self, health: Health) -> None:
+        """Write the file if the worker is healthy."""
+        if health.ok:
+            self.write()
+
+    def write(self) -> None:
+        """Write the process id into the file, which also touches it."""
+        self._path.write_text(f"{os.getpid()}\n")
+
+    def remove(self) -> None:
+        """Remove the file."""
+        self._path.unlink(missing_ok=True)
+
+
+class HealthServer:
+    """The HTTP probe, on 127.0.0.1."""
+
+    def __init__(self, port: int, look: Callable[[], Health]) -> None:
+        """Listen; raises ImproperlyConfigured if the port is taken."""
+        handler = type("Handler", (_Handler,), {"look": staticmethod(look)})
+        try:
+            self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+        except OSError as exc:
+            raise ImproperlyConfigured(f"worker_health_port {port} cannot be used: {exc}") from exc
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="celeriac-health", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Serve."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Serve no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    look: Callable[[], Health]
+
+    def do_GET(self) -> None:
+        health = self.look()
+        body = json.dumps(msgspec.to_builtins(health)).encode()
+        self.send_response(200 if health.ok else 503)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Probes are not worth a line each."""

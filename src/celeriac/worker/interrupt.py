@@ -1,0 +1,143 @@
+"""Stopping a running task from outside: soft time limits and revocation.
+
+The main thread is interrupted by a signal, whose Python handler raises there, so that even a blocking system call ends;
+other threads get an asynchronous exception, which arrives when they next run Python code; coroutines are cancelled, and
+the cancellation is replaced by the exception meant. In all three an interrupt reaches the run it was meant for or
+nothing: each run has a number, and only code inside the guard is interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import signal
+import threading
+import types
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Final, Protocol
+
+INTERRUPT_SIGNAL: Final = signal.SIGUSR1
+
+
+class Interrupter(Protocol):
+    """Guards the task's code of one slot and interrupts it."""
+
+    def guard(self, invoke: Callable[[], Any]) -> Any:
+        """Return ``invoke()``; only inside it do interrupts arrive."""
+        ...
+
+    def interrupt(self, run: int, exc: BaseException) -> None:
+        """Raise ``exc`` in run number ``run`` if that still runs; from any thread."""
+        ...
+
+    def begin(self) -> int:
+        """Start the next run and return its number."""
+        ...
+
+
+class MainThreadInterrupter:
+    """For the slot that is a process's main thread."""
+
+    def __init__(self) -> None:
+        """Install the signal handler; must be called in the main thread."""
+        self._run = 0
+        self._guarded = False
+        self._pending: tuple[int, BaseException] | None = None
+        self._thread = threading.main_thread().ident or 0
+        signal.signal(INTERRUPT_SIGNAL, self._handle)
+
+    def begin(self) -> int:
+        self._run += 1
+        return self._run
+
+    def guard(self, invoke: Callable[[], Any]) -> Any:
+        self._guarded = True
+        try:
+            return invoke()
+        finally:
+            self._guarded = False
+
+    def interrupt(self, run: int, exc: BaseException) -> None:
+        self._pending = (run, exc)
+        signal.pthread_kill(self._thread, INTERRUPT_SIGNAL)
+
+    def _handle(self, _signal: int, _frame: types.FrameType | None) -> None:
+        pending, self._pending = self._pending, None
+        if self._guarded and pending is not None and pending[0] == self._run:
+            raise pending[1]
+
+
+class ThreadInterrupter:
+    """For a slot that is another thread. Only the exception's type arrives: CPython takes no instance."""
+
+    def __init__(self) -> None:
+        self._run = 0
+        self._thread: int | None = None
+        self._sent = False
+        self._lock = threading.Lock()
+
+    def begin(self) -> int:
+        self._run += 1
+        return self._run
+
+    def guard(self, invoke: Callable[[], Any]) -> Any:
+        with self._lock:
+            self._thread = threading.get_ident()
+            self._sent = False
+        try:
+            return invoke()
+        finally:
+            with self._lock:
+                if self._sent:  # It may not have arrived yet, and must not arrive in what comes next.
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread or 0), None)
+                self._thread = None
+
+    def interrupt(self, run: int, exc: BaseException) -> None:
+        with self._lock:
+            if self._thread is not None and run == self._run:
+                self._sent = True
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(type(exc)))
+
+
+class CoroutineInterrupter:
+    """For one coroutine run: wraps the coroutine so that a cancellation can carry an exception of ours."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Any] | None = None
+        self._exc: BaseException | None = None
+
+    def guard(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Return an awaitable that runs the coroutine in the current asyncio task."""
+        self._task = asyncio.current_task()
+        return self._drive(coroutine)
+
+    def interrupt(self, exc: BaseException) -> None:
+        """Raise ``exc`` where the coroutine awaits; from the loop's own thread."""
+        if self._task is not None and not self._task.done():
+            self._exc = exc
+            self._task.cancel()
+
+    @types.coroutine
+    def _drive(self, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        try:
+            awaited = coroutine.send(None)
+            while True:
+                try:
+                    value = yield awaited
+                except BaseException as exc:
+                    awaited = coroutine.throw(self._replace(exc))
+                else:
+                    awaited = coroutine.send(value)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            self._task = None
+            coroutine.close()
+
+    def _replace(self, exc: BaseException) -> BaseException:
+        if isinstance(exc, asyncio.CancelledError) and self._exc is not None:
+            meant, self._exc = self._exc, None
+            if self._task is not None:
+                self._task.uncancel()
+            return meant
+        return exc

@@ -1,0 +1,241 @@
+"""The keeper: what a worker does for its children and for the store, in one thread of the supervisor.
+
+It renews the leases of all children (whatever their tasks do to the GIL), gives the work of a dead child back at once,
+reaps what vanished workers held, records heartbeats, answers remote commands, and clears away what is old. It uses the
+blocking side of the broker and no event loop.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from celeriac.app import Celeriac
+from celeriac.brokers.facade import SyncBroker
+from celeriac.brokers.port import WorkerRecord
+from celeriac.core.message import Settlement
+from celeriac.events import LeaseLost
+from celeriac.execution.runnable import Surroundings
+from celeriac.worker.control import Control, Handlers
+from celeriac.worker.options import WorkerOptions
+from celeriac.worker.runs import monotonic
+from celeriac.worker.service import Service, ServiceLoop
+from celeriac.worker.slots import SlotTable
+from celeriac.worker.verdicts import Death, judge_death, judge_expired
+
+REAP_EVERY: Final = 1.0
+HEARTBEAT_EVERY: Final = 2.0
+HEARTBEAT_TTL: Final = 8.0
+PRUNE_EVERY: Final = 30.0
+BATCH: Final = 500
+
+
+class Keeper:
+    """Owns the supervisor's broker connection and the thread that uses it."""
+
+    def __init__(
+        self,
+        *,
+        app: Celeriac,
+        options: WorkerOptions,
+        name: str,
+        handlers: Handlers,
+        info: Callable[[], dict[str, Any]],
+    ) -> None:
+        """Create the keeper; nothing starts before :meth:`start`.
+
+        Args:
+            app: The app.
+            options: The worker's shape.
+            name: The keeper's own owner name; starts all children's.
+            handlers: What remote commands do to the supervisor.
+            info: Returns what the heartbeat tells.
+        """
+        self._options = options
+        self._name = name
+        self._info = info
+        self._surroundings: Surroundings = app.worker_surroundings(options.node, delivery_limit=options.delivery_limit)
+        self._app = app
+        self._broker: SyncBroker = app.broker
+        self._children: dict[str, SlotTable] = {}
+        self._lock = threading.Lock()
+        self.control = Control(app=app, options=options, handlers=handlers, children=self.children)
+        self.leases = Leases(self._broker, options, name, self.children, self._surroundings)
+        services: Sequence[Service] = (
+            self.leases,
+            Reaper(self._broker, options, name, self._settle, self._surroundings),
+            Promoter(self._broker),
+            Heartbeat(self._broker, options, self._record),
+            self.control,
+            Pruner(self._broker, app.conf.dead_letter_expires),
+        )
+        self._loop = ServiceLoop(services, self._surroundings.bus)
+        self._thread = threading.Thread(target=self._loop.run, name="celeriac-keeper", daemon=True)
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What all runs share, with the supervisor's bus."""
+        return self._surroundings
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> bool:
+        """Finish the orders, drop the worker's record and its leases, end; False if ``timeout`` seconds were not enough."""
+        self._loop.order(self._farewell)
+        self._loop.stop()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def children(self) -> dict[str, SlotTable]:
+        """Return the slot tables of the children by owner, as they are now."""
+        with self._lock:
+            return dict(self._children)
+
+    def adopt(self, owner: str, table: SlotTable) -> None:
+        """Renew this child's lease from now on."""
+        with self._lock:
+            self._children[owner] = table
+        self._loop.wake(self.leases)
+
+    def bury_child(self, death: Death) -> None:
+        """Renew no more, and settle or give back at once what the child held."""
+        with self._lock:
+            self._children.pop(death.owner, None)
+        self._loop.order(lambda: self._after_death(death))
+
+    def _after_death(self, death: Death) -> None:
+        limit = self._options.delivery_limit
+        if death.running:
+            records = {one.id: one for one in self._broker.get([run.id for run in death.running])}
+            self._settle(
+                [
+                    judge_death(death, run, records[run.id], self._surroundings, limit)
+                    for run in death.running
+                    if run.id in records and records[run.id].token == run.token
+                ]
+            )
+        while True:
+            reclaimed = self._broker.reclaim(self._name, BATCH, crash_limit=limit, owner=death.owner)
+            self._settle([judge_expired(one, self._surroundings, limit) for one in reclaimed.verdicts])
+            if not reclaimed.released and not reclaimed.verdicts:
+                break
+        self._broker.forget("", [death.owner])
+
+    def _settle(self, settlements: Sequence[Settlement]) -> None:
+        if not settlements:
+            return
+        app = self._app
+        if self._surroundings.stores_results and not app.results_share_broker:
+            app.backend.store([one.result for one in settlements if one.result is not None])
+        self._broker.settle(settlements)
+
+    def _record(self) -> WorkerRecord:
+        return WorkerRecord(name=self._options.node, owners=tuple(self.children()), info=self._info())
+
+    def _farewell(self) -> None:
+        self._broker.forget(self._options.node, [*self.children(), self._name])
+
+
+class Leases:
+    """Renews the leases of all children, four times in the life of one."""
+
+    name = "lease renewal"
+
+    def __init__(
+        self,
+        broker: SyncBroker,
+        options: WorkerOptions,
+        keeper: str,
+        children: Callable[[], dict[str, SlotTable]],
+        surroundings: Surroundings,
+    ) -> None:
+        self._broker = broker
+        self._lease = options.lease
+        self._keeper = keeper
+        self._children = children
+        self._bus = surroundings.bus
+
+    def tick(self) -> float:
+        """Renew once."""
+        children = self._children()
+        asked = monotonic()
+        lost = set(self._broker.extend([self._keeper, *children], self._lease))
+        for owner, table in children.items():
+            if owner in lost:
+                # What the child holds is being run elsewhere by now. It notices when it settles; until its next claim
+                # the lease in its table stays old, so that nothing it holds is started.
+                self._bus.emit(LeaseLost((), owner))
+            else:
+                table.note_lease(asked + self._lease)
+        return self._lease / 4
+
+
+class Reaper:
+    """Frees what vanished workers held."""
+
+    name = "reaper"
+
+    def __init__(
+        self,
+        broker: SyncBroker,
+        options: WorkerOptions,
+        keeper: str,
+        settle: Callable[[Sequence[Settlement]], None],
+        surroundings: Surroundings,
+    ) -> None:
+        self._broker = broker
+        self._limit = options.delivery_limit
+        self._keeper = keeper
+        self._settle = settle
+        self._surroundings = surroundings
+
+    def tick(self) -> float:
+        """Reap one batch."""
+        reclaimed = self._broker.reclaim(self._keeper, BATCH, crash_limit=self._limit)
+        self._settle([judge_expired(one, self._surroundings, self._limit) for one in reclaimed.verdicts])
+        return 0.0 if len(reclaimed.released) + len(reclaimed.verdicts) >= BATCH else REAP_EVERY
+
+
+class Promoter:
+    """Makes due messages ready even while every child is busy, so that counts of queues are true."""
+
+    name = "promoter"
+
+    def __init__(self, broker: SyncBroker) -> None:
+        self._broker = broker
+
+    def tick(self) -> float:
+        """Promote one batch."""
+        return 0.0 if self._broker.promote(BATCH).count >= BATCH else 1.0
+
+
+class Heartbeat:
+    """Keeps the worker's record alive."""
+
+    name = "heartbeat"
+
+    def __init__(self, broker: SyncBroker, options: WorkerOptions, record: Callable[[], WorkerRecord]) -> None:
+        self._broker = broker
+        self._record = record
+
+    def tick(self) -> float:
+        """Beat once."""
+        self._broker.heartbeat(self._record(), HEARTBEAT_TTL)
+        return HEARTBEAT_EVERY
+
+
+class Pruner:
+    """Clears away what has expired."""
+
+    name = "pruner"
+
+    def __init__(self, broker: SyncBroker, dead_letter_age: float | None) -> None:
+        self._broker = broker
+        self._age = dead_letter_age
+
+    def tick(self) -> float:
+        """Prune one batch of each kind."""
+        return 0.5 if self._broker.prune(self._age, BATCH) >= BATCH else PRUNE_EVERY

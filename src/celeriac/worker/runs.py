@@ -1,0 +1,92 @@
+"""What sync slots and coroutine slots share: the rules before a run, and the watch on running ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import msgspec
+
+from celeriac.core.message import Delivery, Lease, Settlement, Start
+from celeriac.errors import SoftTimeLimitExceeded, TaskRevokedError
+from celeriac.execution.call import open_call
+from celeriac.execution.record import Call
+from celeriac.execution.runnable import Surroundings
+from celeriac.worker.slots import SlotTable
+
+FOREVER: Final = float("inf")
+STALE: Final = "the lease ran out before it started"
+
+
+class Home(Protocol):
+    """What slots need of the engine they belong to."""
+
+    surroundings: Surroundings
+    table: SlotTable
+    owner: str
+    revoked: set[str]
+
+    def finished(self, settlement: Settlement) -> None:
+        """Take the settlement of a delivery; from any thread."""
+        ...
+
+    def announce(self, start: Start, call: Call) -> None:
+        """Tell the store that a tracked task started, without waiting; from any thread."""
+        ...
+
+
+def admit(home: Home, delivery: Delivery, now: float) -> Call | Settlement:
+    """Return the call to run, or the settlement of a delivery that must not run.
+
+    A delivery whose lease may have run out (this process was stopped, or the broker was away) is given back unrun: if
+    another worker has it by now, the broker refuses the release, and nothing runs twice.
+    """
+    if now > home.table.lease_until:
+        return Settlement(lease=delivery.lease, action="release", reason=STALE)
+    if home.revoked and delivery.lease.id in home.revoked:
+        home.revoked.discard(delivery.lease.id)
+        delivery = msgspec.structs.replace(delivery, cancelled=True)
+    return open_call(delivery, home.surroundings)
+
+
+def must_start_first(call: Call) -> bool:
+    """Return whether the broker has to know of the start before the task's code runs.
+
+    For an at-most-once task that is what makes it so; for one that was lost before, it lets the broker count runs
+    lost rather than claims lost.
+    """
+    return call.task.at_most_once or call.delivery.suspect
+
+
+class Run:
+    """One run in progress, as the watch sees it."""
+
+    __slots__ = ("interrupt", "lease", "revoked", "soft_deadline", "soft_limit", "started")
+
+    def __init__(
+        self, lease: Lease, started: float, soft_limit: float | None, interrupt: Callable[[BaseException], None]
+    ) -> None:
+        self.lease = lease
+        self.started = started
+        self.soft_limit = soft_limit
+        self.soft_deadline = FOREVER if soft_limit is None else started + soft_limit
+        self.interrupt = interrupt
+        self.revoked = False
+
+    def watch(self, now: float) -> None:
+        """Interrupt the run if its soft time limit has passed."""
+        if now >= self.soft_deadline:
+            self.soft_deadline = FOREVER
+            self.interrupt(SoftTimeLimitExceeded(f"soft time limit of {self.soft_limit} s exceeded"))
+
+    def revoke(self) -> None:
+        """Interrupt the run because its task was revoked."""
+        if not self.revoked:
+            self.revoked = True
+            self.interrupt(TaskRevokedError("terminated"))
+
+
+def monotonic() -> float:
+    """Return the clock of the slot table: what all processes of a machine share."""
+    return time.monotonic()

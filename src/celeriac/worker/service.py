@@ -1,0 +1,106 @@
+"""One shape for the keeper's background work: a tick that says when it wants to be called again.
+
+The loop owns waiting, backing off after errors, waking early and stopping, so that no service repeats it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from celeriac.errors import CeleriacError
+from celeriac.events import Bus
+from celeriac.worker.backoff import Backoff
+
+LONGEST_WAIT: Final = 5.0
+
+
+class Service(Protocol):
+    """One piece of background work."""
+
+    @property
+    def name(self) -> str: ...
+
+    def tick(self) -> float:
+        """Do what is due and return the seconds until the next call."""
+        ...
+
+
+class _Slot:
+    def __init__(self, service: Service, bus: Bus) -> None:
+        self.service = service
+        self.due = 0.0
+        self.backoff = Backoff(bus, service.name)
+
+
+class ServiceLoop:
+    """Runs services in one thread, one after the other."""
+
+    def __init__(self, services: Sequence[Service], bus: Bus) -> None:
+        self._slots = [_Slot(service, bus) for service in services]
+        self._orders: deque[Callable[[], None]] = deque()
+        self._woken = threading.Event()
+        self._stopping = False
+        self._order_backoff = Backoff(bus, "keeper")
+
+    def order(self, work: Callable[[], None]) -> None:
+        """Have ``work`` done before any service; until it succeeds. From any thread."""
+        self._orders.append(work)
+        self._woken.set()
+
+    def wake(self, service: Service) -> None:
+        """Have this service ticked at once. From any thread."""
+        for slot in self._slots:
+            if slot.service is service:
+                slot.due = 0.0
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End :meth:`run` once every order is done."""
+        self._stopping = True
+        self._woken.set()
+
+    def run(self) -> None:
+        """Run until :meth:`stop`."""
+        while True:
+            self._woken.clear()
+            wait = self._do_orders()
+            if self._stopping and not self._orders:
+                return
+            for slot in self._slots:
+                wait = min(wait, self._tick(slot))
+            self._woken.wait(wait)
+
+    def _do_orders(self) -> float:
+        while self._orders:
+            try:
+                self._orders[0]()
+            except Exception as exc:
+                return self._order_backoff.failed(_plain(exc))
+            self._order_backoff.worked()
+            self._orders.popleft()
+        return LONGEST_WAIT
+
+    def _tick(self, slot: _Slot) -> float:
+        now = time.monotonic()
+        if slot.due > now:
+            return slot.due - now
+        try:
+            delay = slot.service.tick()
+        except Exception as exc:
+            delay = slot.backoff.failed(_plain(exc))
+        else:
+            slot.backoff.worked()
+        slot.due = time.monotonic() + delay
+        return delay
+
+
+def _plain(exc: Exception) -> BaseException:
+    """Return the error as it is, or, for one that is not ours (a bug), with its traceback as text."""
+    if isinstance(exc, (CeleriacError, OSError)):
+        return exc
+    return CeleriacError("".join(traceback.format_exception(exc)))

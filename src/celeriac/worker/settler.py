@@ -1,0 +1,143 @@
+"""Tells the broker how deliveries ended, in batches.
+
+What finishes in the same moment goes in one round trip; while one is under way, the next batch gathers. When more work
+waits in this process, the settler lingers a little for a fuller batch; otherwise it settles at once. A broker that
+cannot be reached is tried again for ever, with backoff: no settlement is dropped and no task is run again by this
+process meanwhile, because :attr:`Settler.behind` stops claiming. Where results live in another store they are stored
+first, so that a crash in between repeats a step and loses none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from celeriac.core.message import Settlement, StoredResult
+from celeriac.errors import BrokerError, CeleriacError
+from celeriac.events import Bus, LeaseLost, TaskDead
+from celeriac.worker.backoff import Backoff
+
+BATCH: Final = 500
+LINGER: Final = 0.002
+"""Seconds to wait for a fuller batch while more work waits here."""
+BEHIND: Final = 2000
+"""Unsettled outcomes above which nothing more is claimed."""
+
+
+class SettleBroker(Protocol):
+    """What the settler needs of a broker."""
+
+    async def settle(self, settlements: Sequence[Settlement]) -> tuple[str, ...]: ...
+
+
+class ResultSink(Protocol):
+    """What the settler needs of a result store of its own."""
+
+    async def store(self, results: Sequence[StoredResult]) -> None: ...
+
+
+class Settler:
+    """Gathers settlements from all slots and carries them out."""
+
+    def __init__(
+        self,
+        *,
+        broker: SettleBroker,
+        results: ResultSink | None,
+        bus: Bus,
+        owner: str,
+        loop: asyncio.AbstractEventLoop,
+        busy: Callable[[], bool],
+        settled: Callable[[], None],
+    ) -> None:
+        """Create a settler.
+
+        Args:
+            broker: Where to settle.
+            results: A result store other than the broker's; None if the broker keeps results, or nobody does.
+            bus: Where events go.
+            owner: Who holds the leases.
+            loop: The engine's event loop.
+            busy: Tells whether more work waits in this process.
+            settled: Called after each batch, in the loop.
+        """
+        self._broker = broker
+        self._results = results
+        self._bus = bus
+        self._owner = owner
+        self._loop = loop
+        self._busy = busy
+        self._settled = settled
+        self._waiting: deque[Settlement] = deque()
+        self._in_flight = 0
+        self._woken = asyncio.Event()
+        self._wake_sent = False
+
+    def add(self, settlement: Settlement) -> None:
+        """Take a settlement; from any thread."""
+        self._waiting.append(settlement)
+        if not self._wake_sent:
+            self._wake_sent = True
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    @property
+    def behind(self) -> bool:
+        """Too much is unsettled to claim more."""
+        return len(self._waiting) > BEHIND
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is unsettled."""
+        return not self._waiting and not self._in_flight
+
+    async def run(self) -> None:
+        """Settle for ever; cancelled at the end, when :attr:`idle`."""
+        while True:
+            await self._woken.wait()
+            if len(self._waiting) < BATCH and self._busy():
+                await asyncio.sleep(LINGER)
+            self._woken.clear()
+            # From here on an arrival must send a wake-up of its own; what is in the deque already is taken below.
+            self._wake_sent = False
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                self._in_flight = len(batch)
+                await self._settle(batch)
+                self._in_flight = 0
+                self._settled()
+
+    async def _settle(self, batch: list[Settlement]) -> None:
+        backoff = Backoff(self._bus, "settler")
+        while True:
+            try:
+                lost = await self._attempt(batch)
+            except BrokerError as exc:
+                if len(batch) == 1:
+                    self._refused(batch[0], exc)
+                    return
+                for one in batch:  # One bad settlement must not hold up the others.
+                    await self._settle([one])
+                return
+            except (CeleriacError, OSError) as exc:
+                await asyncio.sleep(backoff.failed(exc))
+            else:
+                backoff.worked()
+                if lost:
+                    self._bus.emit(LeaseLost(lost, self._owner))
+                return
+
+    async def _attempt(self, batch: list[Settlement]) -> tuple[str, ...]:
+        if self._results is None:
+            return await self._broker.settle(batch)
+        results = [one.result for one in batch if one.result is not None]
+        if results:
+            await self._results.store(results)
+        return await self._broker.settle([msgspec.structs.replace(one, result=None) for one in batch])
+
+    def _refused(self, settlement: Settlement, exc: BrokerError) -> None:
+        """Report a settlement that the broker will never take; the lease's end gives the task to another worker."""
+        self._bus.emit(TaskDead(settlement.lease.id, "?", f"the broker refused its settlement: {exc}"))

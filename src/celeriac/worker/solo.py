@@ -1,0 +1,103 @@
+"""A worker in one process: the main thread runs the tasks, so that a debugger can stop in them.
+
+There are no children, so no hard time limit can be enforced and a task that kills the process ends the worker; the
+leases then run out, and another worker goes on. Everything else is as in the other pools.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from celeriac.app import Celeriac
+from celeriac.events import ShutdownPhase, WorkerReady
+from celeriac.worker import logs
+from celeriac.worker.child import ChildProcess
+from celeriac.worker.health import HealthFile
+from celeriac.worker.keeper import Keeper
+from celeriac.worker.options import WorkerOptions
+from celeriac.worker.slots import SlotTable
+from celeriac.worker.verdicts import Death
+
+FAREWELL = 5.0
+
+
+class Solo:
+    """One worker without children."""
+
+    def __init__(self, app: Celeriac, options: WorkerOptions) -> None:
+        self._options = options
+        owner = f"{options.node}#{os.getpid()}/solo"
+        self._folder = tempfile.TemporaryDirectory(prefix="celeriac-")
+        self._table = SlotTable(Path(self._folder.name) / "slots", options.slots)
+        self._keeper = Keeper(app=app, options=options, name=f"{owner}/keeper", handlers=self, info=self._describe)
+        self._owner = owner
+        self._child = ChildProcess(app, options, owner, self._table)
+        self._signals = 0
+        self._health_file = HealthFile(options.health_file) if options.health_file else None
+
+    def run(self) -> int:
+        """Work until told to stop; return the exit code. Must be called in the main thread."""
+        bus = self._keeper.surroundings.bus
+        logs.subscribe(bus)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._keeper.start()
+        self._keeper.adopt(self._owner, self._table)
+        bus.emit(WorkerReady(self._options.node))
+        if self._health_file is not None:
+            self._health_file.write()
+        try:
+            self._child.run(None)
+        finally:
+            self._leave()
+            if self._health_file is not None:
+                self._health_file.remove()
+        bus.emit(ShutdownPhase("ended"))
+        return 0
+
+    def request_shutdown(self, reason: str) -> None:
+        """Stop claiming, finish what runs, end."""
+        self._child.drain()
+
+    def request_revoke(self, ids: Sequence[str], terminate: bool, signal_name: str | None) -> None:
+        """Drop these tasks; with ``terminate`` interrupt the one that runs."""
+        self._child.revoke(tuple(ids), terminate)
+
+    def request_resize(self, change: int) -> None:
+        """Does nothing: there is one process."""
+
+    def pids(self) -> list[int]:
+        """Return this process's id."""
+        return [os.getpid()]
+
+    def _on_signal(self, number: int, _frame: types.FrameType | None) -> None:
+        self._signals += 1
+        if self._signals == 1:
+            self._child.drain()
+            return
+        self._leave()
+        os._exit(0)
+
+    def _leave(self) -> None:
+        running = tuple(self._table.running())
+        self._keeper.bury_child(
+            Death(owner=self._owner, pid=os.getpid(), cause="shutdown", reason="the worker shut down", running=running)
+        )
+        self._keeper.stop(FAREWELL)
+        self._folder.cleanup()
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "pool": "solo",
+            "queues": list(self._options.queues),
+            "children": [],
+            "running": sum(1 for _ in self._table.running()),
+            "runs": self._table.runs,
+        }

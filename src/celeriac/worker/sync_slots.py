@@ -1,0 +1,143 @@
+"""Slots for plain functions: the process's main thread, or a number of threads.
+
+Deliveries wait in one backlog, from which each slot takes the next when it is free. Until a slot takes it, a delivery
+can be taken back.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from celeriac.core.message import Delivery, Settlement, Start
+from celeriac.execution.call import execute
+from celeriac.execution.conclude import settle_crash
+from celeriac.execution.record import Call
+from celeriac.worker.interrupt import Interrupter, MainThreadInterrupter, ThreadInterrupter
+from celeriac.worker.runs import FOREVER, Home, Run, admit, monotonic, must_start_first
+
+_WEIGHT: Final = 0.1
+"""Of the newest run time in the moving mean."""
+
+
+class SyncSlots:
+    """Runs plain functions."""
+
+    def __init__(self, home: Home, *, threads: int, start_first: Callable[[Start], bool], mean: float) -> None:
+        """Create the slots.
+
+        Args:
+            home: The engine.
+            threads: Number of threads; 0 means the main thread, which must then call :meth:`run_main`.
+            start_first: Records a start with the broker and returns whether the lease still holds; blocking.
+            mean: First guess of a task's run time in seconds.
+        """
+        self._home = home
+        self._start_first = start_first
+        self._backlog: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
+        self._stopped = False
+        self.count = max(1, threads)
+        self._given = 0
+        self._done = [0] * self.count  # One counter for each slot, so that no two threads write the same one.
+        self.runs = 0
+        self.mean = mean
+        self.running: list[Run | None] = [None] * self.count
+        self._interrupters: list[Interrupter] = (
+            [ThreadInterrupter() for _ in range(threads)] if threads else [MainThreadInterrupter()]
+        )
+        self._threads = [
+            threading.Thread(target=self._work, args=(index,), name=f"celeriac-slot-{index}", daemon=True)
+            for index in range(threads)
+        ]
+
+    def start(self) -> None:
+        """Start the threads, if there are any."""
+        for thread in self._threads:
+            thread.start()
+
+    def run_main(self) -> None:
+        """Be the slot of the main thread, or wait for the threads, until :meth:`stop`."""
+        if not self._threads:
+            self._work(0)
+        for thread in self._threads:
+            thread.join()
+
+    def stop(self) -> None:
+        """Let each slot end after what it runs now."""
+        self._stopped = True
+        for _ in range(self.count):
+            self._backlog.put(None)
+
+    def put(self, deliveries: Sequence[Delivery]) -> None:
+        """Add deliveries, in order."""
+        self._given += len(deliveries)
+        for delivery in deliveries:
+            self._backlog.put(delivery)
+
+    def take_back(self) -> list[Delivery]:
+        """Remove and return every delivery that no slot has taken yet."""
+        taken: list[Delivery] = []
+        while True:
+            try:
+                delivery = self._backlog.get_nowait()
+            except queue.Empty:
+                break
+            if delivery is not None:
+                taken.append(delivery)
+        if self._stopped:
+            self.stop()
+        self._given -= len(taken)
+        return taken
+
+    @property
+    def waiting(self) -> int:
+        """Deliveries that no slot has taken yet."""
+        return self._backlog.qsize()
+
+    @property
+    def held(self) -> int:
+        """Deliveries that are here, running or not."""
+        return self._given - sum(self._done)
+
+    def newest_start(self) -> float | None:
+        """Return when the most recent run began, if every slot is busy."""
+        starts = [run.started for run in self.running if run is not None]
+        return max(starts) if len(starts) == self.count else None
+
+    def _work(self, index: int) -> None:
+        take = self._backlog.get
+        while (delivery := take()) is not None:
+            try:
+                settlement = self._deliver(index, delivery)
+            except BaseException as exc:  # An interrupt that arrived a moment after its run.
+                settlement = settle_crash(delivery, self._home.surroundings, exc)
+            finally:
+                self._home.table.free(index)
+                self.running[index] = None
+                self._done[index] += 1
+            if settlement is not None:
+                self._home.finished(settlement)
+
+    def _deliver(self, index: int, delivery: Delivery) -> Settlement | None:
+        home = self._home
+        now = monotonic()
+        call = admit(home, delivery, now)
+        if type(call) is Settlement:
+            return call
+        assert type(call) is Call
+        if must_start_first(call):
+            if not self._start_first(Start(delivery.lease, call.task.at_most_once)):
+                return None
+        if call.task.track_started:
+            home.announce(Start(delivery.lease, call.task.at_most_once), call)
+        interrupter = self._interrupters[index]
+        number = interrupter.begin()
+        hard, soft = call.time_limits
+        self.running[index] = Run(delivery.lease, now, soft, lambda exc: interrupter.interrupt(number, exc))
+        home.table.occupy(index, delivery.lease, now, FOREVER if hard is None else now + hard)
+        settlement = execute(call, home.surroundings, interrupter.guard)
+        self.mean += (monotonic() - now - self.mean) * _WEIGHT
+        self.runs += 1
+        return settlement

@@ -1,0 +1,108 @@
+"""What becomes of deliveries whose process died: the reasons, told apart.
+
+A process may end because a task crashed it, because one of its tasks passed its hard time limit or was revoked, because
+the worker shut down, or because it was stuck. Only the task that is to blame pays; the others go back to their queue
+unmarked, unless they are at-most-once, which a killed run has used up.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from celeriac.brokers.port import Record
+from celeriac.core.message import Delivery, Settlement
+from celeriac.errors import TimeLimitExceeded, WorkerLostError
+from celeriac.execution.call import open_call
+from celeriac.execution.conclude import bury, conclude
+from celeriac.execution.outcome import Failed, Revoked
+from celeriac.execution.record import Call
+from celeriac.execution.runnable import Surroundings
+from celeriac.worker.slots import Running
+
+Cause: TypeAlias = Literal["crashed", "out of memory", "time limit", "revoked", "shutdown", "stuck"]
+_LOST_RUN: frozenset[Cause] = frozenset({"crashed", "out of memory"})
+
+
+class Death(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of one child process.
+
+    Attributes:
+        owner: The name it claimed under.
+        pid: Its process id.
+        cause: Why it ended.
+        reason: The same in words.
+        running: What it ran.
+        culprit: Id of the task to blame, for ``time limit`` and ``revoked``.
+    """
+
+    owner: str
+    pid: int
+    cause: Cause
+    reason: str
+    running: tuple[Running, ...] = ()
+    culprit: str | None = None
+
+
+def describe_exit(code: int | None) -> str:
+    """Return a process's exit code in words."""
+    if code is None:
+        return "is gone"
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        return f"was killed by signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
+def judge_death(death: Death, run: Running, record: Record, surroundings: Surroundings, limit: int) -> Settlement:
+    """Return the settlement of a task that ran in a process that ended.
+
+    Args:
+        death: How the process ended.
+        run: The run.
+        record: The task's record at the broker.
+        surroundings: What all runs share.
+        limit: Lost runs that make a dead letter.
+    """
+    lease = run.lease(death.owner)
+    delivery = Delivery(record.message, lease, record.crashes, suspect=True, raw=record.raw)
+    call = open_call(delivery, surroundings)
+    if isinstance(call, Settlement):
+        return call
+    if death.culprit == run.id and death.cause == "time limit":
+        hard = call.time_limits[0]
+        return conclude(call, surroundings, Failed(TimeLimitExceeded(f"hard time limit of {hard} s exceeded")))
+    if death.culprit == run.id and death.cause == "revoked":
+        return conclude(call, surroundings, Revoked("terminated", terminated=True))
+    if call.task.at_most_once:
+        return _lost(call, surroundings, death.reason)
+    if death.cause in _LOST_RUN:
+        if record.crashes + 1 >= limit:
+            return _poison(call, surroundings, record.crashes + 1, death.reason)
+        return Settlement(lease=lease, action="release", crashed=True, reason=death.reason)
+    return Settlement(lease=lease, action="release", reason=death.reason)
+
+
+def judge_expired(delivery: Delivery, surroundings: Surroundings, limit: int) -> Settlement:
+    """Return the settlement of a delivery whose owner's lease ran out and which must not simply run again."""
+    call = open_call(delivery, surroundings)
+    if isinstance(call, Settlement):
+        return call
+    reason = f"the worker that ran it stopped renewing its lease ({delivery.crashes} run(s) lost)"
+    if delivery.crashes >= limit:
+        return _poison(call, surroundings, delivery.crashes, reason)
+    return _lost(call, surroundings, reason)
+
+
+def _lost(call: Call, surroundings: Surroundings, reason: str) -> Settlement:
+    text = f"{reason}; the task is at-most-once (acks_late=False or reject_on_worker_lost=False) and does not run again"
+    return conclude(call, surroundings, Failed(WorkerLostError(text)))
+
+
+def _poison(call: Call, surroundings: Surroundings, crashes: int, reason: str) -> Settlement:
+    text = f"killed its worker process {crashes} times (setting task_delivery_limit); the last time {reason}"
+    return bury(call, surroundings, WorkerLostError(text))
