@@ -87,6 +87,7 @@ def table(rows: Sequence[Row], processes: int, seconds: float) -> Table:
         title="What the worker did",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        collapse_padding=True,
         caption=f"{rows[-1].tasks} tasks in {seconds:.1f} s by {processes} processes",
     )
     shown.add_column("task", no_wrap=True, min_width=max(len(row.task) for row in rows))

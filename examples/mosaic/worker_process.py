@@ -5,6 +5,7 @@ The own group keeps the terminal's Ctrl-C away from the worker, so that only the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -40,6 +41,7 @@ class WorkerProcess:
     def __init__(self, folder: Folder, processes: int, interruption: Interruption) -> None:
         self._folder = folder
         self._interruption = interruption
+        self._ready = False
         options = ["-c", str(processes), "-l", "WARNING", "-n", "mosaic@%h"]
         with folder.worker_log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -70,6 +72,7 @@ class WorkerProcess:
             if time.monotonic() > until:
                 raise WorkerFailed(f"the worker was not ready within {_READY_WITHIN:.0f} s\n{self._log_end()}")
             self._interruption.wait(_STEP)
+        self._ready = True
 
     def check(self) -> None:
         """Raise :class:`WorkerFailed` if the worker has ended."""
@@ -79,12 +82,12 @@ class WorkerProcess:
     def stop(self) -> None:
         """End the worker: SIGTERM, then SIGKILL to its whole group for what is still there after the grace period.
 
-        A second signal to the demo ends the grace period at once.
-
-        A worker that has ended on its own is not asked anything; what it left of its group is killed all the same.
+        A second signal to the demo ends the grace period at once. A worker that has ended on its own is not asked
+        anything; what it left of its group is killed all the same.
 
         Raises:
-            WorkerFailed: Something had to be killed, or the exit code is not 0. The group is gone by then all the same.
+            WorkerFailed: Something had to be killed, or a worker that was ready ended with another exit code than 0.
+                The group is gone by then all the same.
         """
         runs = self._process.poll() is None
         if runs:
@@ -94,24 +97,45 @@ class WorkerProcess:
             time.sleep(_STEP)
         if self._kill_group():
             raise WorkerFailed(f"the worker left processes behind, which were killed\n{self._log_end()}")
-        if runs and self._process.returncode != 0:
+        if runs and self._ready and self._process.returncode != 0:
             raise WorkerFailed(f"the worker stopped with exit code {self._process.returncode}\n{self._log_end()}")
 
     def _kill_group(self) -> bool:
         """Kill what is left of the group; return whether anything was."""
-        found = False
+        # Helpers of the worker end by themselves when they see it gone; that takes a moment.
         until = time.monotonic() + _GONE_WITHIN
-        while time.monotonic() < until:
-            try:
-                os.killpg(self.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):  # macOS says "not permitted" of a group of zombies.
-                break
-            found = True
-            self._process.poll()
+        ended = self._process.poll() is not None
+        while ended and _group_lives(self.pid) and time.monotonic() < until and self._interruption.count < 2:
             time.sleep(_STEP)
+        if ended and not _group_lives(self.pid):
+            return False
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        return found
+        until = time.monotonic() + _GONE_WITHIN
+        while _group_lives(self.pid) and time.monotonic() < until:
+            time.sleep(_STEP)
+        return True
 
     def _log_end(self) -> str:
         lines = self._folder.worker_log.read_text(errors="replace").splitlines()
         return "\n".join(["End of the worker's log:", *lines[-20:]]) if lines else "Its log is empty."
+
+
+def _group_lives(group: int) -> bool:
+    """Return whether a process of the group is alive."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):  # macOS says "not permitted" of a group of dead processes.
+        return False
+    # On Linux the dead answer too, until the system has cleared them away, which may take seconds in a container.
+    seen = list(Path("/proc").glob("[0-9]*/stat"))
+    return not seen or any(_is_alive_in(group, stat) for stat in seen)
+
+
+def _is_alive_in(group: int, stat: Path) -> bool:
+    try:
+        state, _, its_group = stat.read_text(errors="replace").rpartition(")")[2].split()[:3]
+    except (OSError, ValueError):  # It has just gone.
+        return False
+    return int(its_group) == group and state not in "ZX"

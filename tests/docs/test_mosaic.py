@@ -249,6 +249,20 @@ if "worker" in sys.orig_argv:
         signal.pause()
 """
 """Makes a worker, with one child, of which neither does anything nor ends when asked."""
+OUTLIVE = """
+import os, signal, sys, time
+if "worker" in sys.orig_argv:
+    worker = os.getpid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        while os.getppid() == worker:
+            time.sleep(0.01)
+        time.sleep({seconds})
+        os._exit(0)
+    signal.pause()
+"""
+"""Makes a worker that ends when asked, and a child that lives on for so many seconds."""
 
 
 class Demo:
@@ -363,6 +377,18 @@ class TestDemo:
         assert code == 130, output
         assert demo.others() == []
         assert time.monotonic() - began < 8, "the grace period is 10 s"
+
+    @pytest.mark.parametrize(("seconds", "told"), [(0.3, False), (60, True)])
+    def test_what_outlives_the_worker_is_waited_for_then_killed(
+        self, start: Callable[..., Demo], seconds: float, told: bool
+    ) -> None:
+        demo = start(imports_first=OUTLIVE.format(seconds=seconds))
+        demo.wait_for(lambda: len(demo.others()) == 2)
+        demo.signal(signal.SIGINT)
+        code, output = demo.end()
+        assert code == 130, output
+        assert demo.others() == []
+        assert ("left processes behind" in output) == told
 
     def test_interrupted_while_the_worker_starts_it_leaves_no_process(self, start: Callable[..., Demo]) -> None:
         demo = start()
