@@ -8,7 +8,7 @@ from celeriac.core.codec.compression import COMPRESSIONS, MAX_BYTES, compression
 from celeriac.core.codec.content import SERIALIZERS, Encoded, accept_types, content_type_of
 from celeriac.core.codec.convert import Converter, build_converter
 from celeriac.core.codec.exceptions import decode_exception, encode_exception
-from celeriac.core.codec.reprs import is_secret, saferepr
+from celeriac.core.codec.reprs import saferepr
 
 __all__ = [
     "COMPRESSIONS",
@@ -27,6 +27,5 @@ __all__ = [
     "encode",
     "encode_args",
     "encode_exception",
-    "is_secret",
     "saferepr",
 ]

@@ -6,19 +6,16 @@ that look like secrets.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Final, cast
+
+from celeriac.core.redact import HIDDEN, is_secret
 
 LIMIT: Final = 1024
 """Characters kept by default, as in Celery's ``argsrepr``."""
 
 _SHORT: Final = frozenset({int, float, bool, type(None)})
-_SECRET: Final = re.compile(
-    r"passw|passphrase|secret|token|api_?key|private_?key|access_?key|credential|authorization|cookie|session_?id",
-    re.IGNORECASE,
-)
-_HIDDEN: Final = "'***'"
+_HIDDEN: Final = repr(HIDDEN)
 _MORE: Final = "..."
 _BRACKETS: Final[Mapping[type, tuple[str, str]]] = {
     list: ("[", "]"),
@@ -59,11 +56,6 @@ def saferepr(value: object, limit: int = LIMIT, *, levels: int = 3, redact: bool
     except RecursionError:
         writer.parts.append(_MORE)
     return _cut("".join(writer.parts), limit)
-
-
-def is_secret(name: object) -> bool:
-    """Return True for a key whose value must not be shown."""
-    return isinstance(name, str) and _SECRET.search(name) is not None
 
 
 def _cut(text: str, limit: int) -> str:

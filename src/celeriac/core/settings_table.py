@@ -1,0 +1,149 @@
+"""Every setting that Celeriac knows: the one table.
+
+Celery's names and meanings are kept. A setting whose status is ``accepted`` may be set, so that an existing
+configuration loads without a warning, and has no effect; its note says why. The reference page is generated from this
+table (``scripts/settings_reference.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from celeriac.core.settings_accepted import ACCEPTED
+from celeriac.core.settings_kinds import (
+    ANYTHING,
+    COMPRESSION,
+    CONCURRENCY,
+    CONTENT,
+    COUNT,
+    MAPPING,
+    NAMES,
+    PORT,
+    POSITIVE,
+    PRIORITY,
+    SECONDS,
+    SERIALIZER,
+    SWITCH,
+    TEXT,
+    URL,
+    Kind,
+    Setting,
+    choice,
+)
+
+_DAY: Final = 86400.0
+_LOG_FORMAT: Final = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
+_TASK_LOG_FORMAT: Final = "[%(asctime)s: %(levelname)s/%(processName)s] %(task_name)s[%(task_id)s]: %(message)s"
+_PUBLISH_RETRY: Final = {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1}
+
+
+def _set(name: str, kind: Kind, default: Any, doc: str, *, own: bool = False, nullable: bool = False) -> Setting:
+    return Setting(name=name, kind=kind, default=default, doc=doc, own=own, nullable=nullable or default is None)
+
+
+_GENERAL: Final = (
+    _set("accept_content", CONTENT, ("json",), "Serializers that workers read; anything else is a dead letter."),
+    _set("timezone", TEXT, None, "Time zone of naive times and of crontabs, an IANA name; None means UTC."),
+    _set("enable_utc", SWITCH, True, "Times in messages are UTC."),
+    _set("imports", NAMES, (), "Modules that a worker imports when it starts, because they define tasks."),
+    _set("include", NAMES, (), "More such modules; added to those of `imports`."),
+)
+
+_BROKER: Final = (
+    _set("broker_url", URL, None, "Where tasks are queued; None means the SQLite file `celeriac.db`."),
+    _set("broker_transport_options", MAPPING, {}, "Options that the broker's driver understands."),
+    _set("broker_connection_timeout", SECONDS, 4.0, "Wait for a connection to be made."),
+    _set("broker_connection_retry", SWITCH, True, "Connect again when the connection to the broker is lost."),
+    _set("broker_connection_max_retries", COUNT, 100, "Attempts to connect; None means for ever.", nullable=True),
+    _set("publish_timeout", SECONDS, 5.0, "Give up sending a task after this long, retries included.", own=True),
+    _set(
+        "dead_letter_expires",
+        SECONDS,
+        14 * _DAY,
+        "Dead letters are kept this long; None: for ever.",
+        own=True,
+        nullable=True,
+    ),
+)
+
+_TASKS: Final = (
+    _set("task_acks_late", SWITCH, True, "At-least-once: a task is done when it has run. False: at most once."),
+    _set("task_reject_on_worker_lost", SWITCH, True, "A task whose process died runs again."),
+    _set("task_delivery_limit", POSITIVE, 3, "Runs lost to a dying process before a task is a dead letter.", own=True),
+    _set("task_serializer", SERIALIZER, "json", "How arguments are encoded."),
+    _set("task_compression", COMPRESSION, None, "How the encoded arguments are compressed."),
+    _set("task_default_queue", TEXT, "celery", "The queue of tasks that nothing else routes."),
+    _set("task_default_priority", PRIORITY, None, "Priority of tasks that have none: 0 to 9, higher is more urgent."),
+    _set("task_inherit_parent_priority", SWITCH, False, "A task sent by a task takes over its priority."),
+    _set("task_routes", ANYTHING, None, "Which queue a task goes to: a dictionary, a list, or functions."),
+    _set("task_annotations", ANYTHING, None, "Attributes to change on tasks, by name; `*` stands for all."),
+    _set("task_ignore_result", SWITCH, False, "Return values are not stored; failures are, in any case."),
+    _set("task_track_started", SWITCH, False, "Store the state STARTED when a task starts."),
+    _set("task_time_limit", SECONDS, None, "After this long the process that runs the task is killed."),
+    _set("task_soft_time_limit", SECONDS, None, "After this long SoftTimeLimitExceeded is raised in the task."),
+    _set("task_publish_retry", SWITCH, True, "Try again if a task cannot be sent."),
+    _set("task_publish_retry_policy", MAPPING, _PUBLISH_RETRY, "How often and after how long (seconds) that is tried."),
+    _set("task_always_eager", SWITCH, False, "Run tasks in the calling process instead of sending them."),
+    _set("task_eager_propagates", SWITCH, False, "Eager tasks raise their errors in the caller."),
+    _set("task_store_eager_result", SWITCH, False, "Store the results of eager tasks."),
+    _set("task_repr_maxlevels", COUNT, 3, "How deep nested arguments are shown in logs."),
+)
+
+_RESULTS: Final = (
+    _set("result_backend", URL, None, "Where results are kept; None means where the broker keeps tasks, if it can."),
+    _set("result_expires", SECONDS, _DAY, "Results are kept this long; None or 0: for ever.", nullable=True),
+    _set("result_serializer", SERIALIZER, "json", "How return values are encoded."),
+    _set("result_accept_content", CONTENT, None, "Serializers that readers of results accept; None: `accept_content`."),
+    _set("result_extended", SWITCH, False, "Store name, arguments, worker, queue and retries with each result."),
+)
+
+_WORKER: Final = (
+    _set("worker_concurrency", CONCURRENCY, None, "Tasks that run at once (`-c`); None means one for each core."),
+    _set("worker_pool", choice("prefork", "threads", "asyncio", "solo"), "prefork", "How tasks run (`-P`)."),
+    _set("worker_async_concurrency", POSITIVE, 100, "Coroutine tasks that each process runs at once.", own=True),
+    _set(
+        "worker_start_method",
+        choice("forkserver", "spawn", "fork"),
+        "forkserver",
+        "How child processes start.",
+        own=True,
+    ),
+    _set("worker_max_tasks_per_child", POSITIVE, None, "Replace a child process after this many tasks."),
+    _set("worker_max_memory_per_child", POSITIVE, None, "Replace a child process that grows above so many KiB."),
+    _set("worker_lease", SECONDS, 8.0, "A worker that is silent for so long has lost its tasks.", own=True),
+    _set("worker_claim_ahead", SECONDS, 0.02, "Work that a process claims before it has a free slot for it.", own=True),
+    _set("worker_shutdown_grace", SECONDS, 25.0, "Running tasks may take so long to end at a shutdown.", own=True),
+    _set(
+        "worker_unknown_task_window", SECONDS, 300.0, "Tasks with an unknown name wait so long for a worker.", own=True
+    ),
+    _set("worker_unknown_task_delay", SECONDS, 5.0, "Between two looks at a task with an unknown name.", own=True),
+    _set(
+        "worker_watchdog_timeout",
+        SECONDS,
+        60.0,
+        "A child that has not reached the broker for so long is replaced.",
+        own=True,
+    ),
+    _set("worker_health_file", TEXT, None, "A file that is touched every second while the worker works.", own=True),
+    _set(
+        "worker_health_port", PORT, None, "Answer GET /health on this port of 127.0.0.1; 0 picks a free one.", own=True
+    ),
+    _set("worker_log_format", TEXT, _LOG_FORMAT, "Format of the worker's own log lines."),
+    _set("worker_log_datefmt", TEXT, None, "Format of the time in them."),
+    _set("worker_task_log_format", TEXT, _TASK_LOG_FORMAT, "Format of log lines written inside tasks."),
+    _set("worker_task_log_datefmt", TEXT, None, "Format of the time in them."),
+    _set("worker_log_color", SWITCH, None, "Colours in the log; None means where it goes to a terminal."),
+)
+
+SECTIONS: Final[dict[str, tuple[Setting, ...]]] = {
+    "General": _GENERAL,
+    "Broker": _BROKER,
+    "Tasks": _TASKS,
+    "Results": _RESULTS,
+    "Worker": _WORKER,
+    **ACCEPTED,
+}
+"""The settings in the order of the reference page."""
+
+SETTINGS: Final[dict[str, Setting]] = {one.name: one for group in SECTIONS.values() for one in group}
+"""Every setting by its name."""
