@@ -14,7 +14,7 @@ import threading
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -86,7 +86,7 @@ class ChildProcess:
             loop.close()
 
     async def _engine_run(self, link: Connection | None) -> None:
-        broker: AsyncBroker = self._app.async_broker()
+        broker: AsyncBroker[Any, Any] = self._app.async_broker()
         own_results: ResultStore | None = None
         if self._surroundings.stores_results and not self._app.results_share_broker:
             own_results = self._app.async_backend()

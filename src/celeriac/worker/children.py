@@ -26,6 +26,11 @@ from celeriac.worker.slots import SlotTable
 from celeriac.worker.verdicts import Cause
 
 State: TypeAlias = Literal["starting", "ready", "draining"]
+_AnyContext: TypeAlias = (
+    multiprocessing.context.ForkServerContext
+    | multiprocessing.context.SpawnContext
+    | multiprocessing.context.ForkContext
+)
 _CHILD_MODULE: Final = "celeriac.worker.child"
 
 
@@ -100,7 +105,7 @@ class Nursery:
         self._options = options
         self._boot = new_id()[:8]
         self._count = 0
-        self._context = multiprocessing.get_context(options.start_method)
+        self._context = _context(options.start_method)
         self._folder = tempfile.TemporaryDirectory(prefix="celeriac-")
         module = options.target.partition(":")[0]
         if isinstance(self._context, multiprocessing.context.ForkServerContext):
@@ -139,6 +144,16 @@ class Nursery:
     def close(self) -> None:
         """Remove the slot tables."""
         self._folder.cleanup()
+
+
+def _context(start_method: str) -> _AnyContext:
+    match start_method:
+        case "spawn":
+            return multiprocessing.get_context("spawn")
+        case "fork":
+            return multiprocessing.get_context("fork")
+        case _:
+            return multiprocessing.get_context("forkserver")
 
 
 @contextmanager

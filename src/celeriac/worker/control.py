@@ -51,7 +51,7 @@ class Control:
         children: Callable[[], dict[str, SlotTable]],
     ) -> None:
         self._app = app
-        self._broker: SyncBroker = app.broker
+        self._broker: SyncBroker[Any, Any] = app.broker
         self._options = options
         self._handlers = handlers
         self._children = children

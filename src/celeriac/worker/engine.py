@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from celeriac.brokers.facade import AsyncBroker
 from celeriac.core.message import Settlement, Start, StoredResult
@@ -56,7 +56,7 @@ class Engine:
         options: WorkerOptions,
         owner: str,
         surroundings: Surroundings,
-        broker: AsyncBroker,
+        broker: AsyncBroker[Any, Any],
         own_results: ResultStore | None,
         table: SlotTable,
     ) -> None:
@@ -137,21 +137,19 @@ class Engine:
         """
         self._retire = retire
         self.sync_slots.start()
-        settling = asyncio.create_task(self.settler.run())
-        watching = asyncio.create_task(self._watch())
-        fetching = asyncio.create_task(self.fetcher.run())
+        services = [asyncio.create_task(one) for one in (self.settler.run(), self._watch(), self.fetcher.run())]
         ended = asyncio.create_task(self._drained.wait())
         try:
-            # A loop that ends by an error is a bug; it must end the process, not leave it looking alive.
-            await asyncio.wait((settling, watching, fetching, ended), return_when=asyncio.FIRST_EXCEPTION)
-            await self._settle_rest(settling)
+            waiting: set[asyncio.Task[Any]] = {*services, ended}
+            while not ended.done():
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    # A loop that ends by an error is a bug; it must end the process, not leave it looking alive.
+                    task.result()
         finally:
-            for task in (settling, watching, fetching, ended):
+            for task in (*services, ended):
                 task.cancel()
             await self._waiter.close()
-            for task in (settling, watching, fetching):
-                if task.done() and not task.cancelled() and (exc := task.exception()) is not None:
-                    raise exc
 
     async def drain(self) -> None:
         """Stop claiming, give back what has not started, wait for what runs, settle everything."""
@@ -208,10 +206,6 @@ class Engine:
             limit = self._options.max_memory_per_child
             if limit is not None and not self._retiring and (size := resident_kib()) > limit:
                 self._retire_once(f"holds {size} KiB (max_memory_per_child={limit})")
-
-    async def _settle_rest(self, settling: asyncio.Task[None]) -> None:
-        while not self.settler.idle and not settling.done():
-            await asyncio.sleep(WATCH)
 
     async def _start_first(self, start: Start) -> bool:
         """Record a start; return whether the task may run here. Without an answer it is given back."""

@@ -57,7 +57,7 @@ class Keeper:
         self._info = info
         self._surroundings: Surroundings = app.worker_surroundings(options.node, delivery_limit=options.delivery_limit)
         self._app = app
-        self._broker: SyncBroker = app.broker
+        self._broker: SyncBroker[Any, Any] = app.broker
         self._children: dict[str, SlotTable] = {}
         self._lock = threading.Lock()
         self.control = Control(app=app, options=options, handlers=handlers, children=self.children)
@@ -83,7 +83,7 @@ class Keeper:
         self._thread.start()
 
     def stop(self, timeout: float) -> bool:
-        """Finish the orders, drop the worker's record and its leases, end; False if ``timeout`` seconds were not enough."""
+        """Finish the orders, drop the worker's record and leases, end; False if that took over ``timeout`` seconds."""
         self._loop.order(self._farewell)
         self._loop.stop()
         self._thread.join(timeout)
@@ -146,7 +146,7 @@ class Leases:
 
     def __init__(
         self,
-        broker: SyncBroker,
+        broker: SyncBroker[Any, Any],
         options: WorkerOptions,
         keeper: str,
         children: Callable[[], dict[str, SlotTable]],
@@ -180,7 +180,7 @@ class Reaper:
 
     def __init__(
         self,
-        broker: SyncBroker,
+        broker: SyncBroker[Any, Any],
         options: WorkerOptions,
         keeper: str,
         settle: Callable[[Sequence[Settlement]], None],
@@ -204,7 +204,7 @@ class Promoter:
 
     name = "promoter"
 
-    def __init__(self, broker: SyncBroker) -> None:
+    def __init__(self, broker: SyncBroker[Any, Any]) -> None:
         self._broker = broker
 
     def tick(self) -> float:
@@ -217,7 +217,9 @@ class Heartbeat:
 
     name = "heartbeat"
 
-    def __init__(self, broker: SyncBroker, options: WorkerOptions, record: Callable[[], WorkerRecord]) -> None:
+    def __init__(
+        self, broker: SyncBroker[Any, Any], options: WorkerOptions, record: Callable[[], WorkerRecord]
+    ) -> None:
         self._broker = broker
         self._record = record
 
@@ -232,7 +234,7 @@ class Pruner:
 
     name = "pruner"
 
-    def __init__(self, broker: SyncBroker, dead_letter_age: float | None) -> None:
+    def __init__(self, broker: SyncBroker[Any, Any], dead_letter_age: float | None) -> None:
         self._broker = broker
         self._age = dead_letter_age
 

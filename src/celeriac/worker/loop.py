@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+from collections.abc import Callable
 
-try:
+
+def _factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    if importlib.util.find_spec("uvloop") is None:
+        return asyncio.new_event_loop
     import uvloop
-except ImportError:
-    uvloop = None  # type: ignore[assignment]
+
+    return uvloop.new_event_loop
 
 
-def new_loop() -> asyncio.AbstractEventLoop:
-    """Return a new event loop."""
-    return asyncio.new_event_loop() if uvloop is None else uvloop.new_event_loop()
+new_loop: Callable[[], asyncio.AbstractEventLoop] = _factory()
+"""Returns a new event loop."""

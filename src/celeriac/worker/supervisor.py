@@ -1,8 +1,8 @@
 """The supervisor: starts children, watches them, and ends them.
 
 It runs no task and no event loop. Its main thread waits for children (their exits, what they say) and for signals; its
-keeper thread does everything that needs the broker. A child that dies is noticed at once, what it held is runnable again
-within a second, and a new child takes its place.
+keeper thread does everything that needs the broker. A child that dies is noticed at once, what it held is runnable
+again within a second, and a new child takes its place.
 
 Shutdown, by signal: TERM or INT stops claiming, gives back what has not started, and waits up to the grace period for
 what runs; a second one, or the end of the grace period, gives back what still runs, with a record, and exits; QUIT does

@@ -1,0 +1,154 @@
+"""SIGKILL of children and of whole workers, counted: nothing lost, nothing doubled but what ran, back in time.
+
+What may run twice is read, not estimated: before each kill the victim is stopped, so that the diary (what it has
+started) and the store (what it still owns) can be compared at the very moment of its death.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from celeriac.core import state
+from tests.support.fleet import Project, Worker, seeded, wait_for
+
+TASKS = 12_000
+CHILD_KILLS = 24
+WORKER_KILLS = 8
+CHILD_P99 = 1.0
+WORKER_MOST = 10.0
+
+
+class Kill(NamedTuple):
+    """One kill: when, and which tasks the victim had started and not settled."""
+
+    at: float
+    unsettled: frozenset[str]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    project = Project(tmp_path)
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def rng() -> Iterator[random.Random]:
+    for _, generator in seeded():
+        yield generator
+
+
+def owned_by(project: Project, owners: set[str]) -> set[str]:
+    """Return the ids that these owners hold, read past Celeriac from the file."""
+    with sqlite3.connect(f"file:{project.folder / 'q.db'}?mode=ro", uri=True, timeout=10) as connection:
+        rows = connection.execute("SELECT id, owner FROM message WHERE owner IS NOT NULL").fetchall()
+    connection.close()
+    return {task_id for task_id, owner in rows if owner in owners}
+
+
+def kill(project: Project, worker: Worker, pids: dict[int, str], *, whole: bool) -> Kill:
+    """Stop the victims, note what they had started and not settled, and SIGKILL them."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    started = {entry.id for entry in project.diary() if entry.word == "start" and entry.pid in pids}
+    unsettled = frozenset(started & owned_by(project, set(pids.values())))
+    at = time.monotonic()
+    if whole:
+        worker.kill_all()
+    else:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+    return Kill(at, unsettled)
+
+
+def finished(project: Project) -> int:
+    """Return how many tasks have a result, read from the file."""
+    with sqlite3.connect(f"file:{project.folder / 'q.db'}?mode=ro", uri=True, timeout=10) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM result").fetchone()
+    connection.close()
+    return int(count)
+
+
+def check(project: Project, ids: list[str], kills: list[Kill], most: float) -> list[float]:
+    """Check what the run promises; return the seconds from each kill until its tasks ran again."""
+    results = {
+        result.id: result
+        for start in range(0, len(ids), 500)
+        for result in project.app.backend.fetch(ids[start : start + 500])
+    }
+    lost = [one for one in ids if one not in results or results[one].state != state.SUCCESS]
+    assert lost == []
+    starts = project.starts()
+    allowed: dict[str, int] = {}
+    for one in kills:
+        for task_id in one.unsettled:
+            allowed[task_id] = allowed.get(task_id, 0) + 1
+    doubled = {task_id: len(runs) - 1 for task_id, runs in starts.items() if len(runs) > 1}
+    assert {task_id: count for task_id, count in doubled.items() if count > allowed.get(task_id, 0)} == {}
+    # The settled attempt is the newest one: no superseded attempt has settled.
+    stale = [one for one in ids if int(results[one].body) != max(run.token for run in starts[one])]
+    assert stale == []
+    recovery = sorted(
+        min(run.at for run in starts[task_id] if run.at > one.at) - one.at for one in kills for task_id in one.unsettled
+    )
+    print(  # noqa: T201 -- the figures of the run, shown with -s and in the report of a failure
+        f"tasks {len(ids)}, kills {len(kills)}, lost 0, doubled {sum(doubled.values())}, recovery of"
+        f" {len(recovery)} running tasks: p50 {quantile(recovery, 0.5):.3f} s, p99 {quantile(recovery, 0.99):.3f} s"
+    )
+    assert quantile(recovery, 0.99) < most
+    return recovery
+
+
+def quantile(values: list[float], q: float) -> float:
+    """Return a quantile of sorted values; 0.0 of none."""
+    return values[min(len(values) - 1, int(q * len(values)))] if values else 0.0
+
+
+@pytest.mark.serial
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_killed_children_lose_nothing(project: Project, rng: random.Random) -> None:
+    """24 children of a worker are killed at random moments while 12,000 tasks run."""
+    task = project.app.tasks["note"]
+    ids = [result.id for result in task.apply_many([(0.002 * rng.random(),) for _ in range(TASKS)])]
+    worker = project.start_worker("-c", "2")
+    kills: list[Kill] = []
+    for number in range(CHILD_KILLS):
+        goal = (number + 1) * TASKS // (CHILD_KILLS + 4)
+        wait_for(lambda: finished(project) >= goal, 60, f"{goal} tasks done")  # noqa: B023
+        wait_for(lambda: len(worker.children()) == 2, 20, "two children")
+        pid = rng.choice(sorted(worker.children()))
+        kills.append(kill(project, worker, {pid: worker.children()[pid]}, whole=False))
+    wait_for(lambda: finished(project) >= TASKS, 90, "all tasks done")
+    recovery = check(project, ids, kills, CHILD_P99)
+    assert recovery, "no kill hit a running task: the test has shown nothing"
+
+
+@pytest.mark.serial
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_killed_workers_lose_nothing(project: Project, rng: random.Random) -> None:
+    """8 whole workers are killed, supervisor and all, while another goes on; each is replaced."""
+    task = project.app.tasks["note"]
+    ids = [result.id for result in task.apply_many([(0.02 * rng.random(),) for _ in range(TASKS // 2)])]
+    workers = [project.start_worker("-c", "1") for _ in range(2)]
+    kills: list[Kill] = []
+    for number in range(WORKER_KILLS):
+        goal = (number + 1) * len(ids) // (WORKER_KILLS + 3)
+        wait_for(lambda: finished(project) >= goal, 90, f"{goal} tasks done")  # noqa: B023
+        index = rng.randrange(2)
+        victim = workers[index]
+        kills.append(kill(project, victim, victim.children(), whole=True))
+        workers[index] = project.start_worker("-c", "1")
+    wait_for(lambda: finished(project) >= len(ids), 120, "all tasks done")
+    recovery = check(project, ids, kills, WORKER_MOST)
+    assert recovery, "no kill hit a running task: the test has shown nothing"

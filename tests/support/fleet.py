@@ -1,0 +1,235 @@
+"""Real workers for tests: a project in a folder, its workers as processes, and the diary of what ran.
+
+The diary is a file to which tasks append one line each time they start and end. Appending is one write of one line, so
+a process may be killed at any moment without spoiling it. It is what happened, told by nobody but the tasks.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import psutil
+
+from celeriac import Celeriac
+from celeriac.app.find import find_app
+
+READY_WITHIN: Final = 30.0
+_CHILD_LINE: Final = re.compile(r"child (\S+) \(pid (\d+)\) (started|ended)")
+
+PROJECT: Final = """
+import os, signal, time
+from celeriac import Celeriac
+
+app = Celeriac("{name}", broker="sqlite:///{db}", backend="sqlite:///{db}")
+app.conf.update({settings!r})
+DIARY = os.open({diary!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+def write(word, request):
+    line = f"{{word}} {{request.id}} {{request.fencing_token}} {{os.getpid()}} {{time.monotonic()!r}}\\n"
+    os.write(DIARY, line.encode())
+
+
+@app.task(bind=True, name="note")
+def note(self, seconds=0.0):
+    write("start", self.request)
+    if seconds:
+        time.sleep(seconds)
+    write("end", self.request)
+    return self.request.fencing_token
+
+
+@app.task(bind=True, name="anote")
+async def anote(self, seconds=0.0):
+    import asyncio
+    write("start", self.request)
+    await asyncio.sleep(seconds)
+    write("end", self.request)
+    return self.request.fencing_token
+
+
+@app.task(bind=True, name="once", acks_late=False)
+def once(self, seconds=0.0):
+    write("start", self.request)
+    time.sleep(seconds)
+    write("end", self.request)
+    return self.request.fencing_token
+
+
+@app.task(bind=True, name="poison")
+def poison(self):
+    write("start", self.request)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+class Entry(NamedTuple):
+    """One line of the diary."""
+
+    word: str
+    id: str
+    token: int
+    pid: int
+    at: float
+
+
+class Project:
+    """An app in a folder of its own."""
+
+    def __init__(self, folder: Path, *, settings: dict[str, Any] | None = None, extra: str = "") -> None:
+        self.folder = folder
+        self.diary_path = folder / "diary"
+        self.diary_path.touch()
+        self.module = f"fleet_{folder.name.replace('-', '_')}"
+        source = PROJECT.format(
+            name=self.module, db=folder / "q.db", settings=settings or {}, diary=str(self.diary_path)
+        )
+        (folder / f"{self.module}.py").write_text(source + extra)
+        self.workers: list[Worker] = []
+        self._app: Celeriac | None = None
+
+    @property
+    def app(self) -> Celeriac:
+        """The app, imported into this process."""
+        if self._app is None:
+            sys.path.insert(0, str(self.folder))
+            try:
+                self._app = find_app(self.module)
+            finally:
+                sys.path.remove(str(self.folder))
+        return self._app
+
+    def start_worker(self, *options: str, name: str = "w", wait: bool = True) -> Worker:
+        """Start a worker; it leads a process group of its own."""
+        worker = Worker(self, f"{name}{len(self.workers)}", options)
+        self.workers.append(worker)
+        if wait:
+            worker.wait_ready()
+        return worker
+
+    def diary(self) -> list[Entry]:
+        """Return the diary so far; an unfinished last line is left out."""
+        entries: list[Entry] = []
+        for line in self.diary_path.read_text().splitlines():
+            parts = line.split()
+            if len(parts) == 5:
+                entries.append(Entry(parts[0], parts[1], int(parts[2]), int(parts[3]), float(parts[4])))
+        return entries
+
+    def starts(self) -> dict[str, list[Entry]]:
+        """Return the starts of each task id, in order."""
+        found: dict[str, list[Entry]] = defaultdict(list)
+        for entry in self.diary():
+            if entry.word == "start":
+                found[entry.id].append(entry)
+        return found
+
+    def close(self) -> None:
+        """End every worker and whatever it started."""
+        for worker in self.workers:
+            worker.destroy()
+        if self._app is not None:
+            self._app.close()
+
+
+class Worker:
+    """One worker process with its children."""
+
+    def __init__(self, project: Project, name: str, options: tuple[str, ...]) -> None:
+        self.health = project.folder / f"{name}.health"
+        self.log_path = project.folder / f"{name}.log"
+        self.name = name
+        command = [sys.executable, "-m", "celeriac", "-A", project.module, "worker", "-n", f"{name}@test"]
+        command += ["-l", "INFO", "--health-file", str(self.health), *options]
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=project.folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        self.pid = self.process.pid
+
+    def wait_ready(self) -> None:
+        """Wait until the worker says that it is healthy."""
+        wait_for(lambda: self.health.exists() or self.process.poll() is not None, READY_WITHIN, f"{self.name} ready")
+        assert self.process.poll() is None, self.log()
+
+    def children(self) -> dict[int, str]:
+        """Return the owner names of the children that live, by process id, as the log tells."""
+        living: dict[int, str] = {}
+        for owner, pid, what in _CHILD_LINE.findall(self.log()):
+            if what == "started":
+                living[int(pid)] = owner
+            else:
+                living.pop(int(pid), None)
+        return living
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the supervisor alone."""
+        self.process.send_signal(number)
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to the whole tree at once, as the end of a machine would."""
+        os.killpg(self.pid, number)
+
+    def kill_all(self) -> None:
+        """SIGKILL the whole tree."""
+        self.signal_all(signal.SIGKILL)
+        self.process.wait(10)
+
+    def wait(self, timeout: float) -> int:
+        """Wait for the supervisor's end and return its exit code."""
+        return self.process.wait(timeout)
+
+    def destroy(self) -> None:
+        """Make sure nothing of it is left."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait(10)
+
+    def group_is_empty(self) -> bool:
+        """Return whether no process of its group lives."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        return all(
+            process.status() == psutil.STATUS_ZOMBIE for process in psutil.process_iter() if _group(process) == self.pid
+        )
+
+    def log(self) -> str:
+        """Return what it has logged."""
+        return self.log_path.read_text(errors="replace")
+
+
+def _group(process: psutil.Process) -> int:
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return -1
+
+
+def wait_for(condition: Callable[[], object], timeout: float, what: str) -> None:
+    """Wait until ``condition()`` is true; fail after ``timeout`` seconds, naming ``what`` was awaited."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout} s in vain for: {what}")
+        time.sleep(0.01)
+
+
+def seeded() -> Iterator[tuple[int, random.Random]]:
+    """Yield a seed (from CELERIAC_SEED, or fresh) and its generator; the seed is printed for a replay."""
+    seed = int(os.environ.get("CELERIAC_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"CELERIAC_SEED={seed}")  # noqa: T201 -- pytest shows it with a failure
+    yield seed, random.Random(seed)
