@@ -21,8 +21,13 @@ import msgspec
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
 from celeriac.core.operation import Operation
 
+# An operation yields requests and takes replies, a performer takes requests and returns replies, a driver has both.
 Req = TypeVar("Req")
 Rep = TypeVar("Rep")
+ReqOut = TypeVar("ReqOut", covariant=True)
+RepIn = TypeVar("RepIn", contravariant=True)
+ReqIn = TypeVar("ReqIn", contravariant=True)
+RepOut = TypeVar("RepOut", covariant=True)
 
 MAX_BATCH: Final = 500
 """Most items that the facade hands to one operation; longer batches become several operations."""
@@ -139,7 +144,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     name: str
-    arguments: dict[str, Any] = {}  # noqa: RUF012 -- msgspec copies an empty default for each instance
+    arguments: dict[str, Any] = {}
     destination: tuple[str, ...] | None = None
     expires_in: float = 60.0
     cursor: int = 0
@@ -165,14 +170,14 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     owners: tuple[str, ...] = ()
-    info: dict[str, Any] = {}  # noqa: RUF012
+    info: dict[str, Any] = {}
     age: float = 0.0
 
 
-class QueueOperations(Protocol[Req, Rep]):
+class QueueOperations(Protocol[ReqOut, RepIn]):
     """The life of messages."""
 
-    def enqueue(self, messages: Sequence[Message]) -> Operation[Req, Rep, tuple[str, ...]]:
+    def enqueue(self, messages: Sequence[Message]) -> Operation[ReqOut, RepIn, tuple[str, ...]]:
         """Keep the messages; one with an ``eta`` in the future waits for it. All or none.
 
         Idempotent: a message whose id the broker holds already is dropped, and its id returned. FIFO within a queue
@@ -182,19 +187,19 @@ class QueueOperations(Protocol[Req, Rep]):
 
     def claim(
         self, queues: Sequence[str], limit: int, owner: str, lease: float
-    ) -> Operation[Req, Rep, list[Delivery]]:
+    ) -> Operation[ReqOut, RepIn, list[Delivery]]:
         """Lease up to ``limit`` ready messages of these queues to the owner; highest priority first, then oldest.
 
-        The owner's lease is set to ``lease`` seconds from now. Messages that have become due are included. Each token is greater than all earlier
-        ones of that message.
+        The owner's lease is set to ``lease`` seconds from now. Messages that have become due are included. Each token
+        is greater than all earlier ones of that message.
         """
         ...
 
-    def start(self, starts: Sequence[Start]) -> Operation[Req, Rep, tuple[str, ...]]:
+    def start(self, starts: Sequence[Start]) -> Operation[ReqOut, RepIn, tuple[str, ...]]:
         """Record that these runs began (state STARTED). Return the ids no longer owned. Idempotent."""
         ...
 
-    def extend(self, owners: Sequence[str], lease: float) -> Operation[Req, Rep, tuple[str, ...]]:
+    def extend(self, owners: Sequence[str], lease: float) -> Operation[ReqOut, RepIn, tuple[str, ...]]:
         """Set these owners' leases to ``lease`` seconds from now. An unknown owner is added: it owns nothing yet.
 
         Return the owners whose lease had been ended by a reclaim since they last extended or claimed (each is
@@ -202,16 +207,16 @@ class QueueOperations(Protocol[Req, Rep]):
         """
         ...
 
-    def settle(self, settlements: Sequence[Settlement]) -> Operation[Req, Rep, tuple[str, ...]]:
-        """Carry out the settlements whose lease still holds (same id and token, still owned); return the ids of the others.
+    def settle(self, settlements: Sequence[Settlement]) -> Operation[ReqOut, RepIn, tuple[str, ...]]:
+        """Carry out the settlements whose lease still holds (same id and token, still owned).
 
-        Per settlement, in one step: result stored, follow-ups enqueued, message gone, changed, released or buried.
-        A cancelled message that is settled with ``retry`` or ``release`` goes instead, and REVOKED is stored.
-        Idempotent: a repeated settlement does nothing and is reported as no longer owned.
+        Return the ids of the others. Per settlement, in one step: result stored, follow-ups enqueued, message gone,
+        changed, released or buried. A cancelled message that is settled with ``retry`` or ``release`` goes instead,
+        and REVOKED is stored. Idempotent: a repeated settlement does nothing and is reported as no longer owned.
         """
         ...
 
-    def promote(self, limit: int) -> Operation[Req, Rep, Promoted]:
+    def promote(self, limit: int) -> Operation[ReqOut, RepIn, Promoted]:
         """Make up to ``limit`` messages whose time has come ready. Idempotent."""
         ...
 
@@ -223,7 +228,7 @@ class QueueOperations(Protocol[Req, Rep]):
         crash_limit: int,
         owner: str | None = None,
         guilty: Sequence[Lease] = (),
-    ) -> Operation[Req, Rep, Reclaimed]:
+    ) -> Operation[ReqOut, RepIn, Reclaimed]:
         """Free what owners held whose lease ran out, or, with ``owner``, what that one holds, at once.
 
         A message that had started (known to the broker by ``start``, or named in ``guilty``) counts one crash more;
@@ -233,113 +238,116 @@ class QueueOperations(Protocol[Req, Rep]):
         """
         ...
 
-    def cancel(self, revoked: Sequence[StoredResult]) -> Operation[Req, Rep, list[Cancelled]]:
+    def cancel(self, revoked: Sequence[StoredResult]) -> Operation[ReqOut, RepIn, list[Cancelled]]:
         """Cancel the tasks with these results' ids: a waiting one goes and the given result is stored.
 
         A message that is owned is marked, so that it will not run again; its result is left to its owner. Idempotent.
         """
         ...
 
-    def revive(self, ids: Sequence[str]) -> Operation[Req, Rep, tuple[str, ...]]:
+    def revive(self, ids: Sequence[str]) -> Operation[ReqOut, RepIn, tuple[str, ...]]:
         """Put dead letters back into their queues with their counts of crashes at zero; return the ids revived."""
         ...
 
-    def prune(self, dead_letter_age: float | None, limit: int) -> Operation[Req, Rep, int]:
+    def prune(self, dead_letter_age: float | None, limit: int) -> Operation[ReqOut, RepIn, int]:
         """Forget up to ``limit`` each of: expired results, commands, records of vanished workers and owners, and dead
         letters older than ``dead_letter_age`` seconds (None keeps them). Return how many went. Idempotent."""
         ...
 
 
-class ControlOperations(Protocol[Req, Rep]):
+class ControlOperations(Protocol[ReqOut, RepIn]):
     """Workers, roles, remote commands."""
 
-    def heartbeat(self, worker: WorkerRecord, ttl: float) -> Operation[Req, Rep, None]:
+    def heartbeat(self, worker: WorkerRecord, ttl: float) -> Operation[ReqOut, RepIn, None]:
         """Keep the worker's record for ``ttl`` seconds. Idempotent."""
         ...
 
-    def forget(self, name: str, owners: Sequence[str]) -> Operation[Req, Rep, None]:
+    def forget(self, name: str, owners: Sequence[str]) -> Operation[ReqOut, RepIn, None]:
         """Drop the worker's record and its owners' leases; owners that still hold messages keep theirs. Idempotent."""
         ...
 
-    def elect(self, role: str, holder: str, ttl: float) -> Operation[Req, Rep, bool]:
+    def elect(self, role: str, holder: str, ttl: float) -> Operation[ReqOut, RepIn, bool]:
         """Take or keep a role for ``ttl`` seconds; True if ``holder`` has it now. Idempotent."""
         ...
 
-    def resign(self, role: str, holder: str) -> Operation[Req, Rep, None]:
+    def resign(self, role: str, holder: str) -> Operation[ReqOut, RepIn, None]:
         """Give the role up, if held. Idempotent."""
         ...
 
-    def broadcast(self, command: Command) -> Operation[Req, Rep, None]:
+    def broadcast(self, command: Command) -> Operation[ReqOut, RepIn, None]:
         """Keep a command for all workers to read until it expires."""
         ...
 
-    def commands(self, after: int | None) -> Operation[Req, Rep, tuple[tuple[Command, ...], int]]:
+    def commands(self, after: int | None) -> Operation[ReqOut, RepIn, tuple[tuple[Command, ...], int]]:
         """Return the commands after a cursor, and the cursor to go on from; None starts at the end: no commands."""
         ...
 
-    def reply(self, replies: Sequence[CommandReply]) -> Operation[Req, Rep, None]:
+    def reply(self, replies: Sequence[CommandReply]) -> Operation[ReqOut, RepIn, None]:
         """Keep answers to commands for who asked; they expire."""
         ...
 
-    def replies(self, command_id: str) -> Operation[Req, Rep, tuple[CommandReply, ...]]:
+    def replies(self, command_id: str) -> Operation[ReqOut, RepIn, tuple[CommandReply, ...]]:
         """Return all answers so far, without removing them."""
         ...
 
 
-class InspectOperations(Protocol[Req, Rep]):
+class InspectOperations(Protocol[ReqOut, RepIn]):
     """Looking, and clearing away."""
 
-    def stats(self) -> Operation[Req, Rep, list[QueueStats]]:
+    def stats(self) -> Operation[ReqOut, RepIn, list[QueueStats]]:
         """Return the counts of every queue that has messages, sorted by name."""
         ...
 
-    def tallies(self) -> Operation[Req, Rep, dict[tuple[str, str], int]]:
+    def tallies(self) -> Operation[ReqOut, RepIn, dict[tuple[str, str], int]]:
         """Return how many settlements of each (task name, state) there have been."""
         ...
 
     def page(
         self, states: Sequence[str], queue: str | None, cursor: int, limit: int
-    ) -> Operation[Req, Rep, list[Record]]:
+    ) -> Operation[ReqOut, RepIn, list[Record]]:
         """Return up to ``limit`` records in these states after the cursor, oldest first; start with cursor 0."""
         ...
 
-    def get(self, ids: Sequence[str]) -> Operation[Req, Rep, list[Record]]:
+    def get(self, ids: Sequence[str]) -> Operation[ReqOut, RepIn, list[Record]]:
         """Return the records of those ids that the broker holds."""
         ...
 
-    def workers(self) -> Operation[Req, Rep, list[WorkerRecord]]:
+    def workers(self) -> Operation[ReqOut, RepIn, list[WorkerRecord]]:
         """Return the live workers, sorted by name."""
         ...
 
-    def purge(self, queue: str, *, dead: bool = False) -> Operation[Req, Rep, int]:
-        """Drop all waiting messages of the queue, or with ``dead`` its dead letters; return how many. Owned ones stay."""
+    def purge(self, queue: str, *, dead: bool = False) -> Operation[ReqOut, RepIn, int]:
+        """Drop all waiting messages of the queue, or with ``dead`` its dead letters. Owned ones stay.
+
+        Return how many went.
+        """
         ...
 
 
-class ResultOperations(Protocol[Req, Rep]):
+class ResultOperations(Protocol[ReqOut, RepIn]):
     """A result store. A driver whose capabilities say ``results`` is one, too."""
 
-    def store(self, results: Sequence[StoredResult]) -> Operation[Req, Rep, None]:
+    def store(self, results: Sequence[StoredResult]) -> Operation[ReqOut, RepIn, None]:
         """Keep the results; a later one for the same id replaces the earlier. Idempotent."""
         ...
 
-    def progress(self, results: Sequence[StoredResult]) -> Operation[Req, Rep, tuple[str, ...]]:
+    def progress(self, results: Sequence[StoredResult]) -> Operation[ReqOut, RepIn, tuple[str, ...]]:
         """Keep interim states (STARTED, RETRY, custom). One whose task is over already is dropped; return those ids."""
         ...
 
-    def fetch(self, ids: Sequence[str]) -> Operation[Req, Rep, list[StoredResult]]:
+    def fetch(self, ids: Sequence[str]) -> Operation[ReqOut, RepIn, list[StoredResult]]:
         """Return the results that are kept and not expired."""
         ...
 
-    def discard(self, ids: Sequence[str]) -> Operation[Req, Rep, int]:
+    def discard(self, ids: Sequence[str]) -> Operation[ReqOut, RepIn, int]:
         """Forget the results; return how many there were."""
         ...
 
 
-class SchemaOperations(Protocol[Req, Rep]):
+class SchemaOperations(Protocol[ReqOut, RepIn]):
     """The store's own structure."""
 
-    def install(self) -> Operation[Req, Rep, int]:
+    def install(self) -> Operation[ReqOut, RepIn, int]:
         """Create what is missing and upgrade what is old; return the version. Idempotent, safe to run concurrently.
 
         Raises:
@@ -347,7 +355,7 @@ class SchemaOperations(Protocol[Req, Rep]):
         """
         ...
 
-    def verify(self) -> Operation[Req, Rep, int]:
+    def verify(self) -> Operation[ReqOut, RepIn, int]:
         """Return the version if the schema is complete and current.
 
         Raises:
@@ -357,28 +365,28 @@ class SchemaOperations(Protocol[Req, Rep]):
 
 
 class Operations(
-    QueueOperations[Req, Rep],
-    ControlOperations[Req, Rep],
-    InspectOperations[Req, Rep],
-    ResultOperations[Req, Rep],
-    SchemaOperations[Req, Rep],
-    Protocol[Req, Rep],
+    QueueOperations[ReqOut, RepIn],
+    ControlOperations[ReqOut, RepIn],
+    InspectOperations[ReqOut, RepIn],
+    ResultOperations[ReqOut, RepIn],
+    SchemaOperations[ReqOut, RepIn],
+    Protocol[ReqOut, RepIn],
 ):
     """All that a full driver offers."""
 
 
-class Performer(Protocol[Req, Rep]):
+class Performer(Protocol[ReqIn, RepOut]):
     """Does requests one at a time, blocking. Safe to share between threads."""
 
-    def perform(self, request: Req) -> Rep: ...
+    def perform(self, request: ReqIn) -> RepOut: ...
 
     def close(self) -> None: ...
 
 
-class AsyncPerformer(Protocol[Req, Rep]):
+class AsyncPerformer(Protocol[ReqIn, RepOut]):
     """Does requests without blocking the event loop."""
 
-    async def perform(self, request: Req) -> Rep: ...
+    async def perform(self, request: ReqIn) -> RepOut: ...
 
     async def close(self) -> None: ...
 

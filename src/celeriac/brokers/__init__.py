@@ -1,0 +1,119 @@
+"""Brokers: from a URL to a driver.
+
+The table below is the only place that knows which driver serves which scheme. A driver's module is imported with the
+first URL that needs it, so that nobody pays for, or needs to install, what another scheme uses.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any, Final
+
+from celeriac.brokers.facade import AsyncBroker, SyncBroker
+from celeriac.brokers.port import AnyDriver
+from celeriac.core.clock import SYSTEM, Clock
+from celeriac.errors import ImproperlyConfigured
+
+__all__ = ["connect", "known_schemes", "no_driver", "open_async_broker", "open_broker", "split"]
+
+
+def _memory(url: str, clock: Clock) -> AnyDriver:
+    from celeriac.brokers.memory.driver import MemoryDriver, shared_store
+
+    _, rest = split(url)
+    name, query, _ = rest.partition("?")
+    if query:
+        raise ImproperlyConfigured(
+            f"broker URL {url!r}: memory:// takes a name and no parameters, as in memory://tests"
+        )
+    return MemoryDriver(shared_store(name.strip("/"), clock))
+
+
+def _sqlite(url: str, clock: Clock) -> AnyDriver:
+    from celeriac.brokers.sqlite.driver import SqliteDriver
+    from celeriac.brokers.sqlite.url import parse
+
+    return SqliteDriver(parse(url), clock)
+
+
+_DRIVERS: Final[dict[str, Callable[[str, Clock], AnyDriver]]] = {"memory": _memory, "sqlite": _sqlite}
+
+# Schemes of drivers that are planned: scheme -> (what it reaches, the extra that will bring its client).
+_PLANNED: Final[dict[str, tuple[str, str | None]]] = {
+    "redis": ("Redis", "redis"),
+    "rediss": ("Redis", "redis"),
+    "redis+socket": ("Redis", "redis"),
+    "unix": ("Redis", "redis"),
+    "sentinel": ("Redis", "redis"),
+    "valkey": ("Redis", "redis"),
+    "amqp": ("RabbitMQ", None),
+    "amqps": ("RabbitMQ", None),
+    "pyamqp": ("RabbitMQ", None),
+    "rabbitmq": ("RabbitMQ", None),
+    "postgresql": ("PostgreSQL", "postgres"),
+    "postgres": ("PostgreSQL", "postgres"),
+}
+
+
+def known_schemes() -> str:
+    """Return the schemes that this version serves, as text for people."""
+    return ", ".join(f"{scheme}://" for scheme in sorted(_DRIVERS))
+
+
+def split(url: str) -> tuple[str, str]:
+    """Return the scheme of a URL, in lower case, and what follows ``://``.
+
+    Raises:
+        ImproperlyConfigured: There is no scheme.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or not scheme:
+        # The text may hold a password, so it is not repeated.
+        raise ImproperlyConfigured(
+            f"a broker or result backend URL must begin with a scheme; known are {known_schemes()}"
+            " (for instance sqlite:///celeriac.db)"
+        )
+    return scheme.lower(), rest
+
+
+def no_driver(kind: str, scheme: str, known: str) -> ImproperlyConfigured:
+    """Return the error for a scheme without a driver; it names the known ones, and the extra for a planned one."""
+    planned = _PLANNED.get(scheme)
+    if planned is not None:
+        server, extra = planned
+        needs = f"; it will need the extra {extra!r} (pip install 'celeriac[{extra}]')" if extra else ""
+        return ImproperlyConfigured(
+            f"{kind} URL {scheme}://...: the {server} driver is planned, and this version of Celeriac does not have it"
+            f"{needs}. Known schemes are {known}"
+        )
+    near = difflib.get_close_matches(scheme.rpartition("+")[2], [*_DRIVERS, *_PLANNED], n=1)
+    guess = f"; did you mean {near[0]}://?" if near else "."
+    return ImproperlyConfigured(f"{kind} URL {scheme}://...: unknown scheme{guess} Known schemes are {known}")
+
+
+def connect(url: str, *, clock: Clock = SYSTEM) -> AnyDriver:
+    """Return the driver for a broker URL. Nothing is opened or read yet.
+
+    Args:
+        url: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``memory://name``.
+        clock: What the store takes for the time.
+
+    Raises:
+        ImproperlyConfigured: The scheme is not known, or the rest of the URL is wrong.
+    """
+    scheme, _ = split(url)
+    make = _DRIVERS.get(scheme)
+    if make is None:
+        raise no_driver("broker", scheme, known_schemes())
+    return make(url, clock)
+
+
+def open_broker(url: str, *, clock: Clock = SYSTEM) -> SyncBroker[Any, Any]:
+    """Return a blocking broker for a URL; see :func:`connect`."""
+    return SyncBroker(connect(url, clock=clock))
+
+
+def open_async_broker(url: str, *, clock: Clock = SYSTEM) -> AsyncBroker[Any, Any]:
+    """Return an awaiting broker for a URL; see :func:`connect`."""
+    return AsyncBroker(connect(url, clock=clock))

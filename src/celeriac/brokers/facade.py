@@ -1,0 +1,412 @@
+"""A broker as callers see it: one plain method per operation, blocking or awaiting, the same for every driver.
+
+Guarantees: batches longer than :data:`~celeriac.brokers.port.MAX_BATCH` become several operations, in order, each
+atomic by itself; where a later one fails, the earlier ones hold. A ``limit`` of claim, promote, reclaim and prune is
+cut to MAX_BATCH, since fewer than asked for is always allowed there. The connection is opened with the first call;
+after ``close()`` the next call opens another. What the methods mean is said once, in :mod:`celeriac.brokers.port`.
+
+A :class:`SyncBroker` may be shared between threads, an :class:`AsyncBroker` between tasks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
+
+from celeriac.brokers.port import (
+    MAX_BATCH,
+    AsyncPerformer,
+    AsyncWaiter,
+    Cancelled,
+    Capabilities,
+    Command,
+    CommandReply,
+    Driver,
+    Operations,
+    Performer,
+    Promoted,
+    QueueStats,
+    Reclaimed,
+    Record,
+    ResultOperations,
+    Waiter,
+    WorkerRecord,
+)
+from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
+from celeriac.core.operation import Operation, arun, run
+
+Req = TypeVar("Req")
+Rep = TypeVar("Rep")
+Ops = TypeVar("Ops", bound=ResultOperations[Any, Any])
+OpsOut = TypeVar("OpsOut", bound=ResultOperations[Any, Any], covariant=True)
+T = TypeVar("T")
+
+
+class Store(Protocol[OpsOut]):
+    """What the facade needs of a driver: the port's Driver, or a driver that keeps results only."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def operations(self) -> OpsOut: ...
+
+    def performer(self) -> Performer[Any, Any]: ...
+
+    def async_performer(self) -> AsyncPerformer[Any, Any]: ...
+
+    def waiter(self) -> Waiter: ...
+
+    def async_waiter(self) -> AsyncWaiter: ...
+
+
+def parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Cut a batch into batches of at most MAX_BATCH; nothing for an empty one."""
+    if 0 < len(items) <= MAX_BATCH:
+        yield items
+        return
+    for start in range(0, len(items), MAX_BATCH):
+        yield items[start : start + MAX_BATCH]
+
+
+class _Facade(Generic[Ops]):
+    """What both modes have in common."""
+
+    def __init__(self, driver: Store[Ops]) -> None:
+        self._driver: Final = driver
+        self._ops: Final[Ops] = driver.operations
+        self._opening: Final = threading.Lock()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the driver can do."""
+        return self._driver.capabilities
+
+
+class SyncCalls(_Facade[Ops]):
+    """The blocking way to carry out operations."""
+
+    _performer: Performer[Any, Any] | None = None
+
+    def _run(self, operation: Operation[Any, Any, T]) -> T:
+        performer = self._performer
+        if performer is None:
+            with self._opening:
+                performer = self._performer = self._performer or self._driver.performer()
+        return run(operation, performer.perform)
+
+    def waiter(self) -> Waiter:
+        """Return a new waiter on this store; the caller closes it."""
+        return self._driver.waiter()
+
+    def close(self) -> None:
+        """Close the connection. Safe to call twice."""
+        with self._opening:
+            performer, self._performer = self._performer, None
+        if performer is not None:
+            performer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class SyncResultCalls(SyncCalls[Ops]):
+    """:class:`~celeriac.brokers.port.ResultOperations`, blocking."""
+
+    def store(self, results: Sequence[StoredResult]) -> None:
+        for part in parts(results):
+            self._run(self._ops.store(part))
+
+    def progress(self, results: Sequence[StoredResult]) -> tuple[str, ...]:
+        return tuple([id for part in parts(results) for id in self._run(self._ops.progress(part))])
+
+    def fetch(self, ids: Sequence[str]) -> list[StoredResult]:
+        return [result for part in parts(ids) for result in self._run(self._ops.fetch(part))]
+
+    def discard(self, ids: Sequence[str]) -> int:
+        return sum([self._run(self._ops.discard(part)) for part in parts(ids)])
+
+
+class SyncQueueCalls(SyncCalls[Operations[Req, Rep]]):
+    """:class:`~celeriac.brokers.port.QueueOperations`, blocking."""
+
+    def enqueue(self, messages: Sequence[Message]) -> tuple[str, ...]:
+        return tuple([id for part in parts(messages) for id in self._run(self._ops.enqueue(part))])
+
+    def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> list[Delivery]:
+        return self._run(self._ops.claim(queues, min(limit, MAX_BATCH), owner, lease))
+
+    def start(self, starts: Sequence[Start]) -> tuple[str, ...]:
+        return tuple([id for part in parts(starts) for id in self._run(self._ops.start(part))])
+
+    def extend(self, owners: Sequence[str], lease: float) -> tuple[str, ...]:
+        return tuple([owner for part in parts(owners) for owner in self._run(self._ops.extend(part, lease))])
+
+    def settle(self, settlements: Sequence[Settlement]) -> tuple[str, ...]:
+        return tuple([id for part in parts(settlements) for id in self._run(self._ops.settle(part))])
+
+    def promote(self, limit: int) -> Promoted:
+        return self._run(self._ops.promote(min(limit, MAX_BATCH)))
+
+    def reclaim(
+        self, by: str, limit: int, *, crash_limit: int, owner: str | None = None, guilty: Sequence[Lease] = ()
+    ) -> Reclaimed:
+        limit = min(limit, MAX_BATCH)
+        return self._run(self._ops.reclaim(by, limit, crash_limit=crash_limit, owner=owner, guilty=guilty))
+
+    def cancel(self, revoked: Sequence[StoredResult]) -> list[Cancelled]:
+        return [one for part in parts(revoked) for one in self._run(self._ops.cancel(part))]
+
+    def revive(self, ids: Sequence[str]) -> tuple[str, ...]:
+        return tuple([id for part in parts(ids) for id in self._run(self._ops.revive(part))])
+
+    def prune(self, dead_letter_age: float | None, limit: int) -> int:
+        return self._run(self._ops.prune(dead_letter_age, min(limit, MAX_BATCH)))
+
+
+class SyncControlCalls(SyncCalls[Operations[Req, Rep]]):
+    """:class:`~celeriac.brokers.port.ControlOperations`, blocking."""
+
+    def heartbeat(self, worker: WorkerRecord, ttl: float) -> None:
+        self._run(self._ops.heartbeat(worker, ttl))
+
+    def forget(self, name: str, owners: Sequence[str]) -> None:
+        self._run(self._ops.forget(name, owners))
+
+    def elect(self, role: str, holder: str, ttl: float) -> bool:
+        return self._run(self._ops.elect(role, holder, ttl))
+
+    def resign(self, role: str, holder: str) -> None:
+        self._run(self._ops.resign(role, holder))
+
+    def broadcast(self, command: Command) -> None:
+        self._run(self._ops.broadcast(command))
+
+    def commands(self, after: int | None) -> tuple[tuple[Command, ...], int]:
+        return self._run(self._ops.commands(after))
+
+    def reply(self, replies: Sequence[CommandReply]) -> None:
+        for part in parts(replies):
+            self._run(self._ops.reply(part))
+
+    def replies(self, command_id: str) -> tuple[CommandReply, ...]:
+        return self._run(self._ops.replies(command_id))
+
+
+class SyncInspectCalls(SyncCalls[Operations[Req, Rep]]):
+    """:class:`~celeriac.brokers.port.InspectOperations` and SchemaOperations, blocking."""
+
+    def stats(self) -> list[QueueStats]:
+        return self._run(self._ops.stats())
+
+    def tallies(self) -> dict[tuple[str, str], int]:
+        return self._run(self._ops.tallies())
+
+    def page(self, states: Sequence[str], queue: str | None, cursor: int, limit: int) -> list[Record]:
+        records: list[Record] = []
+        while (size := min(MAX_BATCH, limit - len(records))) > 0:
+            part = self._run(self._ops.page(states, queue, cursor, size))
+            records += part
+            if len(part) < size:
+                break
+            cursor = part[-1].cursor
+        return records
+
+    def get(self, ids: Sequence[str]) -> list[Record]:
+        return [record for part in parts(ids) for record in self._run(self._ops.get(part))]
+
+    def workers(self) -> list[WorkerRecord]:
+        return self._run(self._ops.workers())
+
+    def purge(self, queue: str, *, dead: bool = False) -> int:
+        return self._run(self._ops.purge(queue, dead=dead))
+
+    def install(self) -> int:
+        return self._run(self._ops.install())
+
+    def verify(self) -> int:
+        return self._run(self._ops.verify())
+
+
+class SyncBroker(
+    SyncQueueCalls[Req, Rep],
+    SyncControlCalls[Req, Rep],
+    SyncInspectCalls[Req, Rep],
+    SyncResultCalls[Operations[Req, Rep]],
+):
+    """A driver behind blocking calls.
+
+    Args:
+        driver: From :func:`celeriac.brokers.connect`.
+    """
+
+    def __init__(self, driver: Driver[Req, Rep]) -> None:
+        super().__init__(driver)
+
+
+class AsyncCalls(_Facade[Ops]):
+    """The awaiting way to carry out operations."""
+
+    _performer: AsyncPerformer[Any, Any] | None = None
+
+    async def _run(self, operation: Operation[Any, Any, T]) -> T:
+        performer = self._performer
+        if performer is None:
+            with self._opening:
+                performer = self._performer = self._performer or self._driver.async_performer()
+        return await arun(operation, performer.perform)
+
+    def waiter(self) -> AsyncWaiter:
+        """Return a new waiter on this store; the caller closes it."""
+        return self._driver.async_waiter()
+
+    async def close(self) -> None:
+        """Close the connection. Safe to call twice."""
+        with self._opening:
+            performer, self._performer = self._performer, None
+        if performer is not None:
+            await performer.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+
+class AsyncResultCalls(AsyncCalls[Ops]):
+    """:class:`~celeriac.brokers.port.ResultOperations`, awaiting."""
+
+    async def store(self, results: Sequence[StoredResult]) -> None:
+        for part in parts(results):
+            await self._run(self._ops.store(part))
+
+    async def progress(self, results: Sequence[StoredResult]) -> tuple[str, ...]:
+        return tuple([id for part in parts(results) for id in await self._run(self._ops.progress(part))])
+
+    async def fetch(self, ids: Sequence[str]) -> list[StoredResult]:
+        return [result for part in parts(ids) for result in await self._run(self._ops.fetch(part))]
+
+    async def discard(self, ids: Sequence[str]) -> int:
+        return sum([await self._run(self._ops.discard(part)) for part in parts(ids)])
+
+
+class AsyncQueueCalls(AsyncCalls[Operations[Req, Rep]]):
+    """:class:`~celeriac.brokers.port.QueueOperations`, awaiting."""
+
+    async def enqueue(self, messages: Sequence[Message]) -> tuple[str, ...]:
+        return tuple([id for part in parts(messages) for id in await self._run(self._ops.enqueue(part))])
+
+    async def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> list[Delivery]:
+        return await self._run(self._ops.claim(queues, min(limit, MAX_BATCH), owner, lease))
+
+    async def start(self, starts: Sequence[Start]) -> tuple[str, ...]:
+        return tuple([id for part in parts(starts) for id in await self._run(self._ops.start(part))])
+
+    async def extend(self, owners: Sequence[str], lease: float) -> tuple[str, ...]:
+        return tuple([owner for part in parts(owners) for owner in await self._run(self._ops.extend(part, lease))])
+
+    async def settle(self, settlements: Sequence[Settlement]) -> tuple[str, ...]:
+        return tuple([id for part in parts(settlements) for id in await self._run(self._ops.settle(part))])
+
+    async def promote(self, limit: int) -> Promoted:
+        return await self._run(self._ops.promote(min(limit, MAX_BATCH)))
+
+    async def reclaim(
+        self, by: str, limit: int, *, crash_limit: int, owner: str | None = None, guilty: Sequence[Lease] = ()
+    ) -> Reclaimed:
+        limit = min(limit, MAX_BATCH)
+        return await self._run(self._ops.reclaim(by, limit, crash_limit=crash_limit, owner=owner, guilty=guilty))
+
+    async def cancel(self, revoked: Sequence[StoredResult]) -> list[Cancelled]:
+        return [one for part in parts(revoked) for one in await self._run(self._ops.cancel(part))]
+
+    async def revive(self, ids: Sequence[str]) -> tuple[str, ...]:
+        return tuple([id for part in parts(ids) for id in await self._run(self._ops.revive(part))])
+
+    async def prune(self, dead_letter_age: float | None, limit: int) -> int:
+        return await self._run(self._ops.prune(dead_letter_age, min(limit, MAX_BATCH)))
+
+
+class AsyncControlCalls(AsyncCalls[Operations[Req, Rep]]):
+    """:class:`~celeriac.brokers.port.ControlOperations`, awaiting."""
+
+    async def heartbeat(self, worker: WorkerRecord, ttl: float) -> None:
+        await self._run(self._ops.heartbeat(worker, ttl))
+
+    async def forget(self, name: str, owners: Sequence[str]) -> None:
+        await self._run(self._ops.forget(name, owners))
+
+    async def elect(self, role: str, holder: str, ttl: float) -> bool:
+        return await self._run(self._ops.elect(role, holder, ttl))
+
+    async def resign(self, role: str, holder: str) -> None:
+        await self._run(self._ops.resign(role, holder))
+
+    async def broadcast(self, command: Command) -> None:
+        await self._run(self._ops.broadcast(command))
+
+    async def commands(self, after: int | None) -> tuple[tuple[Command, ...], int]:
+        return await self._run(self._ops.commands(after))
+
+    async def reply(self, replies: Sequence[CommandReply]) -> None:
+        for part in parts(replies):
+            await self._run(self._ops.reply(part))
+
+    async def replies(self, command_id: str) -> tuple[CommandReply, ...]:
+        return await self._run(self._ops.replies(command_id))
+
+
+class AsyncInspectCalls(AsyncCalls[Operations[Req, Rep]]):
+    """:class:`~celeriac.brokers.port.InspectOperations` and SchemaOperations, awaiting."""
+
+    async def stats(self) -> list[QueueStats]:
+        return await self._run(self._ops.stats())
+
+    async def tallies(self) -> dict[tuple[str, str], int]:
+        return await self._run(self._ops.tallies())
+
+    async def page(self, states: Sequence[str], queue: str | None, cursor: int, limit: int) -> list[Record]:
+        records: list[Record] = []
+        while (size := min(MAX_BATCH, limit - len(records))) > 0:
+            part = await self._run(self._ops.page(states, queue, cursor, size))
+            records += part
+            if len(part) < size:
+                break
+            cursor = part[-1].cursor
+        return records
+
+    async def get(self, ids: Sequence[str]) -> list[Record]:
+        return [record for part in parts(ids) for record in await self._run(self._ops.get(part))]
+
+    async def workers(self) -> list[WorkerRecord]:
+        return await self._run(self._ops.workers())
+
+    async def purge(self, queue: str, *, dead: bool = False) -> int:
+        return await self._run(self._ops.purge(queue, dead=dead))
+
+    async def install(self) -> int:
+        return await self._run(self._ops.install())
+
+    async def verify(self) -> int:
+        return await self._run(self._ops.verify())
+
+
+class AsyncBroker(
+    AsyncQueueCalls[Req, Rep],
+    AsyncControlCalls[Req, Rep],
+    AsyncInspectCalls[Req, Rep],
+    AsyncResultCalls[Operations[Req, Rep]],
+):
+    """A driver behind awaitable calls: the twin of :class:`SyncBroker`.
+
+    Args:
+        driver: From :func:`celeriac.brokers.connect`.
+    """
+
+    def __init__(self, driver: Driver[Req, Rep]) -> None:
+        super().__init__(driver)

@@ -1,0 +1,1 @@
+"""The memory driver: ``memory://`` and ``memory://name``."""

@@ -1,0 +1,181 @@
+"""The memory broker: for tests, eager mode and simulations. It lives and dies with its process.
+
+All drivers for one name share one store as long as one of them lives, so an application and a worker in another thread
+of the same process see the same messages. Guarantee: only one caller is inside the store at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakValueDictionary
+
+from celeriac.brokers.memory.operations import MemoryOperations, Request
+from celeriac.brokers.memory.store import Store
+from celeriac.brokers.port import Capabilities
+from celeriac.core.clock import Clock
+from celeriac.errors import ImproperlyConfigured
+
+
+class SharedStore:
+    """A store, its lock, and whom to wake when it changes.
+
+    Args:
+        clock: The clock of everything in the store.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.changed = threading.Condition()
+        self.listeners: set[Callable[[], None]] = set()
+        self._store = Store(clock)
+
+    @property
+    def changes(self) -> int:
+        """A number that grows with everything that somebody may be waiting for."""
+        return self._store.changes
+
+    def perform(self, request: Request) -> Any:
+        """Do one request, alone."""
+        with self.changed:
+            before = self._store.changes
+            try:
+                return request(self._store)
+            finally:
+                if self._store.changes != before:
+                    self.changed.notify_all()
+                    for wake in tuple(self.listeners):
+                        wake()
+
+
+class MemoryPerformer:
+    """Does requests in the calling thread."""
+
+    def __init__(self, shared: SharedStore) -> None:
+        self._shared = shared
+
+    def perform(self, request: Request) -> Any:
+        return self._shared.perform(request)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class AsyncMemoryPerformer:
+    """Does requests at once: nothing in memory takes long enough to give way to other tasks."""
+
+    def __init__(self, shared: SharedStore) -> None:
+        self._shared = shared
+
+    async def perform(self, request: Request) -> Any:
+        return self._shared.perform(request)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+class MemoryWaiter:
+    """Sleeps until the store changes."""
+
+    def __init__(self, shared: SharedStore) -> None:
+        self._shared = shared
+        self._seen = shared.changes
+
+    def wait(self, timeout: float) -> bool:
+        shared = self._shared
+        with shared.changed:
+            woken = shared.changed.wait_for(lambda: shared.changes != self._seen, timeout)
+            self._seen = shared.changes
+        return woken
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class AsyncMemoryWaiter:
+    """The awaiting twin of :class:`MemoryWaiter`."""
+
+    def __init__(self, shared: SharedStore) -> None:
+        self._shared = shared
+        self._seen = shared.changes
+
+    async def wait(self, timeout: float) -> bool:
+        loop = asyncio.get_running_loop()
+        changed = asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # The loop has been closed, so nobody waits on it.
+                loop.call_soon_threadsafe(changed.set)
+
+        with self._shared.changed:
+            if self._shared.changes == self._seen:
+                self._shared.listeners.add(wake)
+            else:
+                changed.set()
+        try:
+            async with asyncio.timeout(timeout):
+                await changed.wait()
+        except TimeoutError:
+            return False  # What changed this instant is still unseen, and ends the next wait.
+        finally:
+            with self._shared.changed:
+                self._shared.listeners.discard(wake)
+        self._seen = self._shared.changes
+        return True
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+class MemoryDriver:
+    """The driver for ``memory://`` URLs.
+
+    Args:
+        shared: From :func:`shared_store`.
+    """
+
+    def __init__(self, shared: SharedStore) -> None:
+        self._shared = shared
+        self._operations = MemoryOperations()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(name="memory", durable=False, shared=False, results=True, push=True)
+
+    @property
+    def operations(self) -> MemoryOperations:
+        return self._operations
+
+    def performer(self) -> MemoryPerformer:
+        return MemoryPerformer(self._shared)
+
+    def async_performer(self) -> AsyncMemoryPerformer:
+        return AsyncMemoryPerformer(self._shared)
+
+    def waiter(self) -> MemoryWaiter:
+        return MemoryWaiter(self._shared)
+
+    def async_waiter(self) -> AsyncMemoryWaiter:
+        return AsyncMemoryWaiter(self._shared)
+
+
+_stores: WeakValueDictionary[str, SharedStore] = WeakValueDictionary()
+_finding = threading.Lock()
+
+
+def shared_store(name: str, clock: Clock) -> SharedStore:
+    """Return the store of this name, a new one if no driver, performer or waiter holds it.
+
+    Raises:
+        ImproperlyConfigured: The store is there already and runs on another clock.
+    """
+    with _finding:
+        shared = _stores.get(name)
+        if shared is None:
+            shared = _stores[name] = SharedStore(clock)
+    if shared.clock is not clock:
+        raise ImproperlyConfigured(f"memory://{name} is open in this process on another clock; use another name")
+    return shared

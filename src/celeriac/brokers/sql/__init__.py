@@ -1,0 +1,1 @@
+"""What the drivers for SQL databases share."""

@@ -1,0 +1,1 @@
+"""The SQLite driver: one file, no server, many processes of one machine."""
