@@ -83,7 +83,7 @@ class Store:
         outcomes: list[Cancelled] = []
         for result in first_of_each(revoked):
             entry = self._entries.get(result.id)
-            if entry is None:
+            if entry is None or entry.state == state.DEAD:  # A dead letter is over; a person is meant to see it.
                 outcomes.append(Cancelled(result.id, "unknown"))
             elif entry.state in state.OWNED_STATES:
                 entry.cancelled = entry.cancelled or result
