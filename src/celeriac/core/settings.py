@@ -33,33 +33,26 @@ class Settings(MutableMapping[str, Any]):
         ImproperlyConfigured: A value is not one that its setting accepts.
     """
 
-    _given: dict[str, Any]
-    _defaults: dict[str, Any]
+    _given: set[str]
 
     def __init__(self, **given: Any) -> None:
-        vars(self)["_given"] = {}
-        # A copy of each default that can change, once it has been read: app.conf.beat_schedule["x"] = ... must work.
-        vars(self)["_defaults"] = {}
-        self.update(given)
+        # The values are plain attributes, because the sending of a task reads some ten of them. Defaults that can
+        # change are copied: app.conf.beat_schedule["x"] = ... is the app's own.
+        values = vars(self)
+        values.update({name: _default(name) for name in SETTINGS})
+        values["_given"] = set()
+        if given:
+            self._apply(given)
 
     def __getitem__(self, name: str) -> Any:
-        name = _canonical(name)
-        if name in self._given:
-            return self._given[name]
-        setting = SETTINGS.get(name)
-        if setting is None:
-            raise KeyError(f"there is no setting {name!r}{_proposal(name)}")
-        if type(setting.default) is not dict:
-            return setting.default
-        if name not in self._defaults:
-            self._defaults[name] = copy.deepcopy(setting.default)
-        return self._defaults[name]
+        try:
+            return vars(self)[_canonical(name)]
+        except KeyError:
+            raise KeyError(f"there is no setting {name!r}{_proposal(name)}") from None
 
     def __getattr__(self, name: str) -> Any:
-        given: dict[str, Any] = vars(self).get("_given", {})
-        if name in given:
-            return given[name]
-        if name.startswith("__"):  # copy and pickle look for methods before there are any settings
+        # Only asked for what is no attribute: old and unknown names, and what copy and pickle look for.
+        if name.startswith("_"):
             raise AttributeError(name)
         try:
             return self[name]
@@ -74,11 +67,14 @@ class Settings(MutableMapping[str, Any]):
 
     def __delitem__(self, name: str) -> None:
         """Give a setting its default again."""
-        name = _canonical(name)
-        if name not in SETTINGS and name not in self._given:
+        known = _canonical(name)
+        if known in SETTINGS:
+            vars(self)[known] = _default(known)
+        elif known in self._given:
+            del vars(self)[known]
+        else:
             raise KeyError(f"there is no setting {name!r}{_proposal(name)}")
-        self._given.pop(name, None)
-        self._defaults.pop(name, None)
+        self._given.discard(known)
 
     def __delattr__(self, name: str) -> None:
         try:
@@ -87,11 +83,10 @@ class Settings(MutableMapping[str, Any]):
             raise AttributeError(exc.args[0]) from None
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (_canonical(name) in SETTINGS or name in self._given)
+        return isinstance(name, str) and not name.startswith("_") and _canonical(name) in vars(self)
 
     def __iter__(self) -> Iterator[str]:
-        yield from SETTINGS
-        yield from (name for name in self._given if name not in SETTINGS)
+        return (name for name in vars(self) if not name.startswith("_"))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -145,8 +140,7 @@ class Settings(MutableMapping[str, Any]):
 
     def changes(self) -> dict[str, Any]:
         """Return the settings whose value is not the default, as they are: passwords too."""
-        values = {**self._defaults, **self._given}
-        return {name: value for name, value in values.items() if name not in SETTINGS or value != _default(name)}
+        return {name: value for name, value in self.items() if name not in SETTINGS or value != _default(name)}
 
     def table(self, with_defaults: bool = False, censored: bool = True) -> dict[str, Any]:
         """Return settings by name, for people to see.
@@ -163,11 +157,13 @@ class Settings(MutableMapping[str, Any]):
         table = self.table(with_defaults, censored)
         return "\n".join(f"{name}: {value}" for name, value in table.items())
 
-    def _apply(self, changes: Mapping[str, Any]) -> None:
+    def _apply(self, changes: Mapping[Any, Any]) -> None:
         ready: dict[str, Any] = {}
         for name, value in changes.items():
-            if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise ImproperlyConfigured(f"the name of a setting must be text, not {name!r}")
+            if not isinstance(name, str) or name.startswith("_"):
+                raise ImproperlyConfigured(
+                    f"the name of a setting must be text that begins with a letter, not {name!r}"
+                )
             known = _canonical(name)
             if known in ready:
                 raise ImproperlyConfigured(f"setting {known} is given twice, once as {name}")
@@ -182,11 +178,14 @@ class Settings(MutableMapping[str, Any]):
                 ready[known] = None
             else:
                 ready[known] = checked(known, setting.kind, setting.default, value)
+        vars(self).update(ready)
         self._given.update(ready)
 
 
 def _default(name: str) -> Any:
-    return SETTINGS[name].default
+    """Return a setting's default, a copy of it where it can be changed."""
+    default = SETTINGS[name].default
+    return copy.deepcopy(cast("object", default)) if isinstance(default, dict) else default
 
 
 def _canonical(name: str) -> str:
