@@ -190,8 +190,9 @@ class QueueOperations(Protocol[ReqOut, RepIn]):
     ) -> Operation[ReqOut, RepIn, list[Delivery]]:
         """Lease up to ``limit`` ready messages of these queues to the owner; highest priority first, then oldest.
 
-        The owner's lease is set to ``lease`` seconds from now. Messages that have become due are included. Each token
-        is greater than all earlier ones of that message.
+        If anything is leased, the owner's lease is set to ``lease`` seconds from now; a claim that finds nothing
+        changes nothing (idle workers must not wake each other). Messages that have become due are included. Each
+        token is greater than all earlier ones of that message.
         """
         ...
 

@@ -149,8 +149,9 @@ class Fetcher:
             # by now, and a new claim would make the lease look good again.
             self.give_back()
         deliveries = await self._broker.claim(self._options.queues, wanted, self._owner, self._options.lease)
-        self._table.note_poll(monotonic(), asked + self._options.lease)
+        self._table.note_poll(monotonic())
         if deliveries:
+            self._table.note_claim(asked + self._options.lease)
             self._dispatch(deliveries)
             return 0.0 if len(deliveries) >= wanted else 0.001
         promoted = await self._broker.promote(PROMOTE_BATCH)

@@ -94,9 +94,12 @@ class SlotTable:
             if state == _RUNNING:
                 yield Running(slot, name[:length].decode(errors="replace"), token, ref, started, deadline)
 
-    def note_poll(self, now: float, lease_until: float) -> None:
-        """Record a claim poll that succeeded, and until when it leased (written by the child)."""
+    def note_poll(self, now: float) -> None:
+        """Record a claim poll that succeeded (written by the child)."""
         _DOUBLE.pack_into(self._map, 0, now)
+
+    def note_claim(self, lease_until: float) -> None:
+        """Record until when a claim that brought something leased it (written by the child)."""
         _DOUBLE.pack_into(self._map, 8, lease_until)
 
     def note_lease(self, lease_until: float) -> None:
