@@ -1,0 +1,1 @@
+"""Measurements of Celeriac beside its peers; ``python -m benchmarks --help`` says how."""

@@ -1,0 +1,134 @@
+"""Where one measurement happens: an empty folder and an empty store, the sending process, and the worker.
+
+Every measurement gets a fresh one, so that none sees what another left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.processes import Processes, Running
+from benchmarks.redis_server import RedisServer
+from benchmarks.system import System
+from benchmarks.tally import FOLDER
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+STEP: Final = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        drain: Tasks of a drain, times the scale of the system.
+        send_seconds: Seconds of an enqueue measurement.
+        samples: Latency samples of one run.
+        idle_seconds: Seconds over which an idle worker is watched.
+        settle_seconds: Seconds after start-up before that.
+    """
+
+    drain: int
+    send_seconds: float
+    samples: int
+    idle_seconds: float
+    settle_seconds: float
+
+
+FULL: Final = Effort(drain=4_000, send_seconds=1.0, samples=200, idle_seconds=10.0, settle_seconds=2.0)
+QUICK: Final = Effort(drain=1_500, send_seconds=0.5, samples=100, idle_seconds=3.0, settle_seconds=1.0)
+
+
+class Site:
+    """The place of one measurement."""
+
+    def __init__(self, processes: Processes, system: System, folder: Path, env: Mapping[str, str]) -> None:
+        self.system = system
+        self.folder = folder
+        self._processes = processes
+        self._env = env
+
+    def run(self, name: str, *command: str, timeout: float = 60.0) -> str:
+        """Run the interpreter to its end and return the last line it printed.
+
+        Raises:
+            ProcessFailed: It failed or took too long.
+        """
+        running = self._processes.start(name, [sys.executable, *command], self._env, cwd=ROOT)
+        self._processes.wait(running, timeout)
+        lines = running.log.read_text().splitlines()
+        if not lines:
+            raise running.failure("printed nothing")
+        return lines[-1]
+
+    def produce(self, command: str, *arguments: object) -> Any:
+        """Run a command of :mod:`benchmarks.producer` and return what it measured."""
+        line = self.run(
+            command, "-m", "benchmarks.producer", self.system.module, command, *(str(each) for each in arguments)
+        )
+        return json.loads(line)
+
+    @contextlib.contextmanager
+    def worker(self) -> Iterator[Running]:
+        """Start a worker, and stop it, whatever happens.
+
+        Raises:
+            ProcessFailed: It ended too early, or did not stop when told to.
+        """
+        running = self._processes.start(f"{self.system.key}-worker", self.system.command(), self._env, cwd=ROOT)
+        try:
+            yield running
+            running.check()
+        finally:
+            self._processes.stop(running)
+
+
+class Arena:
+    """Makes the places of a run's measurements, one at a time."""
+
+    def __init__(self, processes: Processes, folder: Path, redis: RedisServer) -> None:
+        self._processes = processes
+        self._folder = folder
+        self._redis = redis
+        self._numbers = itertools.count(1)
+
+    @contextlib.contextmanager
+    def site(self, system: System) -> Iterator[Site]:
+        """Make an empty place, and remove it."""
+        folder = self._folder / f"{next(self._numbers):04}"
+        folder.mkdir()
+        self._redis.flush()
+        env = {
+            **os.environ,
+            FOLDER: str(folder),
+            "CELERIAC_BENCH_REDIS": self._redis.url,
+            "CELERIAC_BENCH_SQLITE": f"sqlite:///{folder / 'celeriac.db'}",
+        }
+        try:
+            yield Site(self._processes, system, folder, env)
+        finally:
+            shutil.rmtree(folder)
+
+
+def wait_until(done: Callable[[], bool], running: Running, *, what: str, timeout: float) -> None:
+    """Wait for a condition while a process runs.
+
+    Raises:
+        ProcessFailed: The process ended, or the condition did not come true in time.
+    """
+    until = time.monotonic() + timeout
+    while not done():
+        running.check()
+        if time.monotonic() > until:
+            raise running.failure(f"{what} within {timeout:.0f} s")
+        time.sleep(STEP)

@@ -1,0 +1,75 @@
+"""The tasks of the benchmarks on Celeriac, with its default settings: one SQLite file for tasks and results."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+from benchmarks.tally import tally_from_environment
+from celeriac import Celeriac
+
+app: Final = Celeriac(
+    "benchmarks", broker=os.environ["CELERIAC_BENCH_SQLITE"], backend=os.environ["CELERIAC_BENCH_SQLITE"]
+)
+tally: Final = tally_from_environment()
+
+
+@app.task(ignore_result=True)
+def noop() -> None:
+    """Count, at least once, no result."""
+    tally.hit()
+
+
+@app.task(ignore_result=True, acks_late=False)
+def noop_early() -> None:
+    """Count, at most once, no result."""
+    tally.hit()
+
+
+@app.task(ignore_result=False)
+def noop_stored() -> None:
+    """Count, at least once, the result is stored."""
+    tally.hit()
+
+
+@app.task(ignore_result=True)
+async def async_noop() -> None:
+    """Count, at least once, no result."""
+    tally.hit()
+
+
+@app.task(ignore_result=False)
+async def async_noop_stored() -> None:
+    """Count, at least once, the result is stored."""
+    tally.hit()
+
+
+@app.task(ignore_result=True)
+def stamp(sent: int = 0) -> None:
+    """Note when it runs."""
+    tally.stamp(sent)
+
+
+tasks: Final[dict[str, Any]] = {
+    "noop": noop,
+    "noop_early": noop_early,
+    "noop_stored": noop_stored,
+    "async_noop": async_noop,
+    "async_noop_stored": async_noop_stored,
+    "stamp": stamp,
+}
+
+
+def send_many(name: str, count: int) -> str:
+    """Send a task many times; return the last id."""
+    return str(tasks[name].apply_many([()] * count)[-1].id)
+
+
+def left() -> int:
+    """Return how many tasks the broker still holds, in whatever state."""
+    return sum(each.ready + each.scheduled + each.owned + each.dead for each in app.broker.stats())
+
+
+def state(task_id: str) -> str:
+    """Return the state of a task."""
+    return str(app.AsyncResult(task_id).state)

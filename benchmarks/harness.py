@@ -1,0 +1,190 @@
+"""The harness: runs every scenario on every system, round after round, and writes the figures down.
+
+It guarantees that measurements never overlap, that the systems take turns, that the whole stays within its time limit
+by leaving out rounds, and that no process and no file of a measurement is left, whatever ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from benchmarks.arena import FULL, QUICK, ROOT, Arena, Effort
+from benchmarks.machine import machine, versions
+from benchmarks.processes import Processes, ProcessFailed
+from benchmarks.redis_server import start_redis
+from benchmarks.report import Record, Row, plain, render
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.scenarios.scenario import Scenario
+from benchmarks.system import SYSTEMS, System
+from scripts.ensure_server import ServerMissingError
+
+PAGE: Final = ROOT / "docs" / "benchmarks.md"
+RESULTS: Final = ROOT / "benchmarks" / "results" / "latest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be measured, and how long all of it may take, in seconds."""
+
+    scenarios: Sequence[Scenario]
+    systems: Sequence[System]
+    runs: int
+    effort: Effort
+    limit: float
+
+    def round(self) -> Iterator[tuple[Scenario, System]]:
+        """Return one round: for each scenario the systems take turns."""
+        return ((scenario, system) for scenario in self.scenarios for system in self.systems if scenario.fits(system))
+
+
+@dataclass
+class Findings:
+    """What the runs gave so far."""
+
+    rows: list[Row]
+    notes: list[str] = field(default_factory=list[str])
+
+    def add(self, system: System, key: str, value: float) -> None:
+        """Note one value."""
+        row = next(row for row in self.rows if row.metric.key == key)
+        row.values.setdefault(system.key, []).append(value)
+
+
+def measure(plan: Plan, arena: Arena) -> Findings:
+    """Run all rounds for which there is time."""
+    metrics = [metric for scenario in plan.scenarios for metric in scenario.metrics]
+    findings = Findings([Row(metric=metric, values={}) for metric in metrics])
+    began = time.monotonic()
+    longest = 0.0
+    failed: set[tuple[str, str]] = set()
+    for run in range(1, plan.runs + 1):
+        started = time.monotonic()
+        if started - began + longest > plan.limit:
+            findings.notes.append(f"Only {run - 1} of {plan.runs} runs fitted into {plan.limit:.0f} s.")
+            break
+        for scenario, system in plan.round():
+            name = (scenario.name, system.key)
+            # What failed once is not tried again: it may have taken all of its timeouts.
+            if name not in failed and not _one(scenario, system, arena, plan, findings):
+                failed.add(name)
+        longest = max(longest, time.monotonic() - started)
+        _say(f"round {run} of {plan.runs}: {time.monotonic() - started:.0f} s")
+    return findings
+
+
+def _one(scenario: Scenario, system: System, arena: Arena, plan: Plan, findings: Findings) -> bool:
+    """Measure once; return whether it worked."""
+    started = time.monotonic()
+    try:
+        with arena.site(system) as site:
+            values = scenario.measure(site, plan.effort)
+    except ProcessFailed as failure:
+        findings.notes.append(f"{system.title}: {scenario.name} failed: {str(failure).splitlines()[0]}")
+        _say(str(failure))
+        return False
+    for key, value in values.items():
+        findings.add(system, key, value)
+    shown = ", ".join(f"{key} {value:,.2f}" for key, value in values.items())
+    _say(f"{system.key:<16} {scenario.name:<22} {time.monotonic() - started:5.1f} s  {shown}")
+    return True
+
+
+def run(plan: Plan, command: str) -> Record:
+    """Carry out a plan in a temporary folder with a private Redis.
+
+    Raises:
+        ServerMissingError: There is no redis-server.
+        ProcessFailed: It did not start.
+    """
+    began = time.monotonic()
+    date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="celeriac-bench-")))
+        logs = folder / "logs"
+        logs.mkdir()
+        described = machine(folder)
+        processes = stack.enter_context(Processes(logs))
+        redis = start_redis(processes, folder)
+        findings = measure(plan, Arena(processes, folder, redis))
+    return Record(
+        date=date,
+        command=command,
+        seconds=time.monotonic() - began,
+        machine=described,
+        versions=versions(redis.version),
+        systems=list(plan.systems),
+        rows=[row for row in findings.rows if row.values],
+        notes=findings.notes,
+    )
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    names = [scenario.name for scenario in SCENARIOS]
+    keys = [system.key for system in SYSTEMS]
+    parser = argparse.ArgumentParser(prog="benchmarks", description="Measure Celeriac beside Celery.")
+    parser.add_argument("--runs", type=int, help="runs of each measurement (default 5, with --quick 1)")
+    parser.add_argument("--quick", action="store_true", help="measure less of everything, in under two minutes")
+    parser.add_argument("--limit", type=float, default=690.0, help="seconds after which no further round begins")
+    parser.add_argument("--only", action="append", choices=names, help="this scenario; may be given several times")
+    parser.add_argument("--system", action="append", choices=keys, help="this system; may be given several times")
+    parser.add_argument("--write", action="store_true", help="write the page and the JSON file after a partial run too")
+    options = parser.parse_args(argv)
+    if options.runs is None:
+        options.runs = 1 if options.quick else 5
+    if options.runs < 1:
+        parser.error("--runs must be at least 1")
+    return options
+
+
+def planned(options: argparse.Namespace) -> Plan:
+    """Return the plan that the command line asks for."""
+    return Plan(
+        scenarios=[each for each in SCENARIOS if not options.only or each.name in options.only],
+        systems=[each for each in SYSTEMS if not options.system or each.key in options.system],
+        runs=options.runs,
+        effort=QUICK if options.quick else FULL,
+        limit=options.limit,
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure, print the table, and write it down if the run was whole.
+
+    Returns:
+        0 if every measurement worked, 1 if one did not, 130 after a signal.
+    """
+    options = parse(argv)
+    plan = planned(options)
+    command = f"make bench ARGS='{' '.join(argv)}'" if argv else "make bench"
+    try:
+        record = run(plan, command)
+    except (ServerMissingError, ProcessFailed) as missing:
+        _say(str(missing))
+        return 1
+    except KeyboardInterrupt:
+        _say("interrupted; everything that was started is stopped")
+        return 130
+    print("\n".join(["", *plain(record.rows, record.systems), "", *record.notes]))
+    whole = not (options.quick or options.only or options.system)
+    if whole or options.write:
+        PAGE.write_text(render(record, samples=plan.effort.samples), encoding="utf-8")
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+        print(f"Written: {PAGE.relative_to(ROOT)}, {RESULTS.relative_to(ROOT)}")
+    return 1 if any(" failed: " in note for note in record.notes) else 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,55 @@
+"""What the figures were measured on. No name of a machine, no path, no user."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+PACKAGES: Final = ("celeriac", "msgspec", "uvloop", "celery", "kombu", "billiard", "redis", "hiredis")
+
+
+def machine(folder: Path) -> dict[str, str]:
+    """Describe the machine; ``folder`` is where SQLite files go."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "Processor": f"{_processor()}, {cores} cores",
+        "Memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "System": f"{platform.system()} {platform.release()}",
+        "File system of the SQLite files": _file_system(folder),
+        "Load before the run": " ".join(f"{load:.1f}" for load in os.getloadavg()) + " (1, 5, 15 minutes)",
+    }
+
+
+def versions(redis_server: str) -> dict[str, str]:
+    """Return the versions of what was measured."""
+    found = {"Python": f"{platform.python_implementation()} {platform.python_version()}"}
+    found |= {name: _version(name) for name in PACKAGES}
+    return {**found, "redis-server": redis_server, "SQLite": sqlite3.sqlite_version}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _file_system(folder: Path) -> str:
+    partitions = psutil.disk_partitions(all=True)
+    above = [each for each in partitions if folder.resolve().is_relative_to(each.mountpoint)]
+    return max(above, key=lambda each: len(each.mountpoint)).fstype if above else "unknown"

@@ -1,0 +1,117 @@
+"""The sending side of a measurement, in a process of its own: ``python -m benchmarks.producer APP COMMAND ...``.
+
+Prints one line of JSON. Neither the harness nor another system's library is loaded here, so a system is measured alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+
+from benchmarks.tally import FOLDER, read_stamps
+
+WARM_UP: Final = 50
+BULK: Final = 1_000
+PATIENCE: Final = 20.0
+"""Longest seconds to wait for a task that was sent."""
+
+
+class Subject(Protocol):
+    """What the app module of a system offers."""
+
+    tasks: Mapping[str, Any]
+
+    def send_many(self, name: str, count: int) -> str: ...
+    def left(self) -> int: ...
+    def state(self, task_id: str) -> str: ...
+
+
+def preload(subject: Subject, task: str, count: str) -> str:
+    """Send many tasks; return the id of the last one."""
+    return subject.send_many(task, int(count))
+
+
+def single(subject: Subject, task: str, seconds: str) -> float:
+    """Call ``delay()`` one after another for so long; return calls per second."""
+    delay = subject.tasks[task].delay
+    for _ in range(WARM_UP):
+        delay()
+    calls, began = 0, time.perf_counter()
+    until = began + float(seconds)
+    while (now := time.perf_counter()) < until:
+        for _ in range(10):
+            delay()
+        calls += 10
+    return calls / (now - began)
+
+
+def bulk(subject: Subject, task: str, seconds: str) -> float:
+    """Send 1,000 tasks at a time for so long; return tasks per second."""
+    subject.send_many(task, WARM_UP)
+    sent, began = 0, time.perf_counter()
+    until = began + float(seconds)
+    while (now := time.perf_counter()) < until:
+        subject.send_many(task, BULK)
+        sent += BULK
+    return sent / (now - began)
+
+
+def latency(subject: Subject, samples: str, seed: str) -> list[float]:
+    """Send one task at a time to an idle worker; return the milliseconds from the call to the first line of each.
+
+    The pauses between them are random, from 5 to 250 ms and mostly short, so that they keep step with no polling.
+    """
+    delay = subject.tasks["stamp"].delay
+    wait_for(subject, 0)
+    pauses = random.Random(int(seed))
+    time.sleep(1.0)
+    first = time.monotonic_ns()
+    for _ in range(int(samples)):
+        delay(time.monotonic_ns())
+        time.sleep(0.005 * 50 ** pauses.random())
+    return [(ran - sent) / 1e6 for sent, ran in wait_for(subject, int(samples), first)]
+
+
+def wait_for(subject: Subject, samples: int, first: int = 0) -> list[tuple[int, int]]:
+    """Wait until so many stamps since ``first`` are there, and return them; 0 sends one task and waits for it.
+
+    Raises:
+        SystemExit: They did not come in time.
+    """
+    if not samples:
+        subject.tasks["stamp"].delay(time.monotonic_ns())
+    until = time.monotonic() + PATIENCE
+    while True:
+        stamps = [stamp for stamp in read_stamps(Path(os.environ[FOLDER])) if stamp[0] >= first]
+        if len(stamps) >= max(1, samples):
+            return stamps
+        if time.monotonic() > until:
+            raise SystemExit(f"only {len(stamps)} of {max(1, samples)} tasks had run {PATIENCE:.0f} s after sending")
+        time.sleep(0.02)
+
+
+def check(subject: Subject, task_id: str) -> dict[str, Any]:
+    """Return how many tasks are left and, if an id is given, the state of that task."""
+    return {"left": subject.left(), "state": subject.state(task_id) if task_id else None}
+
+
+COMMANDS: Final = {"preload": preload, "single": single, "bulk": bulk, "latency": latency, "check": check}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run one command and print what it returned."""
+    module, command, *arguments = argv
+    subject = cast("Subject", importlib.import_module(module))
+    run: Any = COMMANDS[command]
+    print(json.dumps(run(subject, *arguments)), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,150 @@
+"""The record of a run, as JSON and as the page of the documentation. Pure: nothing is measured or written here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from benchmarks.figures import Metric, Spread, number, spread, times_better
+from benchmarks.system import System
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric and what each run gave for each system, by key."""
+
+    metric: Metric
+    values: dict[str, list[float]]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about one run of the harness.
+
+    Attributes:
+        date: Of its beginning, UTC.
+        command: That a person types to repeat it.
+        seconds: It took.
+        machine, versions: What it ran on.
+        systems: What was measured, the one that the others are compared with first.
+        rows: The figures.
+        notes: What went differently than planned: a failure, or rounds left out for lack of time.
+    """
+
+    date: str
+    command: str
+    seconds: float
+    machine: dict[str, str]
+    versions: dict[str, str]
+    systems: list[System]
+    rows: list[Row]
+    notes: list[str]
+
+
+INTRODUCTION: Final = """\
+# Benchmarks
+
+This page is written by `{command}`; [how it measures](#how-it-is-measured) stands below. The figures hold for this
+machine and these versions, and mean something only beside each other.
+"""
+
+METHOD: Final = """\
+## How it is measured
+
+- Both systems run in the same rounds: Celeriac, Celery, Celeriac, Celery, and so on, one at a time, each with an empty
+  store and fresh processes. A figure is the median of the runs, with the lowest and the highest in brackets. The last
+  column compares the medians: of a rate it is Celeriac / Celery, of a cost Celery / Celeriac, so above 1 Celeriac is
+  better.
+- A task notes in memory shared with the harness that it ran; that costs it less than a microsecond. Otherwise it does
+  nothing.
+- *enqueue*: one process sends while no worker runs. In bulk, Celeriac sends with `apply_many`; Celery has no such call,
+  so it sends in a loop over one connection of its producer pool.
+- *drain*: the tasks wait in the queue, then a worker with 2 processes starts; the time is from the first to the last
+  task, without start-up. Celeriac gets ten times as many tasks, so that both take seconds. After each drain it is
+  checked that each task ran once, that the broker holds none any more, and that a stored result can be read; otherwise
+  there is no figure.
+- *idle latency*: {samples} tasks a run, one at a time, at random intervals of 5 to 250 ms. CLOCK_MONOTONIC is read
+  before `delay()` is called and in the first line of the task.
+- *start-up*: from the start of the process until its first task, which waits already, runs.
+- *memory, idle CPU*: of all processes of the worker together, some seconds after its first task.
+
+## What to keep in mind
+
+- The stores differ, because Celery has no broker on SQLite that is fit for this. Celeriac's tasks are in a file that
+  outlives every process of the machine (a loss of power may cost the last commits: synchronous=normal). Celery's are in
+  the memory of a Redis server that runs without snapshots or append-only file, its fastest setting: they are lost with
+  it. The server's memory and processor time are not counted as Celery's.
+- `acks_late` is set on both sides, so that rows of the same promise are compared. Celery's own default is
+  `acks_late=False`, which has a row of its own.
+- Celery has no `async def` tasks.
+- Both run with the log level WARNING: nothing is logged for a task.
+- A no-op task measures the queue. A task that does something takes as long as it takes.
+"""
+
+
+def render(record: Record, *, samples: int) -> str:
+    """Return the page."""
+    runs = max((len(values) for row in record.rows for values in row.values.values()), default=0)
+    parts = [INTRODUCTION.format(command=record.command)]
+    parts.append(f"Measured on {record.date}, {runs} runs of each, {record.seconds / 60:.1f} minutes in all.\n")
+    parts.append("\n".join(table(record.rows, record.systems)) + "\n")
+    parts += [f"!!! warning\n    {note}\n" for note in record.notes]
+    parts.append("## Machine and settings\n")
+    parts.append("\n".join(_pairs({**record.machine, "Versions": _joined(record.versions)})) + "\n")
+    parts.append("\n".join(f"- {each.title}: {each.settings}." for each in record.systems) + "\n")
+    parts.append(METHOD.format(samples=samples))
+    return "\n".join(parts)
+
+
+def table(rows: Sequence[Row], systems: Sequence[System]) -> list[str]:
+    """Return the lines of the table, in Markdown."""
+    ours, *peers = systems
+    head = ["", "unit", *(each.title for each in systems), *(f"x {each.title}" for each in peers), "promise; kept in"]
+    lines = [_line(head), _line(["---", "---", *["--:"] * (len(head) - 3), "---"])]
+    for row in rows:
+        spreads = {each.key: spread(values) for each in systems if (values := row.values.get(each.key))}
+        cells = [_cell(spreads.get(each.key)) for each in systems]
+        ratios = [_ratio(row.metric, spreads.get(ours.key), spreads.get(peer.key)) for peer in peers]
+        kept = " / ".join(each.kept for each in systems if each.key in spreads)
+        promise = f"{row.metric.promise}; {kept}" if row.metric.promise else ""
+        lines.append(_line([row.metric.title, row.metric.unit, *cells, *ratios, promise]))
+    return lines
+
+
+def plain(rows: Sequence[Row], systems: Sequence[System]) -> list[str]:
+    """Return the table for a terminal: columns padded with blanks."""
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table(rows, systems)]
+    del cells[1]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    return [
+        "  ".join(cell.ljust(width) if column < 2 else cell.rjust(width) for column, (cell, width) in pairs).rstrip()
+        for line in cells
+        for pairs in [list(enumerate(zip(line, widths, strict=True)))]
+    ]
+
+
+def _cell(found: Spread | None) -> str:
+    if found is None:
+        return "-"
+    if found.runs == 1:
+        return number(found.median)
+    return f"{number(found.median)} ({number(found.low)} to {number(found.high)})"
+
+
+def _ratio(metric: Metric, ours: Spread | None, theirs: Spread | None) -> str:
+    if ours is None or theirs is None or not metric.comparable:
+        return "-"
+    times = times_better(metric, ours.median, theirs.median)
+    return "-" if times is None else f"{number(times)}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _pairs(described: dict[str, str]) -> list[str]:
+    return [f"- {name}: {value}" for name, value in described.items()]
+
+
+def _joined(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -1,0 +1,21 @@
+"""Everything that is measured, in the order of the table."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.scenarios.drain import DRAINS
+from benchmarks.scenarios.enqueue import BulkEnqueue, SingleEnqueue
+from benchmarks.scenarios.footprint import Footprint
+from benchmarks.scenarios.imports import ImportTime
+from benchmarks.scenarios.latency import IdleLatency
+from benchmarks.scenarios.scenario import Scenario
+
+SCENARIOS: Final[tuple[Scenario, ...]] = (
+    SingleEnqueue(),
+    BulkEnqueue(),
+    *DRAINS,
+    IdleLatency(),
+    Footprint(),
+    ImportTime(),
+)

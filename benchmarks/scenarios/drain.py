@@ -1,0 +1,86 @@
+"""How fast a worker with two processes runs tasks that are waiting already.
+
+The time is from the first to the last task's own note that it ran, so start-up does not count. Afterwards the worker is
+stopped and it is checked that each task ran exactly once and that the broker holds nothing any more: a drain that lost
+or doubled a task, or never acknowledged it, is an error and not a figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.arena import Effort, Site, wait_until
+from benchmarks.figures import Metric
+from benchmarks.processes import ProcessFailed
+from benchmarks.scenarios.scenario import AT_LEAST_ONCE, AT_MOST_ONCE
+from benchmarks.system import System
+from benchmarks.tally import read_count
+
+TIMEOUT: Final = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drain:
+    """A drain of one task.
+
+    Attributes:
+        task: Its name in the app modules.
+        title: What the row says.
+        promise: What the systems promise about it.
+        stored: Its result is stored.
+    """
+
+    task: str
+    title: str
+    promise: str = AT_LEAST_ONCE
+    stored: bool = False
+
+    @property
+    def name(self) -> str:
+        """How the command line calls it."""
+        return f"drain-{self.task}"
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The rate."""
+        return (Metric(key=self._key, title=self.title, unit="tasks/s", more_is_better=True, promise=self.promise),)
+
+    @property
+    def _key(self) -> str:
+        return f"drain_{self.task}"
+
+    def fits(self, system: System) -> bool:
+        """A system may not have the task: Celery runs no ``async def``."""
+        return self.task in system.tasks
+
+    def measure(self, site: Site, effort: Effort) -> Mapping[str, float]:
+        """Send the tasks, start the worker, and watch."""
+        tasks = round(effort.drain * site.system.scale)
+        last = site.produce("preload", self.task, tasks)
+        with site.worker() as worker:
+            wait_until(
+                lambda: read_count(site.folder).tasks >= tasks,
+                worker,
+                what=f"did not run {tasks} tasks",
+                timeout=TIMEOUT,
+            )
+        count = read_count(site.folder)
+        left = site.produce("check", last if self.stored else "")
+        if count.tasks != tasks or left["left"]:
+            raise ProcessFailed(
+                f"{site.system.title}: {self.name} ran {count.tasks} of {tasks} tasks, {left['left']} are left"
+            )
+        if self.stored and left["state"] != "SUCCESS":
+            raise ProcessFailed(f"{site.system.title}: {self.name} left the last result in state {left['state']}")
+        return {self._key: count.rate}
+
+
+DRAINS: Final = (
+    Drain(task="noop", title="drain: sync, results ignored"),
+    Drain(task="noop_stored", title="drain: sync, results stored", stored=True),
+    Drain(task="noop_early", title="drain: sync, results ignored, `acks_late=False`", promise=AT_MOST_ONCE),
+    Drain(task="async_noop", title="drain: `async def`, results ignored"),
+    Drain(task="async_noop_stored", title="drain: `async def`, results stored", stored=True),
+)

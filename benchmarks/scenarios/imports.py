@@ -1,0 +1,35 @@
+"""How long it takes a program to import the library and make an app."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from benchmarks.arena import Effort, Site
+from benchmarks.figures import Metric
+from benchmarks.system import System
+
+# Celery's package imports its parts when they are first used, so the class is asked for and called.
+PROGRAM: Final = """
+import time
+began = time.perf_counter()
+from {package} import {name}
+{name}("benchmarks")
+print((time.perf_counter() - began) * 1000)
+"""
+
+
+class ImportTime:
+    """A fresh interpreter, with the bytecode cached."""
+
+    name = "import"
+    metrics = (Metric(key="import", title="import of the library and one app, fresh interpreter", unit="ms"),)
+
+    def fits(self, system: System) -> bool:
+        """Every system can."""
+        return True
+
+    def measure(self, site: Site, effort: Effort) -> Mapping[str, float]:
+        """Import once."""
+        package = site.system.package
+        return {"import": float(site.run("import", "-c", PROGRAM.format(package=package, name=package.capitalize())))}

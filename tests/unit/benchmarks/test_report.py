@@ -1,0 +1,83 @@
+"""The table and the page say what the record holds."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from benchmarks.figures import Metric
+from benchmarks.report import Record, Row, plain, render, table
+from benchmarks.system import CELERIAC, CELERY
+
+SYSTEMS = [CELERIAC, CELERY]
+RATE = Metric(key="rate", title="drain", unit="tasks/s", more_is_better=True, promise="at least once")
+COST = Metric(key="cost", title="start-up", unit="s")
+COUNT = Metric(key="count", title="processes", unit="", comparable=False)
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_rate_and_a_cost_are_compared_the_right_way_round() -> None:
+    rows = [
+        Row(metric=RATE, values={CELERIAC.key: [9000, 10000, 12000], CELERY.key: [1000, 900, 1100]}),
+        Row(metric=COST, values={CELERIAC.key: [1.0], CELERY.key: [0.5]}),
+    ]
+    head, _, rate, cost = table(rows, SYSTEMS)
+    assert cells(head)[2:5] == ["Celeriac on SQLite", "Celery on Redis", "x Celery on Redis"]
+    assert cells(rate) == [
+        *("drain", "tasks/s", "10,000 (9,000 to 12,000)", "1,000 (900 to 1,100)", "10"),
+        "at least once; file / memory",
+    ]
+    assert cells(cost) == ["start-up", "s", "1", "0.500", "0.500", ""]
+
+
+def test_what_one_system_does_not_have_is_not_compared() -> None:
+    rows = [
+        Row(metric=RATE, values={CELERIAC.key: [5.0]}),
+        Row(metric=COUNT, values={CELERIAC.key: [4.0], CELERY.key: [3.0]}),
+    ]
+    _, _, alone, count = table(rows, SYSTEMS)
+    assert cells(alone)[3:] == ["-", "-", "at least once; file"]
+    assert cells(count)[2:] == ["4", "3", "-", ""]
+
+
+def test_one_system_alone_makes_a_table() -> None:
+    head, _, row = table([Row(metric=RATE, values={CELERIAC.key: [5.0]})], [CELERIAC])
+    assert len(cells(head)) == len(cells(row)) == 4
+
+
+def test_the_terminal_gets_columns_of_one_width() -> None:
+    rows = [Row(metric=RATE, values={CELERIAC.key: [5.0, 7.0], CELERY.key: [1.0]})]
+    head, row = plain(rows, SYSTEMS)
+    end = head.index("Celery on Redis") + len("Celery on Redis")
+    assert row[:end].endswith("1")
+
+
+@pytest.fixture
+def record() -> Record:
+    return Record(
+        date="2026-01-02",
+        command="make bench",
+        seconds=90,
+        machine={"Processor": "one, 2 cores"},
+        versions={"Python": "3.11"},
+        systems=SYSTEMS,
+        rows=[Row(metric=RATE, values={CELERIAC.key: [5.0, 7.0], CELERY.key: [1.0]})],
+        notes=["Only 2 of 5 runs fitted into 1 s."],
+    )
+
+
+def test_the_page_says_how_and_where_it_was_made(record: Record) -> None:
+    page = render(record, samples=200)
+    for text in ("`make bench`", "2026-01-02, 2 runs", "1.5 minutes", "Processor: one, 2 cores", "Python 3.11"):
+        assert text in page
+    assert "Only 2 of 5 runs fitted into 1 s." in page
+    assert "200 tasks a run" in page
+    assert all(system.settings in page for system in SYSTEMS)
+    assert "{" not in page
+
+
+def test_a_record_is_read_back_as_it_was_written(record: Record) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(record), type=Record) == record
