@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 HIDDEN: Final = "***"
 
 _SECRET: Final = re.compile(
-    r"passw|passphrase|secret|token|api_?key|private_?key|access_?key|credential|authorization|cookie|session_?id",
+    r"passw|passphrase|secret|token|(api|private|access)[-_]?key|credential|authorization|cookie|session[-_]?id",
     re.IGNORECASE,
 )
 # user:password@ after the scheme, up to the last @ before the path. A password may itself hold an @ or a slash that

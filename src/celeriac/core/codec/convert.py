@@ -102,7 +102,7 @@ class Converter:
     def _apply(self, convert: Convert, value: Any, label: str) -> Any:
         try:
             return convert(value)
-        except (ValueError, TypeError, ArithmeticError) as exc:
+        except (ValueError, TypeError, ArithmeticError, msgspec.MsgspecError) as exc:
             # pydantic's own error says more than ours could, and callers know it.
             if type(exc).__module__.startswith("pydantic"):
                 raise
