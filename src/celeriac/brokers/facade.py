@@ -10,7 +10,6 @@ A :class:`SyncBroker` may be shared between threads, an :class:`AsyncBroker` bet
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
@@ -76,7 +75,6 @@ class _Facade(Generic[Ops]):
     def __init__(self, driver: Store[Ops]) -> None:
         self._driver: Final = driver
         self._ops: Final[Ops] = driver.operations
-        self._opening: Final = threading.Lock()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -92,8 +90,8 @@ class SyncCalls(_Facade[Ops]):
     def _run(self, operation: Operation[Any, Any, T]) -> T:
         performer = self._performer
         if performer is None:
-            with self._opening:
-                performer = self._performer = self._performer or self._driver.performer()
+            # The first of several threads wins; a lock held here by another thread would be stuck after a fork.
+            performer = vars(self).setdefault("_performer", self._driver.performer())
         return run(operation, performer.perform)
 
     def waiter(self) -> Waiter:
@@ -102,8 +100,7 @@ class SyncCalls(_Facade[Ops]):
 
     def close(self) -> None:
         """Close the connection. Safe to call twice."""
-        with self._opening:
-            performer, self._performer = self._performer, None
+        performer = vars(self).pop("_performer", None)
         if performer is not None:
             performer.close()
 
@@ -256,8 +253,7 @@ class AsyncCalls(_Facade[Ops]):
     async def _run(self, operation: Operation[Any, Any, T]) -> T:
         performer = self._performer
         if performer is None:
-            with self._opening:
-                performer = self._performer = self._performer or self._driver.async_performer()
+            performer = vars(self).setdefault("_performer", self._driver.async_performer())
         return await arun(operation, performer.perform)
 
     def waiter(self) -> AsyncWaiter:
@@ -266,8 +262,7 @@ class AsyncCalls(_Facade[Ops]):
 
     async def close(self) -> None:
         """Close the connection. Safe to call twice."""
-        with self._opening:
-            performer, self._performer = self._performer, None
+        performer = vars(self).pop("_performer", None)
         if performer is not None:
             await performer.close()
 

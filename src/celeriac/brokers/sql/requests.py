@@ -65,7 +65,8 @@ def for_items(sql: str, items: Sequence[Any], *before: Any) -> Statement:
         before: Parameters that stand before the items.
     """
     length = next((length for length in _LENGTHS if length >= len(items)), len(items))
-    return Statement(_expanded(sql, length), (*before, *items, *items[-1:] * (length - len(items))))
+    padding = [items[-1]] * (length - len(items))
+    return Statement(_expanded(sql, length), (*before, *items, *padding))
 
 
 @lru_cache(maxsize=512)

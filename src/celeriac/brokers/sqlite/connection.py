@@ -1,0 +1,210 @@
+"""One connection to the file: opened when first used, checked, and brought to the current schema.
+
+Guarantees: a file that is not Celeriac's, or that a newer version wrote, is refused before anything is written to it.
+However many processes open a new file at once, one of them creates the schema and the others find it. If the file is
+replaced while it is open, the next use goes to the new one. No connection is open while the process forks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from celeriac.brokers.sqlite import forks
+from celeriac.brokers.sqlite.schema import APPLICATION_ID, MIGRATIONS, VERSION
+from celeriac.brokers.sqlite.url import Location
+from celeriac.core.clock import Clock, SystemClock
+from celeriac.errors import BrokerError, ImproperlyConfigured, SchemaError
+
+OLDEST_SQLITE: Final = (3, 35, 0)
+"""RETURNING came with it."""
+LOOK_INTERVAL: Final = 1.0
+"""Seconds between two looks whether the file at the path is still the one that is open."""
+CHECKPOINT_PAGES: Final = 4000
+"""Pages (of 4 KiB) in the write-ahead log before they are brought into the file. Four times SQLite's default: under
+load the same pages change again and again, and each is then copied once."""
+LOG_LIMIT: Final = 64 * 1024 * 1024
+"""Bytes that the write-ahead log keeps on disk once it has been brought into the file."""
+CACHED_STATEMENTS: Final = 512
+
+
+class Connection:
+    """A connection to share between threads, each of which holds :attr:`lock` while it uses it.
+
+    Args:
+        location: Where the file is and how to treat it.
+        clock: What the SQL function ``now()`` returns.
+    """
+
+    def __init__(self, location: Location, clock: Clock) -> None:
+        self.location: Final = location
+        self.generation = 0
+        """How often a connection has been opened: what depends on one connection is worth nothing in another."""
+        self._lock: Final = threading.RLock()
+        self._now: Final = _now(clock)
+        self._raw: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._next_look = 0.0
+        forks.guard(self)
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Held by whoever uses the connection."""
+        return self._lock
+
+    def use(self) -> sqlite3.Connection:
+        """Return the open connection; the caller holds the lock.
+
+        Raises:
+            sqlite3.Error: What SQLite said; the file may be locked.
+            ImproperlyConfigured, BrokerError, SchemaError: The file cannot be used.
+        """
+        now = time.monotonic()
+        if self._raw is not None and now >= self._next_look:
+            self._next_look = now + LOOK_INTERVAL
+            if self._identity() != self._file:
+                self.disconnect()
+        if self._raw is None:
+            self._raw = self._open()
+            self._file = self._identity()
+            self._next_look = now + LOOK_INTERVAL
+            self.generation += 1
+        return self._raw
+
+    def disconnect(self) -> None:
+        """Close the connection; the caller holds the lock."""
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            with contextlib.suppress(sqlite3.Error):
+                raw.close()
+
+    def close(self) -> None:
+        """Close the connection. Safe to call twice; the next use opens it again."""
+        with self._lock:
+            self.disconnect()
+
+    def __del__(self) -> None:
+        # Nobody else can use it any more. A connection that is left open warns since Python 3.13.
+        self.disconnect()
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Return which file is at the path."""
+        try:
+            found = os.stat(self.location.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _open(self) -> sqlite3.Connection:
+        _check_place(Path(self.location.path))
+        raw = sqlite3.connect(
+            self.location.path,
+            timeout=0,  # Waiting for a lock is the performer's business: it knows the deadline.
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=CACHED_STATEMENTS,
+        )
+        try:
+            self._prepare(raw)
+        except BaseException:
+            raw.close()
+            raise
+        return raw
+
+    def _prepare(self, raw: sqlite3.Connection) -> None:
+        path = self.location.path
+        raw.create_function("now", 0, self._now)
+        current = _version(raw, path)
+        ((mode,),) = raw.execute("PRAGMA journal_mode = WAL").fetchall()
+        if mode != "wal":
+            raise BrokerError(
+                f"SQLite broker file {path} cannot have a write-ahead log (journal mode is {mode}): a network file"
+                " system cannot carry it; put the file on a local disk"
+            )
+        raw.execute(f"PRAGMA synchronous = {self.location.synchronous}")
+        raw.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        raw.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
+        raw.execute("PRAGMA temp_store = MEMORY")
+        if self.location.max_size is not None:
+            ((page,),) = raw.execute("PRAGMA page_size").fetchall()
+            raw.execute(f"PRAGMA max_page_count = {self.location.max_size // page}")
+        if current != VERSION:
+            _upgrade(raw, path)
+
+
+def _now(clock: Clock) -> Callable[[], float]:
+    # A Python function could be interrupted by a signal's exception (a soft time limit, Ctrl-C), which SQLite would
+    # report as an error of its own. The built-in one cannot, and is faster.
+    return time.time if isinstance(clock, SystemClock) else clock.now
+
+
+def _check_place(path: Path) -> None:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise ImproperlyConfigured(
+            f"the SQLite broker needs SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer, and this Python has"
+            f" {sqlite3.sqlite_version}"
+        )
+    if path.is_dir():
+        raise ImproperlyConfigured(f"SQLite broker file {path} is a directory: the URL must name a file")
+    if not path.parent.is_dir():
+        raise ImproperlyConfigured(
+            f"SQLite broker file {path}: the directory {path.parent} does not exist; create it or correct the URL"
+        )
+
+
+def _version(raw: sqlite3.Connection, path: str) -> int:
+    """Return the version of the schema, 0 for an empty file.
+
+    Raises:
+        SchemaError: The file is somebody else's, or was written by a newer version.
+    """
+    ((mark, version),) = raw.execute(
+        "SELECT application_id, user_version FROM pragma_application_id, pragma_user_version"
+    ).fetchall()
+    if mark == APPLICATION_ID and version <= VERSION:
+        return int(version)
+    if mark == APPLICATION_ID:
+        raise SchemaError(
+            f"SQLite broker file {path} has schema version {version}, and this version of Celeriac knows {VERSION}:"
+            " upgrade Celeriac here too, or use another file"
+        )
+    if mark == 0 and version == 0 and not raw.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall():
+        return 0
+    raise SchemaError(
+        f"SQLite file {path} belongs to another application (application id {mark:#x}): name another file in the URL"
+    )
+
+
+def _upgrade(raw: sqlite3.Connection, path: str) -> None:
+    """Create the schema or bring it to the current version, in one transaction."""
+    raw.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have been here since the version was read.
+        for text in MIGRATIONS[_version(raw, path) :]:
+            for statement in _statements(text):
+                raw.execute(statement)
+        raw.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        raw.execute(f"PRAGMA user_version = {VERSION}")
+        raw.execute("COMMIT")
+    except BaseException:
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+        raise
+
+
+def _statements(text: str) -> list[str]:
+    """Cut a migration into its statements. (``executescript`` would commit before each of them.)"""
+    statements: list[str] = []
+    pending = ""
+    for line in text.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements

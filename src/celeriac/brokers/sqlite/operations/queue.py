@@ -1,0 +1,191 @@
+"""The life of messages on SQLite, but for settling, which :mod:`celeriac.brokers.sqlite.operations.settling` has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from celeriac.brokers.port import Cancelled, Promoted, Reclaimed
+from celeriac.brokers.rules import OWNER_MEMORY, VERDICT_LEASE, delivery, first_of_each, packed
+from celeriac.brokers.sql.requests import Many, SqlOperation, Statement, Step, Transaction, for_items
+from celeriac.brokers.sqlite.operations.rows import HELD, VERDICT_STATE, array, message_row, result_row
+from celeriac.brokers.sqlite.operations.settling import settle
+from celeriac.brokers.sqlite.queries import query
+from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
+
+ENQUEUE: Final = query("enqueue")
+ENQUEUE_ONE: Final = ENQUEUE + "RETURNING 1"
+KNOWN: Final = query("known")
+CLAIM_LOOK: Final = query("claim_look")
+CLAIM: Final = query("claim")
+CLAIM_MANY: Final = query("claim_many")
+OWN: Final = query("own")
+ENDED: Final = query("ended")
+ORPHAN: Final = query("orphan")
+START: Final = query("start")
+START_HELD: Final = query("held")
+DUE_LOOK: Final = query("due_look")
+PROMOTE: Final = query("promote")
+RECLAIM_LOOK: Final = query("reclaim_look")
+RECLAIM_END: Final = query("reclaim_end")
+RECLAIM: Final = query("reclaim")
+RECLAIM_OWN: Final = query("reclaim_own")
+CANCEL_LOOK: Final = query("cancel_look")
+CANCEL_RESULT: Final = query("cancel_result")
+CANCEL_MARK: Final = query("cancel_mark")
+CANCEL: Final = query("cancel")
+REVIVE: Final = query("revive")
+PRUNE_DEAD: Final = query("prune_dead")
+PRUNE_OWNERS: Final = query("prune_owners")
+PRUNE: Final = tuple(query(f"prune_{what}") for what in ("results", "commands", "replies", "workers"))
+
+CLAIM_PROMOTES: Final = 1000
+"""Most messages that one claim makes ready because they are due."""
+LEASE_SLACK: Final = 0.1
+"""The share of a lease by which it may differ from what a claim that found nothing asked for. So an idle worker does
+not write at every look."""
+
+
+class QueueOperations:
+    """The life of messages."""
+
+    def enqueue(self, messages: Sequence[Message]) -> SqlOperation[tuple[str, ...]]:
+        rows = [message_row(message, payload) for message, payload in packed(messages)]
+        if not rows:
+            return ()
+        if len(rows) == 1:
+            ((kept,),) = ((yield Transaction((Statement(ENQUEUE_ONE, rows[0]),))),)
+            return () if kept else (rows[0][0],)
+        ids = [row[0] for row in rows]
+        reply = yield Transaction((for_items(KNOWN, ids), Many(ENQUEUE, rows)))
+        taken = {id for (id,) in reply[0]}
+        known: list[str] = []
+        for id in ids:
+            if id in taken:
+                known.append(id)
+            taken.add(id)
+        return tuple(known)
+
+    def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> SqlOperation[list[Delivery]]:
+        wanted = list(dict.fromkeys(queues)) or [""]
+        ((looked,),) = ((yield Transaction((for_items(CLAIM_LOOK, wanted, owner),), writes=False)),)
+        ((due, remaining, ended, ready),) = looked
+        fresh = remaining is not None and not ended and abs(remaining - lease) <= LEASE_SLACK * lease
+        if fresh and not due and not ready:
+            return []
+        steps: list[Step] = [Statement(OWN, (owner, lease))]
+        if ended:
+            steps.insert(0, for_items(ORPHAN, [owner]))
+        if due:
+            steps.append(Statement(PROMOTE, (CLAIM_PROMOTES,)))
+        if len(wanted) == 1:
+            steps.append(Statement(CLAIM, (owner, max(0, limit), wanted[0])))
+        else:
+            steps.append(for_items(CLAIM_MANY, wanted, owner, max(0, limit)))
+        rows = (yield Transaction(steps))[-1]
+        rows.sort(key=_urgent_first)
+        return [
+            delivery(
+                payload, Lease(id, owner, token, seq), crashes=crashes, suspect=suspect == 1, cancelled=revoked == 1
+            )
+            for _, seq, id, token, crashes, suspect, revoked, payload in rows
+        ]
+
+    def start(self, starts: Sequence[Start]) -> SqlOperation[tuple[str, ...]]:
+        if not starts:
+            return ()
+        leases = [start.lease for start in starts]
+        rows = [(start.once, start.lease.ref, start.lease.token, start.lease.owner) for start in starts]
+        held = Statement(START_HELD, (array(lease.ref for lease in leases),))
+        reply = yield Transaction((held, Many(START, rows)))
+        owned = {(seq, id, token, owner) for seq, id, token, owner in reply[0]}
+        return tuple([lease.id for lease in leases if (lease.ref, lease.id, lease.token, lease.owner) not in owned])
+
+    def extend(self, owners: Sequence[str], lease: float) -> SqlOperation[tuple[str, ...]]:
+        if not owners:
+            return ()
+        renewed = Many(OWN, [(owner, lease) for owner in owners])
+        reply = yield Transaction((for_items(ENDED, owners), for_items(ORPHAN, owners), renewed))
+        ended = {name for (name,) in reply[0]}
+        return tuple([owner for owner in dict.fromkeys(owners) if owner in ended])
+
+    def settle(self, settlements: Sequence[Settlement]) -> SqlOperation[tuple[str, ...]]:
+        return settle(settlements)
+
+    def promote(self, limit: int) -> SqlOperation[Promoted]:
+        ((looked,),) = ((yield Transaction((Statement(DUE_LOOK),), writes=False)),)
+        count = 0
+        if looked and looked[0][0] <= 0:
+            promoted, looked = yield Transaction((Statement(PROMOTE, (max(0, limit),)), Statement(DUE_LOOK)))
+            count = len(promoted)
+        return Promoted(count, max(0.0, looked[0][0]) if looked else None)
+
+    def reclaim(
+        self, by: str, limit: int, *, crash_limit: int, owner: str | None = None, guilty: Sequence[Lease] = ()
+    ) -> SqlOperation[Reclaimed]:
+        if owner is None:
+            reply = yield Transaction((Statement(RECLAIM_LOOK),), writes=False)
+            if not reply[0][0][0]:
+                return Reclaimed()
+        blamed = array([lease.ref, lease.token] for lease in guilty)
+        ended, freed, _ = yield Transaction(
+            (
+                Statement(RECLAIM_END, (owner,)),
+                Statement(RECLAIM, (owner, max(0, limit), by, crash_limit, blamed)),
+                Statement(RECLAIM_OWN, (by, VERDICT_LEASE)),
+            )
+        )
+        freed.sort()
+        released: list[str] = []
+        verdicts: list[Delivery] = []
+        for seq, id, state, token, crashes, revoked, payload in freed:
+            if state == VERDICT_STATE:
+                lease = Lease(id, by, token, seq)
+                verdicts.append(delivery(payload, lease, crashes=crashes, suspect=True, cancelled=revoked == 1))
+            else:
+                released.append(id)
+        return Reclaimed(tuple(released), tuple(verdicts), tuple(sorted([name for (name,) in ended])))
+
+    def cancel(self, revoked: Sequence[StoredResult]) -> SqlOperation[list[Cancelled]]:
+        results = first_of_each(revoked)
+        if not results:
+            return []
+        ids = [result.id for result in results]
+        rows = [result_row(result) for result in results]
+        reply = yield Transaction(
+            (
+                for_items(CANCEL_LOOK, ids),
+                Many(CANCEL_RESULT, rows),
+                Many(CANCEL_MARK, [(id, expires, payload) for id, _, expires, payload in rows]),
+                for_items(CANCEL, ids),
+            )
+        )
+        found = {id: (state, owner) for id, state, owner in reply[0]}
+        return [_cancelled(id, found.get(id)) for id in ids]
+
+    def revive(self, ids: Sequence[str]) -> SqlOperation[tuple[str, ...]]:
+        if not ids:
+            return ()
+        reply = yield Transaction((for_items(REVIVE, ids),))
+        revived = {id for (id,) in reply[0]}
+        return tuple([id for id in dict.fromkeys(ids) if id in revived])
+
+    def prune(self, dead_letter_age: float | None, limit: int) -> SqlOperation[int]:
+        limit = max(0, limit)
+        steps = [Statement(sql, (limit,)) for sql in PRUNE]
+        steps.append(Statement(PRUNE_OWNERS, (limit, OWNER_MEMORY)))
+        if dead_letter_age is not None:
+            steps.append(Statement(PRUNE_DEAD, (limit, dead_letter_age)))
+        reply = yield Transaction(steps)
+        return sum([len(rows) for rows in reply])
+
+
+def _urgent_first(row: tuple[Any, ...]) -> tuple[int, int]:
+    return -row[0], row[1]
+
+
+def _cancelled(id: str, found: tuple[int, str | None] | None) -> Cancelled:
+    if found is None:
+        return Cancelled(id, "unknown")
+    state, owner = found
+    return Cancelled(id, "running", owner) if state in HELD else Cancelled(id, "removed")

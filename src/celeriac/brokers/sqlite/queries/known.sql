@@ -1,0 +1,2 @@
+-- The ids that there are messages for already.
+SELECT id FROM message WHERE id IN (?/*items*/)

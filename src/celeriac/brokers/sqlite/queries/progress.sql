@@ -1,0 +1,4 @@
+-- Keep an interim result unless the task is over. ?1 id, ?2 over, ?3 expires, ?4 payload.
+INSERT INTO result (id, over, expires, payload) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (id) DO UPDATE SET over = excluded.over, expires = excluded.expires, payload = excluded.payload
+WHERE NOT result.over OR result.expires <= now()

@@ -1,0 +1,6 @@
+-- Store REVOKED for messages that would go on but were cancelled. ?1 JSON array of seq; ?2 token, ?3 owner.
+INSERT INTO result (id, over, expires, payload)
+SELECT id, 1, revoked_expires, revoked FROM message
+WHERE seq IN (SELECT value FROM json_each(?1)) AND token = ?2 AND owner = ?3 AND state IN (3, 4)
+    AND revoked IS NOT NULL
+ON CONFLICT (id) DO UPDATE SET over = excluded.over, expires = excluded.expires, payload = excluded.payload

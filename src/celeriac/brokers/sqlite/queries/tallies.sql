@@ -1,0 +1,2 @@
+-- How many settlements there have been.
+SELECT task, state, count FROM tally
