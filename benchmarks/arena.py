@@ -96,7 +96,7 @@ class Site:
 class Arena:
     """Makes the places of a run's measurements, one at a time."""
 
-    def __init__(self, processes: Processes, folder: Path, redis: RedisServer) -> None:
+    def __init__(self, processes: Processes, folder: Path, redis: RedisServer | None) -> None:
         self._processes = processes
         self._folder = folder
         self._redis = redis
@@ -107,13 +107,10 @@ class Arena:
         """Make an empty place, and remove it."""
         folder = self._folder / f"{next(self._numbers):04}"
         folder.mkdir()
-        self._redis.flush()
-        env = {
-            **os.environ,
-            FOLDER: str(folder),
-            "CELERIAC_BENCH_REDIS": self._redis.url,
-            "CELERIAC_BENCH_SQLITE": f"sqlite:///{folder / 'celeriac.db'}",
-        }
+        env = {**os.environ, FOLDER: str(folder), "CELERIAC_BENCH_SQLITE": f"sqlite:///{folder / 'celeriac.db'}"}
+        if self._redis is not None:
+            self._redis.flush()
+            env["CELERIAC_BENCH_REDIS"] = self._redis.url
         try:
             yield Site(self._processes, system, folder, env)
         finally:

@@ -70,7 +70,7 @@ def measure(plan: Plan, arena: Arena) -> Findings:
     failed: set[tuple[str, str]] = set()
     for run in range(1, plan.runs + 1):
         started = time.monotonic()
-        if started - began + longest > plan.limit:
+        if run > 1 and started - began + longest > plan.limit:
             findings.notes.append(f"Only {run - 1} of {plan.runs} runs fitted into {plan.limit:.0f} s.")
             break
         for scenario, system in plan.round():
@@ -101,7 +101,7 @@ def _one(scenario: Scenario, system: System, arena: Arena, plan: Plan, findings:
 
 
 def run(plan: Plan, command: str) -> Record:
-    """Carry out a plan in a temporary folder with a private Redis.
+    """Carry out a plan in a temporary folder, with a private Redis if it is needed.
 
     Raises:
         ServerMissingError: There is no redis-server.
@@ -115,14 +115,14 @@ def run(plan: Plan, command: str) -> Record:
         logs.mkdir()
         described = machine(folder)
         processes = stack.enter_context(Processes(logs))
-        redis = start_redis(processes, folder)
+        redis = start_redis(processes, folder) if any(system.redis for system in plan.systems) else None
         findings = measure(plan, Arena(processes, folder, redis))
     return Record(
         date=date,
         command=command,
         seconds=time.monotonic() - began,
         machine=described,
-        versions=versions(redis.version),
+        versions=versions(redis.version if redis else "not used"),
         systems=list(plan.systems),
         rows=[row for row in findings.rows if row.values],
         notes=findings.notes,

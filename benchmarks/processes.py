@@ -20,7 +20,6 @@ from typing import Final
 import psutil
 
 GRACE: Final = 10.0
-"""Seconds that a process has to end after SIGTERM before its session is killed."""
 STEP: Final = 0.02
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -54,10 +53,16 @@ class Running:
 
 
 class Processes:
-    """All processes of a run; a context manager that ends them."""
+    """All processes of a run; a context manager that ends them.
 
-    def __init__(self, logs: Path) -> None:
+    Args:
+        logs: Folder for what they print.
+        grace: Seconds that a process has to end after SIGTERM before its session is killed.
+    """
+
+    def __init__(self, logs: Path, *, grace: float = GRACE) -> None:
         self._logs = logs
+        self._grace = grace
         self._running: list[Running] = []
         self._held = False
         self._interrupted = False
@@ -72,7 +77,7 @@ class Processes:
         """End what still runs."""
         self._held = True
         for running in reversed(self._running.copy()):
-            self._end(running, GRACE)
+            self._end(running)
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
@@ -106,11 +111,11 @@ class Processes:
         """
         self._held = True
         try:
-            killed = self._end(running, GRACE)
+            killed = self._end(running)
         finally:
             self._release()
         if killed:
-            raise running.failure(f"did not end within {GRACE:.0f} s of SIGTERM and was killed")
+            raise running.failure(f"did not end within {self._grace:.0f} s of SIGTERM and was killed")
 
     def wait(self, running: Running, timeout: float) -> None:
         """Wait until a process has ended by itself, with exit code 0.
@@ -140,12 +145,12 @@ class Processes:
             return
         raise KeyboardInterrupt
 
-    def _end(self, running: Running, grace: float) -> bool:
+    def _end(self, running: Running) -> bool:
         """End a session; return whether anything had to be killed."""
         killed = False
         if running.process.poll() is None:
             running.process.terminate()
-        until = time.monotonic() + grace
+        until = time.monotonic() + self._grace
         while running.process.poll() is None or running.members():
             if time.monotonic() > until:
                 killed = True

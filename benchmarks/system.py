@@ -24,6 +24,7 @@ class System:
         settings: What was set, for the reader.
         tasks: Names of the tasks it can run.
         scale: How many times more tasks it is given than the base number, so that a measurement lasts seconds.
+        redis: It needs a Redis server.
     """
 
     key: str
@@ -35,6 +36,7 @@ class System:
     settings: str
     tasks: frozenset[str]
     scale: float
+    redis: bool = False
 
     def command(self) -> list[str]:
         """Return the command that starts a worker."""
@@ -72,6 +74,7 @@ CELERY: Final = System(
     ),
     tasks=SYNC_TASKS,
     scale=1,
+    redis=True,
 )
 
 SYSTEMS: Final = (CELERIAC, CELERY)
