@@ -101,7 +101,7 @@ _TASKS: Final = (
         ("task_default_exchange", TEXT, None, "Default exchange."),
         ("task_default_exchange_type", TEXT, "direct", "Its type."),
         ("task_default_routing_key", TEXT, None, "Default routing key."),
-        ("task_default_delivery_mode", ANYTHING, 2, "2 or `persistent`: messages survive a restart of the broker."),
+        ("task_default_delivery_mode", ANYTHING, 2, "Messages survive a restart of the broker: 2 or `persistent`."),
         ("task_queue_max_priority", PRIORITY, None, "Highest priority of a queue."),
     ),
     *_for(
