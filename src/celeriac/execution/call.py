@@ -9,7 +9,7 @@ a settlement.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -86,13 +86,18 @@ async def aexecute(call: Call, surroundings: Surroundings, guard: Callable[[Any]
             call.started = surroundings.clock.monotonic()
             value = _invoke(call)
             if inspect.isawaitable(value):
-                value = await (value if guard is None else guard(value))
+                coroutine = value if inspect.iscoroutine(value) else _wait_for(value)
+                value = await (coroutine if guard is None else guard(coroutine))
             outcome = Succeeded(value)
         except BaseException as exc:
             outcome = classify(call.task, call.request, exc)
         return conclude(call, surroundings, outcome)
     finally:
         current_request.reset(token)
+
+
+async def _wait_for(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
 
 
 def _invoke(call: Call) -> Any:

@@ -213,7 +213,7 @@ def _errbacks(call: Call, surroundings: Surroundings, exc: BaseException, traceb
         return ()
     try:
         return surroundings.follow_ups.errbacks(signatures, call.message, (call.request, exc, traceback))
-    except Exception:
+    except BaseException:
         _report(call, surroundings, "link_error")
         return ()
 
@@ -231,7 +231,7 @@ def _hook(call: Call, surroundings: Surroundings, name: str, invoke: Callable[[]
     if name in call.task.hooks:
         try:
             invoke()
-        except Exception:
+        except BaseException:  # sys.exit() in a hook is as harmless as any other failure of it.
             _report(call, surroundings, name)
 
 

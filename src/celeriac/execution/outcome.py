@@ -15,8 +15,8 @@ from celeriac.errors import Ignore, Reject, Retry, TaskRevokedError, TimeLimitEx
 from celeriac.execution.context import Request
 from celeriac.execution.runnable import Runnable
 
-_OWN_FRAMES = 1
-"""Frames of this package above the task's own in a traceback; they tell a user nothing."""
+_OWN_MODULES = ("celeriac.execution.", "celeriac.worker.")
+"""Frames of these above the task's own tell a user nothing."""
 
 
 class Succeeded(msgspec.Struct, frozen=True):
@@ -98,11 +98,15 @@ def classify(task: Runnable, request: Request, exc: BaseException) -> Outcome:
 
 
 def format_traceback(exc: BaseException) -> str:
-    """Return the traceback as text, without the frames of this package; never raises."""
+    """Return the traceback as text, without the frames that led to the task's code; never raises."""
     try:
         top = exc.__traceback__
-        for _ in range(_OWN_FRAMES):
-            top = top.tb_next if top is not None and top.tb_next is not None else top
+        while top is not None and top.tb_next is not None and _is_own(top):
+            top = top.tb_next
         return "".join(tracebacks.format_exception(type(exc), exc, top))
     except Exception:  # A hostile __str__ or __repr__ must not cost the task its outcome.
         return f"{type(exc).__module__}.{type(exc).__qualname__} (its text could not be formatted)"
+
+
+def _is_own(frame: TracebackType) -> bool:
+    return str(frame.tb_frame.f_globals.get("__name__", "")).startswith(_OWN_MODULES)

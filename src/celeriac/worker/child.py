@@ -12,9 +12,9 @@ import signal
 import sys
 import threading
 import traceback
-from multiprocessing.connection import Connection
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -28,8 +28,12 @@ from celeriac.worker.loop import new_loop
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.slots import SlotTable
 
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
 ORPHANED: Final = 71
 FAILED: Final = 70
+SIGNALS_LEFT_TO_SUPERVISOR: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 
 
 class ChildProcess:
@@ -144,7 +148,7 @@ class _Retire:
             self._link.send(Retire(reason))
 
 
-def child_main(options: bytes, owner: str, table_path: str, link: Connection) -> None:
+def child_main(options: bytes, owner: str, table_path: str, link: Connection, copied: Sequence[Connection]) -> None:
     """Run a child process; what the supervisor starts.
 
     Args:
@@ -152,8 +156,11 @@ def child_main(options: bytes, owner: str, table_path: str, link: Connection) ->
         owner: The name under which this process claims.
         table_path: Path of its slot table.
         link: Its end of the pipe.
+        copied: The supervisor's ends of pipes, where forking has copied them into this process.
     """
     _quiet_signals()
+    for one in copied:
+        one.close()
     chosen = msgspec.msgpack.decode(options, type=WorkerOptions)
     try:
         logs.setup(chosen.loglevel, chosen.logfile)
@@ -180,5 +187,6 @@ def _quiet_signals() -> None:
 
     Handlers that do nothing are set rather than SIG_IGN, which programs started by tasks would inherit.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
+    for number in SIGNALS_LEFT_TO_SUPERVISOR:
         signal.signal(number, lambda _signal, _frame: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS_LEFT_TO_SUPERVISOR)

@@ -6,24 +6,27 @@ import multiprocessing
 import multiprocessing.connection
 import multiprocessing.context
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
 from celeriac.core.ids import new_id
 from celeriac.errors import ImproperlyConfigured
-from celeriac.worker.child import child_main
+from celeriac.worker.child import SIGNALS_LEFT_TO_SUPERVISOR, child_main
 from celeriac.worker.link import Drain, FromChild, ToChild
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.runs import monotonic
 from celeriac.worker.slots import SlotTable
 from celeriac.worker.verdicts import Cause
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 State: TypeAlias = Literal["starting", "ready", "draining"]
 _AnyContext: TypeAlias = (
@@ -105,6 +108,7 @@ class Nursery:
         self._options = options
         self._boot = new_id()[:8]
         self._count = 0
+        self._links: list[Connection] = []
         self._context = _context(options.start_method)
         self._folder = tempfile.TemporaryDirectory(prefix="celeriac-")
         module = options.target.partition(":")[0]
@@ -128,13 +132,16 @@ class Nursery:
         path = Path(self._folder.name) / f"slots-{self._count}"
         table = SlotTable(path, self._options.slots)
         ours, theirs = self._context.Pipe()
+        self._links = [link for link in [*self._links, ours] if not link.closed]
+        # A forked child has copies of our ends of all pipes; while it keeps them, no child can notice that we are gone.
+        copied = self._links if isinstance(self._context, multiprocessing.context.ForkContext) else []
         process = self._context.Process(
             target=child_main,
-            args=(msgspec.msgpack.encode(self._options), owner, str(path), theirs),
+            args=(msgspec.msgpack.encode(self._options), owner, str(path), theirs, copied),
             name=f"celeriac-child-{self._count}",
         )
         try:
-            with _import_path():
+            with _import_path(), _signals_held():
                 process.start()
         except OSError as exc:
             raise ImproperlyConfigured(f"a child process of {self._options.node} could not be started: {exc}") from exc
@@ -168,3 +175,17 @@ def _import_path() -> Iterator[None]:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = before
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let what is started here begin with these signals blocked.
+
+    A child lets them in when it is ready for them. The fork server never does: sent to the whole group of processes (by
+    a service manager, a terminal), they would end it, and with it the only knowledge of how children exit.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_LEFT_TO_SUPERVISOR)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

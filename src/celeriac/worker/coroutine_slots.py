@@ -89,6 +89,7 @@ class CoroutineSlots:
         if must_start_first(call):
             if not await self._start_first(Start(delivery.lease, call.task.at_most_once)):
                 return None
+            now = monotonic()  # That took a round trip, which is no part of the task's time.
         if call.task.track_started:
             home.announce(Start(delivery.lease, call.task.at_most_once), call)
         interrupter = CoroutineInterrupter()

@@ -89,7 +89,7 @@ class Engine:
         self.settler = Settler(
             broker=broker,
             results=own_results,
-            bus=surroundings.bus,
+            surroundings=surroundings,
             owner=owner,
             loop=self._loop,
             busy=lambda: self.sync_slots.waiting > 0,
@@ -118,9 +118,12 @@ class Engine:
 
     # What slots need of their home.
 
-    def finished(self, settlement: Settlement) -> None:
-        """Take the settlement of a delivery; from any thread."""
-        self.settler.add(settlement)
+    def finished(self, settlement: Settlement | None) -> None:
+        """Take the settlement of a delivery, None if it is no longer ours to settle; from any thread."""
+        if settlement is not None:
+            self.settler.add(settlement)
+        else:
+            self._loop.call_soon_threadsafe(self._settled)
 
     def announce(self, start: Start, call: Call) -> None:
         """Tell the store that a tracked task started, without waiting; from any thread."""
@@ -156,7 +159,7 @@ class Engine:
         self.fetcher.stop()
         while True:
             self.fetcher.give_back()
-            if not self.sync_slots.held and not self.coroutines.busy and self.settler.idle:
+            if self.fetcher.ended and self.sync_slots.idle and not self.coroutines.busy and self.settler.idle:
                 break
             await asyncio.sleep(WATCH)
         self.sync_slots.stop()
@@ -217,7 +220,8 @@ class Engine:
         return not lost
 
     def _start_first_blocking(self, start: Start) -> bool:
-        return asyncio.run_coroutine_threadsafe(self._start_first(start), self._loop).result()
+        # The longer patience is for an engine that has failed and will never answer.
+        return asyncio.run_coroutine_threadsafe(self._start_first(start), self._loop).result(2 * START_PATIENCE)
 
     def _spawn_announcement(self, start: Start, call: Call) -> None:
         task = self._loop.create_task(self._announce(start, call))

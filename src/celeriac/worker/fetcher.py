@@ -5,7 +5,7 @@ in big batches and long ones one by one. What was claimed ahead is given back, w
 every slot turns out to be busy with something long. Nothing is claimed while outcomes pile up unsettled.
 
 A delivery on its last chance (one more lost run makes it a dead letter) runs alone in its process, so that a task that
-kills its process cannot take its neighbours with it.
+kills its process cannot take its neighbours with it. Where it cannot soon be alone, it is parked for another process.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ from celeriac.worker.sync_slots import SyncSlots
 IDLE_LOOK: Final = 1.0
 """Longest seconds between two looks at an idle broker; only a lost wake-up ever makes it matter."""
 PROMOTE_BATCH: Final = 500
+LAST_CHANCE_PATIENCE: Final = 5.0
+"""Seconds that a delivery on its last chance waits here for the others to end, claiming nothing more meanwhile."""
+LAST_CHANCE_REST: Final = 2.0
+"""Seconds for which it is then parked, so that this process can work on and another may take it."""
 _SHARE_WEIGHT: Final = 0.2
 
 
@@ -72,6 +76,11 @@ class Fetcher:
         self._last_chance: deque[Delivery] = deque()
         self._room = asyncio.Event()
         self._stop_asked = asyncio.Event()
+        self._last_chance_since = 0.0
+        self._alone = False
+        """What runs here has its last chance and must stay alone."""
+        self.ended = False
+        """Claiming is over: what is here will not become more."""
         self.limit: Callable[[], int] = lambda: MAX_BATCH
         """Most deliveries that may still be claimed (recycling sets it)."""
         has_async = any(task.is_async for task in surroundings.tasks.values())
@@ -104,11 +113,12 @@ class Fetcher:
             try:
                 idle_for = await self._claim(wanted)
             except (CeleriacError, OSError) as exc:
-                await asyncio.sleep(backoff.failed(exc))
+                await self._pause(backoff.failed(exc))
                 continue
             backoff.worked()
             if idle_for > 0 and not self.stopping:
                 await self._wait(idle_for)
+        self.ended = True
 
     def give_back(self) -> None:
         """Release everything that was claimed and has not started."""
@@ -124,10 +134,12 @@ class Fetcher:
         if newest is not None and now - newest > 2 * self._options.claim_ahead and self._sync.waiting:
             for delivery in self._sync.take_back():
                 self._settler.add(Settlement(lease=delivery.lease, action="release", reason="claimed ahead"))
+        if self._last_chance and now - self._last_chance_since > LAST_CHANCE_PATIENCE:
+            self._park_last_chances()
 
     def _wanted(self) -> int:
         """Return how many deliveries to claim now."""
-        if self._settler.behind or self._last_chance or self.stopping:
+        if self._settler.behind or self._last_chance or self._alone or self.stopping:
             return 0
         ahead = min(MAX_BATCH, int(self._options.claim_ahead / max(self._sync.mean, 1e-6)))
         target = self._sync.count + ahead
@@ -159,6 +171,13 @@ class Fetcher:
             return 0.0
         return IDLE_LOOK if promoted.next_in is None else max(0.001, min(IDLE_LOOK, promoted.next_in))
 
+    async def _pause(self, seconds: float) -> None:
+        """Wait; a stop ends it early."""
+        try:
+            await asyncio.wait_for(self._stop_asked.wait(), seconds)
+        except TimeoutError:
+            return
+
     async def _wait(self, seconds: float) -> None:
         """Wait for something new in the store; a stop ends it early."""
         looking = asyncio.ensure_future(self._waiter.wait(seconds))
@@ -182,6 +201,8 @@ class Fetcher:
             if received and message is not None:
                 self._bus.emit(TaskReceived(message.id, message.task, message.argsrepr, message.kwargsrepr))
             if 0 < delivery.crashes >= self._options.delivery_limit - 1:
+                if not self._last_chance:
+                    self._last_chance_since = monotonic()
                 self._last_chance.append(delivery)
                 continue
             task = tasks.get(message.task) if message is not None else None
@@ -197,9 +218,14 @@ class Fetcher:
 
     def _dispatch_held(self) -> None:
         """Start coroutines that wait for a slot, and the next last-chance delivery if nothing else runs here."""
-        while self._overflow and self._coroutines.free:
-            self._coroutines.spawn(self._overflow.popleft())
-        if self._last_chance and not (self._sync.held or self._coroutines.busy):
+        if self._alone and not (self._sync.held or self._coroutines.busy):
+            self._alone = False
+            self._last_chance_since = monotonic()
+        if not self._alone:
+            while self._overflow and self._coroutines.free:
+                self._coroutines.spawn(self._overflow.popleft())
+        if self._last_chance and not (self._alone or self._sync.held or self._coroutines.busy):
+            self._alone = True
             delivery = self._last_chance.popleft()
             message = delivery.message
             task = self._surroundings.tasks.get(message.task) if message is not None else None
@@ -207,3 +233,10 @@ class Fetcher:
                 self._coroutines.spawn(delivery)
             else:
                 self._sync.put([delivery])
+
+    def _park_last_chances(self) -> None:
+        due = self._surroundings.clock.now() + LAST_CHANCE_REST
+        while self._last_chance:
+            lease = self._last_chance.popleft().lease
+            reason = "its last chance must be alone in a process, and others run here"
+            self._settler.add(Settlement(lease=lease, action="release", due=due, reason=reason))

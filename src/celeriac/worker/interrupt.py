@@ -22,6 +22,10 @@ INTERRUPT_SIGNAL: Final = signal.SIGUSR1
 class Interrupter(Protocol):
     """Guards the task's code of one slot and interrupts it."""
 
+    def install(self) -> None:
+        """Get ready; called once, in the slot's own thread, before anything runs in it."""
+        ...
+
     def guard(self, invoke: Callable[[], Any]) -> Any:
         """Return ``invoke()``; only inside it do interrupts arrive."""
         ...
@@ -39,11 +43,13 @@ class MainThreadInterrupter:
     """For the slot that is a process's main thread."""
 
     def __init__(self) -> None:
-        """Install the signal handler; must be called in the main thread."""
         self._run = 0
         self._guarded = False
         self._pending: tuple[int, BaseException] | None = None
         self._thread = threading.main_thread().ident or 0
+
+    def install(self) -> None:
+        """Install the signal handler; only the main thread may."""
         signal.signal(INTERRUPT_SIGNAL, self._handle)
 
     def begin(self) -> int:
@@ -53,9 +59,13 @@ class MainThreadInterrupter:
     def guard(self, invoke: Callable[[], Any]) -> Any:
         self._guarded = True
         try:
-            return invoke()
-        finally:
+            value = invoke()
             self._guarded = False
+        except BaseException:
+            # Also where the interrupt came after the last line of the task's code and before the line above.
+            self._guarded = False
+            raise
+        return value
 
     def interrupt(self, run: int, exc: BaseException) -> None:
         self._pending = (run, exc)
@@ -76,6 +86,9 @@ class ThreadInterrupter:
         self._sent = False
         self._lock = threading.Lock()
 
+    def install(self) -> None:
+        """Nothing is needed."""
+
     def begin(self) -> int:
         self._run += 1
         return self._run
@@ -85,12 +98,19 @@ class ThreadInterrupter:
             self._thread = threading.get_ident()
             self._sent = False
         try:
-            return invoke()
-        finally:
-            with self._lock:
-                if self._sent:  # It may not have arrived yet, and must not arrive in what comes next.
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread or 0), None)
-                self._thread = None
+            value = invoke()
+            self._close()
+        except BaseException:
+            self._close()  # Again, where the interrupt arrived inside the first.
+            raise
+        return value
+
+    def _close(self) -> None:
+        with self._lock:
+            if self._sent and self._thread is not None:
+                # It may not have arrived yet, and must not arrive in what comes next.
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), None)
+            self._thread = None
 
     def interrupt(self, run: int, exc: BaseException) -> None:
         with self._lock:

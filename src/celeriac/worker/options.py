@@ -42,6 +42,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
         health_file: File touched each second while the worker is healthy.
         health_port: Port of the HTTP probe on 127.0.0.1; 0 picks one.
         loglevel, logfile: Of the log.
+        time_limit, soft_time_limit: Seconds; they take the place of the settings' (a task's own still come first).
+        include: More modules to import for the tasks in them.
     """
 
     target: str
@@ -64,6 +66,9 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     health_port: int | None = None
     loglevel: str = "WARNING"
     logfile: str | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+    include: tuple[str, ...] = ()
 
     @property
     def sync_slots(self) -> int:
@@ -163,3 +168,17 @@ def from_settings(settings: Settings, **chosen: object) -> WorkerOptions:
             f"worker_start_method {fields['start_method']!r} is not known; choose one of {', '.join(START_METHODS)}"
         )
     return msgspec.convert(fields, WorkerOptions)
+
+
+def configure(settings: Settings, options: WorkerOptions) -> None:
+    """Set what the command line chose over the settings; in every process of the worker, before tasks are imported.
+
+    Raises:
+        ImproperlyConfigured: A value is not one that its setting accepts.
+    """
+    if options.time_limit is not None:
+        settings.task_time_limit = options.time_limit
+    if options.soft_time_limit is not None:
+        settings.task_soft_time_limit = options.soft_time_limit
+    if options.include:
+        settings.include = (*settings.include, *options.include)

@@ -27,8 +27,8 @@ class Home(Protocol):
     owner: str
     revoked: set[str]
 
-    def finished(self, settlement: Settlement) -> None:
-        """Take the settlement of a delivery; from any thread."""
+    def finished(self, settlement: Settlement | None) -> None:
+        """Take the settlement of a delivery, None if it is no longer ours to settle; from any thread."""
         ...
 
     def announce(self, start: Start, call: Call) -> None:

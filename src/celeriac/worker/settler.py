@@ -3,8 +3,9 @@
 What finishes in the same moment goes in one round trip; while one is under way, the next batch gathers. When more work
 waits in this process, the settler lingers a little for a fuller batch; otherwise it settles at once. A broker that
 cannot be reached is tried again for ever, with backoff: no settlement is dropped and no task is run again by this
-process meanwhile, because :attr:`Settler.behind` stops claiming. Where results live in another store they are stored
-first, so that a crash in between repeats a step and loses none.
+process meanwhile, because :attr:`Settler.behind` stops claiming. A settlement that the broker refuses for good (a
+follow-up for a queue with an impossible name, say) makes its task a dead letter and holds up no other. Where results
+live in another store they are stored first, so that a crash in between repeats a step and loses none.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from typing import Final, Protocol
 
 import msgspec
 
-from celeriac.core.message import Settlement, StoredResult
-from celeriac.errors import BrokerError, CeleriacError
-from celeriac.events import Bus, LeaseLost, TaskDead
+from celeriac.core import state
+from celeriac.core.message import Message, Settlement, StoredResult
+from celeriac.errors import BrokerError, CeleriacError, OperationalError
+from celeriac.events import LeaseLost, TaskDead
+from celeriac.execution import results as stored_results
+from celeriac.execution.runnable import Surroundings
 from celeriac.worker.backoff import Backoff
 
 BATCH: Final = 500
@@ -48,7 +52,7 @@ class Settler:
         *,
         broker: SettleBroker,
         results: ResultSink | None,
-        bus: Bus,
+        surroundings: Surroundings,
         owner: str,
         loop: asyncio.AbstractEventLoop,
         busy: Callable[[], bool],
@@ -59,7 +63,7 @@ class Settler:
         Args:
             broker: Where to settle.
             results: A result store other than the broker's; None if the broker keeps results, or nobody does.
-            bus: Where events go.
+            surroundings: What all runs share.
             owner: Who holds the leases.
             loop: The engine's event loop.
             busy: Tells whether more work waits in this process.
@@ -67,7 +71,8 @@ class Settler:
         """
         self._broker = broker
         self._results = results
-        self._bus = bus
+        self._surroundings = surroundings
+        self._bus = surroundings.bus
         self._owner = owner
         self._loop = loop
         self._busy = busy
@@ -111,18 +116,22 @@ class Settler:
                 self._settled()
 
     async def _settle(self, batch: list[Settlement]) -> None:
+        try:
+            await self._insist(batch)
+        except CeleriacError as exc:
+            if len(batch) == 1:
+                await self._give_up(batch[0], exc)
+                return
+            for one in batch:  # One bad settlement must not hold up the others.
+                await self._settle([one])
+
+    async def _insist(self, batch: list[Settlement]) -> None:
+        """Settle; try again for as long as trying again may help."""
         backoff = Backoff(self._bus, "settler")
         while True:
             try:
                 lost = await self._attempt(batch)
-            except BrokerError as exc:
-                if len(batch) == 1:
-                    self._refused(batch[0], exc)
-                    return
-                for one in batch:  # One bad settlement must not hold up the others.
-                    await self._settle([one])
-                return
-            except (CeleriacError, OSError) as exc:
+            except (OperationalError, OSError) as exc:
                 await asyncio.sleep(backoff.failed(exc))
             else:
                 backoff.worked()
@@ -138,6 +147,18 @@ class Settler:
             await self._results.store(results)
         return await self._broker.settle([msgspec.structs.replace(one, result=None) for one in batch])
 
-    def _refused(self, settlement: Settlement, exc: BrokerError) -> None:
-        """Report a settlement that the broker will never take; the lease's end gives the task to another worker."""
-        self._bus.emit(TaskDead(settlement.lease.id, "?", f"the broker refused its settlement: {exc}"))
+    async def _give_up(self, settlement: Settlement, exc: CeleriacError) -> None:
+        """Make a dead letter of a task whose settlement the broker will never take."""
+        lease = settlement.lease
+        name = (settlement.result.task if settlement.result is not None else None) or "?"
+        reason = f"the broker refused its settlement: {exc}"
+        self._bus.emit(TaskDead(lease.id, name, reason))
+        told = stored_results.failure(
+            Message(id=lease.id, task=name), self._surroundings, BrokerError(reason), state_name=state.DEAD
+        )
+        for result in (told, None):
+            try:
+                await self._insist([Settlement(lease=lease, action="dead", reason=reason, result=result)])
+            except CeleriacError:
+                continue
+            return

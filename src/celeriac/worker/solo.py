@@ -1,7 +1,8 @@
 """A worker in one process: the main thread runs the tasks, so that a debugger can stop in them.
 
-There are no children, so no hard time limit can be enforced and a task that kills the process ends the worker; the
-leases then run out, and another worker goes on. Everything else is as in the other pools.
+There are no children, so no hard time limit can be enforced, nothing is recycled (``max_tasks_per_child`` and
+``max_memory_per_child`` say nothing here), and a task that kills the process ends the worker; the leases then run out,
+and another worker goes on. Everything else is as in the other pools.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import types
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from celeriac.app import Celeriac
 from celeriac.events import ShutdownPhase, WorkerReady
@@ -31,6 +34,7 @@ class Solo:
     """One worker without children."""
 
     def __init__(self, app: Celeriac, options: WorkerOptions) -> None:
+        options = msgspec.structs.replace(options, max_tasks_per_child=None, max_memory_per_child=None)
         self._options = options
         owner = f"{options.node}#{os.getpid()}/solo"
         self._folder = tempfile.TemporaryDirectory(prefix="celeriac-")

@@ -4,9 +4,9 @@ It runs no task and no event loop. Its main thread waits for children (their exi
 keeper thread does everything that needs the broker. A child that dies is noticed at once, what it held is runnable
 again within a second, and a new child takes its place.
 
-Shutdown, by signal: TERM or INT stops claiming, gives back what has not started, and waits up to the grace period for
-what runs; a second one, or the end of the grace period, gives back what still runs, with a record, and exits; QUIT does
-that at once.
+Shutdown, by signal: TERM, INT or HUP stops claiming, gives back what has not started, and waits up to the grace period
+for what runs; a second one, or the end of the grace period, gives back what still runs, with a record, and exits; QUIT
+does that at once.
 """
 
 from __future__ import annotations
@@ -95,9 +95,11 @@ class Supervisor:
         self._keep_number()
         for key, _ in self._selector.select(TICK):
             child: Child = key.data
+            if child.owner not in self._children:
+                continue  # Its exit was seen in this same round, a moment ago.
             if key.fileobj == child.process.sentinel:
                 self._on_exit(child)
-            elif child.owner in self._children:
+            else:
                 self._on_words(child)
         while self._requests:
             self._requests.popleft()()
@@ -202,8 +204,8 @@ class Supervisor:
         if child.link in self._selector.get_map():
             self._selector.unregister(child.link)
         child.process.join()
-        expected = child.process.exitcode == 0 or child.cause is not None
         cause, reason = self._explain(child)
+        expected = child.cause is not None or cause == "shutdown"
         if child.last_error is not None:
             reason = f"{reason}\n{child.last_error}"
         self._bus.emit(ChildExited(child.owner, child.pid, reason, expected))
@@ -225,7 +227,7 @@ class Supervisor:
         text = f"process {child.pid} {describe_exit(code)}"
         if child.cause is not None:
             return child.cause, f"process {child.pid} was ended: {child.why}"
-        if code == 0:
+        if code == 0 and child.state == "draining":
             return "shutdown", f"process {child.pid} is done" + (f": {child.why}" if child.why else "")
         kills = oom_kills()
         if code == -signal.SIGKILL and kills > self._oom_kills:
@@ -349,4 +351,4 @@ class Supervisor:
         }
 
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)

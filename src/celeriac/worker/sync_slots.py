@@ -40,7 +40,9 @@ class SyncSlots:
         self._stopped = False
         self.count = max(1, threads)
         self._given = 0
-        self._done = [0] * self.count  # One counter for each slot, so that no two threads write the same one.
+        # One counter for each slot, so that no two threads write the same one.
+        self._done = [0] * self.count
+        self._handed_over = [0] * self.count
         self.runs = 0
         self.mean = mean
         self.running: list[Run | None] = [None] * self.count
@@ -101,24 +103,30 @@ class SyncSlots:
         """Deliveries that are here, running or not."""
         return self._given - sum(self._done)
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is here, and the settlement of everything that was has been handed over."""
+        return self._given == sum(self._handed_over)
+
     def newest_start(self) -> float | None:
         """Return when the most recent run began, if every slot is busy."""
         starts = [run.started for run in self.running if run is not None]
         return max(starts) if len(starts) == self.count else None
 
     def _work(self, index: int) -> None:
+        self._interrupters[index].install()
         take = self._backlog.get
         while (delivery := take()) is not None:
             try:
                 settlement = self._deliver(index, delivery)
             except BaseException as exc:  # An interrupt that arrived a moment after its run.
                 settlement = settle_crash(delivery, self._home.surroundings, exc)
-            finally:
-                self._home.table.free(index)
-                self.running[index] = None
-                self._done[index] += 1
-            if settlement is not None:
-                self._home.finished(settlement)
+            self._home.table.free(index)
+            self.running[index] = None
+            # Done first: whoever is woken by what comes next must find room here.
+            self._done[index] += 1
+            self._home.finished(settlement)
+            self._handed_over[index] += 1
 
     def _deliver(self, index: int, delivery: Delivery) -> Settlement | None:
         home = self._home
@@ -130,6 +138,7 @@ class SyncSlots:
         if must_start_first(call):
             if not self._start_first(Start(delivery.lease, call.task.at_most_once)):
                 return None
+            now = monotonic()  # That took a round trip, which is no part of the task's time.
         if call.task.track_started:
             home.announce(Start(delivery.lease, call.task.at_most_once), call)
         interrupter = self._interrupters[index]

@@ -69,8 +69,7 @@ def judge_death(death: Death, run: Running, record: Record, surroundings: Surrou
         limit: Lost runs that make a dead letter.
     """
     lease = run.lease(death.owner)
-    delivery = Delivery(record.message, lease, record.crashes, suspect=True, raw=record.raw)
-    call = open_call(delivery, surroundings)
+    call = _reopen(Delivery(record.message, lease, record.crashes, suspect=True, raw=record.raw), surroundings)
     if isinstance(call, Settlement):
         return call
     if death.culprit == run.id and death.cause == "time limit":
@@ -89,13 +88,21 @@ def judge_death(death: Death, run: Running, record: Record, surroundings: Surrou
 
 def judge_expired(delivery: Delivery, surroundings: Surroundings, limit: int) -> Settlement:
     """Return the settlement of a delivery whose owner's lease ran out and which must not simply run again."""
-    call = open_call(delivery, surroundings)
+    call = _reopen(delivery, surroundings)
     if isinstance(call, Settlement):
         return call
     reason = f"the worker that ran it stopped renewing its lease ({delivery.crashes} run(s) lost)"
     if delivery.crashes >= limit:
         return _poison(call, surroundings, delivery.crashes, reason)
     return _lost(call, surroundings, reason)
+
+
+def _reopen(delivery: Delivery, surroundings: Surroundings) -> Call | Settlement:
+    """Open what has run already: that it has expired since then is no reason any more."""
+    message = delivery.message
+    if message is not None and message.expires is not None:
+        delivery = msgspec.structs.replace(delivery, message=msgspec.structs.replace(message, expires=None))
+    return open_call(delivery, surroundings)
 
 
 def _lost(call: Call, surroundings: Surroundings, reason: str) -> Settlement:
