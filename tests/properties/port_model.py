@@ -87,11 +87,12 @@ class Model:
 
     def claim(self, queues: Sequence[str], limit: int, *, owner: str, until: float) -> list[Item]:
         """Return what a claim must hand out; :meth:`claimed` is told the leases."""
-        self.leases[owner] = until
-        self.ended.discard(owner)
         self.promote(len(self.items))
         ready = [item for item in self.items.values() if item.state == PENDING and item.message.queue in queues]
         ready.sort(key=lambda item: (-item.message.priority, item.place))
+        if ready:
+            self.leases[owner] = until
+            self.ended.discard(owner)
         return ready[:limit]
 
     def claimed(self, item: Item, delivery: Delivery) -> None:

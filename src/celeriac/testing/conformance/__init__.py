@@ -42,6 +42,7 @@ from celeriac.testing.conformance import (
     dead,
     delay,
     enqueue,
+    faults,
     fencing,
     hostile,
     inspect,
@@ -97,6 +98,8 @@ GROUPS: Final[tuple[Group, ...]] = (
     names.results,
     concurrency.group,
     concurrency.results,
+    faults.group,
+    faults.results,
     sharing.shared,
     sharing.durable,
 )

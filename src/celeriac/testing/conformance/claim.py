@@ -118,12 +118,23 @@ async def a_claim_sets_the_lease_of_all_that_its_owner_holds(kit: Kit) -> None:
 
 
 @group
-async def a_claim_that_finds_nothing_keeps_the_owner_alive_too(kit: Kit) -> None:
-    await kit.take("a")
+async def a_claim_that_finds_nothing_changes_nothing(kit: Kit) -> None:
+    await kit.take("a", owner="w1")
     await kit.advance(kit.lease * 0.75)
-    assert await kit.claim() == []
-    await kit.advance(kit.lease * 0.75)
-    assert (await kit.reclaim()).released == ()
+    assert await kit.claim(owner="w1") == []
+    assert await kit.claim(owner="idle") == []
+    await kit.advance(kit.lease * 0.5)
+    reclaimed = await kit.reclaim()
+    assert (reclaimed.released, reclaimed.owners) == (("a",), ("w1",)), "the lease is the one of the first claim"
+
+
+@group
+async def a_claim_that_finds_nothing_keeps_the_news_of_an_ended_lease(kit: Kit) -> None:
+    await kit.take("a", owner="w1")
+    await kit.reclaim(owner="w1")
+    await kit.drain(owner="w2")
+    assert await kit.claim(owner="w1") == []
+    assert await kit.broker.extend(["w1"], kit.lease) == ("w1",)
 
 
 @group

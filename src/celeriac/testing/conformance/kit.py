@@ -6,15 +6,15 @@ import asyncio
 import functools
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import msgspec
 
 from celeriac.brokers.facade import AsyncBroker, SyncBroker
 from celeriac.brokers.port import AnyDriver, AsyncWaiter, Reclaimed, Record
 from celeriac.core.message import DEFAULT_QUEUE, Delivery, Message, Settlement, StoredResult
+from celeriac.testing.faults import FaultyDriver, Plan
 
-T = TypeVar("T")
 Broker: TypeAlias = AsyncBroker[Any, Any]
 Mode: TypeAlias = Literal["asyncio", "uvloop", "sync"]
 MODES: tuple[Mode, ...] = ("asyncio", "uvloop", "sync")
@@ -65,6 +65,10 @@ class Kit:
     def another(self) -> Broker:
         """Return one more broker on the same store: its own connection, as another process would have."""
         return self._drive(self._binding.connect())
+
+    def flaky(self, plan: Plan) -> Broker:
+        """Return a broker on the store whose requests and replies are lost as planned."""
+        return self._drive(FaultyDriver(self._driver, plan))
 
     def waiter(self) -> AsyncWaiter:
         """Return a waiter on the store."""

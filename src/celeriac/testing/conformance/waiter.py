@@ -115,6 +115,15 @@ async def it_wakes_for_what_another_connection_does(kit: Kit) -> None:
 
 
 @group
+async def it_sleeps_through_a_claim_that_finds_nothing(kit: Kit) -> None:
+    # Idle workers must not wake each other.
+    waiter = await settled(kit.waiter())
+    assert await kit.claim() == []
+    assert (await kit.broker.promote(10)).count == 0
+    assert await waiter.wait(0.05) is False
+
+
+@group
 async def each_of_many_waiters_wakes(kit: Kit) -> None:
     waiters = [await settled(kit.waiter()) for _ in range(8)]
     sleeping = [asyncio.create_task(waiter.wait(PATIENCE)) for waiter in waiters]

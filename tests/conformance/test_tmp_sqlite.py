@@ -1,0 +1,86 @@
+"""Every driver passes every case of the conformance suite that applies to it, in every mode.
+
+A driver adds a binding and a row of DRIVERS, no tests.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from celeriac.brokers import connect
+from celeriac.brokers.port import AnyDriver, Capabilities
+from celeriac.testing.clock import VirtualClock
+from celeriac.testing.conformance import GROUPS, MODES, Binding, Case, Mode, applicable, left_out, run
+
+
+class OnVirtualTime:
+    """A binding whose driver takes a clock: nobody sleeps, and a lease may be as long as it likes."""
+
+    lease = 10.0
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.clock = VirtualClock()
+
+    def now(self) -> float:
+        return self.clock.now()
+
+    async def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+
+class Memory(OnVirtualTime):
+    def connect(self) -> AnyDriver:
+        return connect(f"memory://{self.directory}", clock=self.clock)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One driver under test, and the groups that are not about it."""
+
+    name: str
+    bind: Callable[[Path], Binding]
+    capabilities: Capabilities
+    left_out: frozenset[str]
+
+
+class Sqlite(OnVirtualTime):
+    def connect(self):
+        return connect(f"sqlite:///{self.directory}/b.db", clock=self.clock)
+
+DRIVERS = [
+    Bound("sqlite", Sqlite, Capabilities(name="sqlite", durable=True, shared=True, results=True, push=False), frozenset()),
+    Bound(
+        "memory",
+        Memory,
+        Capabilities(name="memory", durable=False, shared=False, results=True, push=True),
+        frozenset({"durability", "results-hostile-bytes", "schema-missing"}),
+    ),
+]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("driver", "case"),
+    [
+        pytest.param(driver, case, id=f"{driver.name}-{case}")
+        for driver in DRIVERS
+        for case in applicable(driver.capabilities)
+    ],
+)
+def test_a_driver_keeps_the_contract(driver: Bound, case: Case, mode: Mode, tmp_path: Path) -> None:
+    run(case, driver.bind(tmp_path), mode)
+
+
+@pytest.mark.parametrize("driver", DRIVERS, ids=lambda driver: driver.name)
+def test_a_driver_says_what_it_can_do_and_which_groups_are_not_about_it(driver: Bound, tmp_path: Path) -> None:
+    assert driver.bind(tmp_path).connect().capabilities == driver.capabilities
+    assert left_out(driver.capabilities) == driver.left_out
+
+
+def test_every_case_has_its_own_name() -> None:
+    cases = [str(case) for group in GROUPS for case in group.cases]
+    assert len(cases) == len(set(cases))
+    assert len({group.name for group in GROUPS}) == len(GROUPS)
