@@ -45,8 +45,8 @@ class Effort:
     settle_seconds: float
 
 
-FULL: Final = Effort(drain=4_000, send_seconds=1.0, samples=200, idle_seconds=10.0, settle_seconds=2.0)
-QUICK: Final = Effort(drain=1_500, send_seconds=0.5, samples=100, idle_seconds=3.0, settle_seconds=1.0)
+FULL: Final = Effort(drain=4_000, send_seconds=1.0, samples=60, idle_seconds=10.0, settle_seconds=2.0)
+QUICK: Final = Effort(drain=1_500, send_seconds=0.5, samples=25, idle_seconds=3.0, settle_seconds=1.0)
 
 
 class Site:

@@ -63,8 +63,9 @@ METHOD: Final = """\
   task, without start-up. Celeriac gets ten times as many tasks, so that both take seconds. After each drain it is
   checked that each task ran once, that the broker holds none any more, and that a stored result can be read; otherwise
   there is no figure.
-- *idle latency*: {samples} tasks a run, one at a time, at random intervals of 5 to 250 ms. CLOCK_MONOTONIC is read
-  before `delay()` is called and in the first line of the task.
+- *idle latency*: {samples} tasks a run, one at a time, at random intervals of 250 to 350 ms, after which a worker that
+  polls does so at its slowest. CLOCK_MONOTONIC is read before `delay()` is called and in the first line of the task.
+  The percentiles are of one run by nearest rank, their medians those of the runs.
 - *start-up*: from the start of the process until its first task, which waits already, runs.
 - *memory, idle CPU*: of all processes of the worker together, some seconds after its first task.
 
