@@ -1,0 +1,306 @@
+"""Celeriac: the app. It has settings, tasks and connections; everything that sends or runs tasks goes through one."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import random
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+
+from celeriac.app import state
+from celeriac.app.canvas import Signature, signature
+from celeriac.app.connections import Connections
+from celeriac.app.control import Control
+from celeriac.app.follow_ups import AppFollowUps
+from celeriac.app.options import SendOptions
+from celeriac.app.publisher import Order, Publisher
+from celeriac.app.registering import Registering
+from celeriac.app.result import AsyncResult as Result
+from celeriac.app.sending import keywords, positional
+from celeriac.core.clock import SYSTEM, Clock
+from celeriac.core.codec import accept_types
+from celeriac.core.retry import Rng
+from celeriac.core.settings_table import SETTINGS
+from celeriac.events import Bus
+from celeriac.execution.context import current_request
+from celeriac.execution.runnable import Surroundings
+
+if TYPE_CHECKING:
+    from celeriac.app.task import Task
+    from celeriac.brokers.facade import AsyncBroker, SyncBroker
+    from celeriac.results import AsyncResults, SyncResults
+
+_PARTS = frozenset({"loader", "amqp", "events", "log", "control", "tasks", "fixups"})
+"""Arguments of Celery's with which parts of the app are exchanged; here they cannot be."""
+
+
+class Celeriac(Registering):
+    """An app.
+
+    Args:
+        main: Its name: names tasks of a module that runs as a script.
+        broker: URL of the broker. None: setting ``broker_url``, else the SQLite file ``celeriac.db`` in the working
+            directory, which then also keeps results.
+        backend: URL of the result store. None: setting ``result_backend``, else no results are kept where a broker is
+            named.
+        include: Modules that a worker imports because they define tasks.
+        task_cls: Base class of the app's tasks.
+        config_source: As for :meth:`config_from_object`.
+        namespace: Prefix of the names in settings sources.
+        set_as_current: Make it the current app.
+        autofinalize: Finalise it with its first use.
+        changes: Settings.
+        strict_typing: Check arguments against the task's signature at the call.
+        clock: Where the time comes from.
+        rng: Where the jitter of retries comes from.
+        **settings: More settings by name.
+    """
+
+    def __init__(
+        self,
+        main: str | None = None,
+        *,
+        broker: str | None = None,
+        backend: str | None = None,
+        include: Iterable[str] | None = None,
+        task_cls: type[Task[..., Any]] | str | None = None,
+        config_source: Any = None,
+        namespace: str | None = None,
+        set_as_current: bool = True,
+        autofinalize: bool = True,
+        changes: Mapping[str, Any] | None = None,
+        strict_typing: bool = True,
+        clock: Clock = SYSTEM,
+        rng: Rng | None = None,
+        **settings: Any,
+    ) -> None:
+        self.clock = clock
+        self.rng: Rng = rng if rng is not None else random.Random()
+        self.strict_typing = strict_typing
+        # Settings tell these two when they change, so they come first.
+        self.publisher = Publisher(self)
+        self._connections = Connections(self.urls, clock)
+        super().__init__(main=main, autofinalize=autofinalize, task_cls=task_cls)
+        self.namespace = namespace
+        self.control = Control(self)
+        self._follow_ups = AppFollowUps(self)
+        if config_source is not None:
+            self.config_from_object(config_source)
+        own = _known_settings(settings) | dict(changes or {})
+        named = {"broker_url": broker, "result_backend": backend, "include": include}
+        own.update({name: value for name, value in named.items() if value is not None})
+        if own:
+            self._configuration.hold(own)
+        state.add_app(self)
+        if set_as_current:
+            self.set_current()
+
+    def _settings_changed(self) -> None:
+        super()._settings_changed()
+        self.publisher.settings_changed()
+        self._connections.settings_changed()
+        if self.finalized:
+            for task in self._registry.values():
+                task.settle_options()
+
+    # Sending by name.
+
+    def send_task(
+        self,
+        name: str,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[SendOptions],
+    ) -> Result[Any]:
+        """Send a task by its name; its code need not be here.
+
+        Args:
+            name: The task's name.
+            args: Positional arguments.
+            kwargs: Keyword arguments.
+            **options: See :class:`celeriac.app.options.SendOptions`.
+
+        Raises:
+            TypeError, InvalidTaskError, OperationalError: As ``Task.apply_async``.
+        """
+        return self.publisher.send(
+            name, positional(args, name), keywords(kwargs, name), cast("dict[str, Any]", options)
+        )
+
+    async def asend_task(
+        self,
+        name: str,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[SendOptions],
+    ) -> Result[Any]:
+        """Send a task by its name; the awaitable twin of :meth:`send_task`."""
+        return await self.publisher.asend(
+            name, positional(args, name), keywords(kwargs, name), cast("dict[str, Any]", options)
+        )
+
+    def send_tasks(self, signatures: Iterable[Signature], **options: Unpack[SendOptions]) -> list[Result[Any]]:
+        """Send many tasks, in one round trip per 500.
+
+        Args:
+            signatures: What to send, each with its own options.
+            **options: For all of them, over their own.
+        """
+        return self.publisher.send_many(map(_order, signatures), cast("dict[str, Any]", options))
+
+    async def asend_tasks(self, signatures: Iterable[Signature], **options: Unpack[SendOptions]) -> list[Result[Any]]:
+        """Send many tasks; the awaitable twin of :meth:`send_tasks`."""
+        return await self.publisher.asend_many(map(_order, signatures), cast("dict[str, Any]", options))
+
+    def signature(self, varies: Any, *args: Any, **kwargs: Any) -> Signature:
+        """Return a signature of a task or a task's name, sent through this app."""
+        return signature(varies, *args, app=self, **kwargs)
+
+    def AsyncResult(self, id: str, **kwargs: Any) -> Result[Any]:
+        """Return the result of a task by its id."""
+        return Result(id, app=self, **kwargs)
+
+    # Connections.
+
+    @property
+    def broker(self) -> SyncBroker[Any, Any]:
+        """The broker, for blocking use from any thread; opened with its first use."""
+        return self._connections.broker
+
+    def async_broker(self) -> AsyncBroker[Any, Any]:
+        """Return the running event loop's broker."""
+        return self._connections.loop().broker
+
+    @property
+    def backend(self) -> SyncResults:
+        """The result store, for blocking use; where there is none, reading raises ResultStoreDisabled."""
+        return self._connections.results
+
+    def async_backend(self) -> AsyncResults:
+        """Return the running event loop's result store; reading raises ResultStoreDisabled where there is none."""
+        return self._connections.loop_results()
+
+    @property
+    def results_enabled(self) -> bool:
+        """Whether results are kept."""
+        return self.urls()[1] is not None
+
+    @property
+    def results_share_broker(self) -> bool:
+        """Whether the broker keeps the results too, so that finishing a task is one step."""
+        return self._connections.shared
+
+    # For workers.
+
+    def worker_surroundings(
+        self, hostname: str, *, delivery_limit: int | None = None, results: bool | None = None
+    ) -> Surroundings:
+        """Return what all runs of a process share, with a new bus for its events.
+
+        Args:
+            hostname: The node name.
+            delivery_limit: Overrides the setting ``task_delivery_limit``.
+            results: Say that results are kept, or not; None: as the app's URLs say.
+        """
+        self.finalize(auto=True)
+        conf = self.conf
+        return Surroundings(
+            tasks=self._registry,
+            hostname=hostname,
+            accept=accept_types(conf.accept_content),
+            follow_ups=self._follow_ups,
+            clock=self.clock,
+            bus=Bus(),
+            stores_results=self.results_enabled if results is None else results,
+            result_expires=conf.result_expires or None,
+            delivery_limit=conf.task_delivery_limit if delivery_limit is None else delivery_limit,
+            unknown_window=conf.worker_unknown_task_window,
+            unknown_delay=conf.worker_unknown_task_delay,
+        )
+
+    # Its life.
+
+    def set_current(self) -> None:
+        """Make it the current app of this thread, and of threads that have none while there is no default."""
+        state.set_current(self)
+
+    def set_default(self) -> None:
+        """Make it the app of every thread that has none of its own."""
+        state.set_default(self)
+
+    @property
+    def current_task(self) -> Task[..., Any] | None:
+        """The task that the caller runs in; None outside of tasks."""
+        request = current_request.get()
+        return None if request is None or request.task is None else self._registry.get(request.task)
+
+    def close(self) -> None:
+        """Close the process's connections, and stop being the current app."""
+        self._connections.close()
+        state.forget(self)
+
+    async def aclose(self) -> None:
+        """Close the running event loop's connections and the process's, and stop being the current app."""
+        await self._connections.aclose()
+        state.forget(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _after_fork(self) -> None:
+        """Begin anew in a child process: connections, and the process id in messages, are the parent's."""
+        self._connections.forget()
+        self.publisher.settings_changed()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.main or '__main__'} at 0x{id(self):x}>"
+
+
+def _order(one: Signature) -> Order:
+    if not isinstance(one, Signature):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"send_tasks takes signatures such as task.s(1, 2), not {one!r:.200}")
+    return Order(one.known or one.task, one.args, one.kwargs, one.options)
+
+
+def _known_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the constructor that are settings.
+
+    Raises:
+        TypeError: One is none.
+    """
+    found = dict(given)
+    for name in given:
+        if name in _PARTS:
+            if found.pop(name) is not None:
+                raise TypeError(f"Celeriac() cannot exchange its {name}: leave {name}= out")
+        elif name not in SETTINGS:
+            near = difflib.get_close_matches(name, SETTINGS, n=1)
+            raise TypeError(
+                f"Celeriac() got an unknown argument {name!r}" + (f": did you mean {near[0]!r}?" if near else "")
+            )
+    return found
+
+
+def _after_fork() -> None:
+    for app in state.after_fork():
+        app._after_fork()  # pyright: ignore[reportPrivateUsage]
+
+
+state.install_factory(Celeriac)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

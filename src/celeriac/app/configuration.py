@@ -1,0 +1,195 @@
+"""Where an app's settings come from, and when they are read.
+
+Sources are remembered when they are named and read when the first setting is needed, because a settings module may
+itself import the app's package. Later sources win over earlier ones, what was given to the app's constructor over all
+sources, and the environment over everything for the two URLs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, tzinfo
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from celeriac.core.settings import Settings
+from celeriac.errors import ImproperlyConfigured
+
+DEFAULT_URL: Final = "sqlite:///celeriac.db"
+"""Broker and result store of an app that names no broker: a file in the working directory."""
+BROKER_VARIABLES: Final = ("CELERIAC_BROKER_URL", "CELERY_BROKER_URL")
+BACKEND_VARIABLES: Final = ("CELERIAC_RESULT_BACKEND", "CELERY_RESULT_BACKEND")
+CONFIG_VARIABLE: Final = "CELERIAC_CONFIG_MODULE"
+
+_NO_RESULTS: Final = frozenset({"", "disabled", "disabled://"})
+
+
+class AppSettings(Settings):
+    """Settings that tell when they change.
+
+    Args:
+        changed: Called after each change.
+    """
+
+    def __init__(self, changed: Callable[[], object]) -> None:
+        vars(self)["_changed"] = changed
+        super().__init__()
+
+    def _apply(self, changes: Mapping[str, Any]) -> None:
+        super()._apply(changes)
+        vars(self)["_changed"]()
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name)
+        vars(self)["_changed"]()
+
+    def fill(self, values: Mapping[str, Any]) -> None:
+        """Set those of the settings that nothing has set."""
+        for name, value in values.items():
+            self.setdefault(name, value)
+
+
+class Configuration:
+    """The settings of one app with their sources.
+
+    Args:
+        changed: Called after each change of a setting.
+    """
+
+    def __init__(self, changed: Callable[[], object]) -> None:
+        self.settings = AppSettings(changed)
+        self._pending: list[Callable[[], None]] = []
+        self._loading = False
+        self._held: frozenset[str] = frozenset()
+
+    def add(self, source: Any, *, namespace: str | None = None, silent: bool = False, force: bool = False) -> None:
+        """Take over the settings of a source, now or when the first setting is needed.
+
+        Args:
+            source: A module, its name (``"proj.settings"``, ``"proj.settings:Class"``), a class, an instance, or a
+                mapping.
+            namespace: Take only names that begin with it, such as ``CELERY`` for ``CELERY_BROKER_URL``.
+            silent: Pass over a module that is not there.
+            force: Now.
+        """
+        self._pending.append(lambda: self._take(source, namespace, silent=silent))
+        if force or not isinstance(source, str):
+            self.load()
+
+    def hold(self, values: Mapping[str, Any]) -> None:
+        """Set settings that no source changes any more."""
+        self.settings.update(values)
+        self._held |= values.keys()
+
+    def add_defaults(self, source: Mapping[str, Any] | Callable[[], Mapping[str, Any]]) -> None:
+        """Take over settings, as far as nothing else sets them."""
+        self._pending.append(lambda: self.settings.fill(source() if callable(source) else source))
+
+    def load(self) -> Settings:
+        """Read what has not been read yet, and return the settings.
+
+        Raises:
+            ImproperlyConfigured: A source is not there, or has a bad value.
+        """
+        # A settings module that looks at the app while it is read finds what has been read so far.
+        if self._pending and not self._loading:
+            self._loading = True
+            try:
+                while self._pending:
+                    self._pending[0]()
+                    del self._pending[0]
+            finally:
+                self._loading = False
+        return self.settings
+
+    def _take(self, source: Any, namespace: str | None, *, silent: bool) -> None:
+        if isinstance(source, str):
+            found = find_object(source, silent=silent)
+            if found is None:
+                return
+            source = found
+        held = {name: self.settings[name] for name in self._held}
+        self.settings.from_object(source, namespace)
+        self.settings.update(held)
+
+    def urls(self) -> tuple[str, str | None]:
+        """Return the URL of the broker, and that of the result store or None for no results."""
+        conf = self.load()
+        broker = _first_variable(BROKER_VARIABLES) or conf.broker_url
+        backend = _first_variable(BACKEND_VARIABLES)
+        if backend is None:
+            backend = conf.result_backend
+        if broker is None:
+            return DEFAULT_URL, DEFAULT_URL if backend is None else _backend(backend)
+        return broker, None if backend is None else _backend(backend)
+
+    def zone(self) -> tzinfo:
+        """Return the time zone in which naive datetimes are read.
+
+        Raises:
+            ImproperlyConfigured: The machine knows no zone of that name.
+        """
+        name = self.load().timezone
+        if name is None or name.upper() == "UTC":
+            return UTC
+        try:
+            return ZoneInfo(name)
+        except (OSError, ValueError, KeyError) as exc:
+            raise ImproperlyConfigured(
+                f"setting timezone = {name!r}: this machine knows no such time zone; use an IANA name such as"
+                " 'Europe/Berlin' (and install the package tzdata where the system has no zones)"
+            ) from exc
+
+
+def find_object(path: str, *, silent: bool = False) -> Any:
+    """Import what ``package.module``, ``package.module:name`` or ``package.module.name`` names.
+
+    Args:
+        path: The name.
+        silent: Return None if there is no such module.
+
+    Raises:
+        ImproperlyConfigured: There is no such thing. An error inside the module passes as it is.
+    """
+    module_name, _, attribute = path.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as exc:
+        if not _is_missing(exc, module_name):
+            raise
+        parent, _, last = module_name.rpartition(".")
+        if parent and not attribute:
+            holder = find_object(parent, silent=silent)
+            if hasattr(holder, last):
+                return getattr(holder, last)
+        if silent:
+            return None
+        raise ImproperlyConfigured(
+            f"settings module {module_name!r} was not found; is its directory on sys.path ({os.getcwd()} is the"
+            " working directory)?"
+        ) from exc
+    for name in filter(None, attribute.split(".")):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise ImproperlyConfigured(f"module {module_name!r} has no {attribute!r}") from None
+    return found
+
+
+def _is_missing(exc: ModuleNotFoundError, module_name: str) -> bool:
+    """Tell whether the module itself (or a package above it) is what was not found."""
+    return exc.name is not None and (module_name == exc.name or module_name.startswith(f"{exc.name}."))
+
+
+def _backend(url: str) -> str | None:
+    return None if url in _NO_RESULTS else url
+
+
+def _first_variable(names: tuple[str, ...]) -> str | None:
+    for name in names:
+        value = os.environ.get(name)
+        if value:
+            return value
+    return None

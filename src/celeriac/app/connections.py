@@ -1,0 +1,188 @@
+"""The app's connections: one broker and one result store for the process, and one of each for every event loop.
+
+All are opened when they are first used. A child process that was forked starts without any: it must not speak on its
+parent's. What belongs to an event loop is closed when the loop ends (``asyncio.run`` sees to it) or by ``aclose()``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from celeriac import brokers, results
+from celeriac.brokers.facade import AsyncBroker, Store, SyncBroker
+from celeriac.brokers.port import AnyDriver
+from celeriac.core.clock import Clock
+from celeriac.results import AsyncResults, SyncResults
+
+Urls = tuple[str, str | None]
+
+
+class LoopConnections:
+    """What one event loop has opened."""
+
+    def __init__(self, broker: AsyncBroker[Any, Any], at_end: Callable[[], object]) -> None:
+        """Start with a broker.
+
+        Args:
+            broker: The loop's broker.
+            at_end: Called when the loop has ended.
+        """
+        self.broker = broker
+        self.results: AsyncResults | None = None
+        self._ended = at_end
+        self._at_end = self._close_at_end()
+        # Started inside the loop, so the loop knows it and finishes it when it ends. It has nothing to await before it
+        # yields, so one step starts it.
+        with contextlib.suppress(StopIteration):
+            self._at_end.asend(None).send(None)
+
+    async def _close_at_end(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            self._ended()
+            await self.close()
+
+    async def close(self) -> None:
+        """Close what is open; it opens again if it is used again."""
+        await self.broker.close()
+        if self.results is not None and self.results is not self.broker:
+            await self.results.close()
+
+
+class Connections:
+    """What one app has opened.
+
+    Args:
+        urls: Returns the URL of the broker and that of the result store (None: no results), when they are needed.
+        clock: The clock of stores that have none of their own.
+    """
+
+    def __init__(self, urls: Callable[[], Urls], clock: Clock) -> None:
+        self._urls = urls
+        self._clock = clock
+        self.forget()
+
+    def forget(self) -> None:
+        """Start over without closing anything: what is open belongs to another process."""
+        self._lock = threading.RLock()
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopConnections] = weakref.WeakKeyDictionary()
+        self._driver: AnyDriver | None = None
+        self._store: Store[Any] | None = None
+        self._broker: SyncBroker[Any, Any] | None = None
+        self._results: SyncResults | None = None
+        self._used: Urls | None = None
+        self._settled = False
+
+    def settings_changed(self) -> None:
+        """Look with the next use whether the URLs are still the same."""
+        self._settled = False
+
+    def _settle(self) -> None:
+        """Let go of what is open if the URLs have changed. What event loops have opened is closed when they end."""
+        with self._lock:
+            if self._settled:
+                return
+            urls = self._urls()
+            if self._used is not None and self._used != urls:
+                self.close()
+                self.forget()
+            self._used = urls
+            self._settled = True
+
+    # What the URLs say.
+
+    @property
+    def shared(self) -> bool:
+        """Whether the broker keeps the results too, so that finishing a task is one step."""
+        broker, store = self._urls()
+        if not self._settled:
+            self._settle()
+        return results.same_store(broker, store) and self._opened().capabilities.results
+
+    def _opened(self) -> AnyDriver:
+        with self._lock:
+            if self._driver is None:
+                self._driver = brokers.connect(self._urls()[0], clock=self._clock)
+            return self._driver
+
+    def _opened_store(self) -> Store[Any]:
+        with self._lock:
+            if self._store is None:
+                self._store = results.connect(self._urls()[1], clock=self._clock)
+            return self._store
+
+    # For the process.
+
+    @property
+    def broker(self) -> SyncBroker[Any, Any]:
+        """The broker."""
+        if not self._settled:
+            self._settle()
+        found = self._broker
+        if found is None:
+            with self._lock:
+                found = self._broker = self._broker or SyncBroker(self._opened())
+        return found
+
+    @property
+    def results(self) -> SyncResults:
+        """The result store; where there is none, one that refuses to be read."""
+        if not self._settled:
+            self._settle()
+        found = self._results
+        if found is None:
+            with self._lock:
+                if self._results is None:
+                    self._results = self.broker if self.shared else SyncResults(self._opened_store())
+                found = self._results
+        return found
+
+    def close(self) -> None:
+        """Close the process's own; they open again if they are used again."""
+        with self._lock:
+            broker, store = self._broker, self._results
+        if broker is not None:
+            broker.close()
+        if store is not None and store is not broker:
+            store.close()
+
+    # For event loops.
+
+    def loop(self) -> LoopConnections:
+        """Return what the running event loop has opened.
+
+        Raises:
+            RuntimeError: No event loop is running.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._settled:
+            self._settle()
+        found = self._loops.get(loop)
+        if found is None:
+            broker = AsyncBroker(self._opened())
+            found = self._loops[loop] = LoopConnections(broker, lambda: self._loops.pop(loop, None))
+        return found
+
+    def loop_results(self) -> AsyncResults:
+        """Return the running event loop's result store; where there is none, one that refuses to be read.
+
+        Raises:
+            RuntimeError: No event loop is running.
+        """
+        opened = self.loop()
+        if opened.results is None:
+            opened.results = opened.broker if self.shared else AsyncResults(self._opened_store())
+        return opened.results
+
+    async def aclose(self) -> None:
+        """Close what the running event loop has opened, and the process's own."""
+        opened = self._loops.pop(asyncio.get_running_loop(), None)
+        if opened is not None:
+            await opened.close()
+        self.close()

@@ -1,0 +1,140 @@
+"""Messages that follow from a finished run: callbacks, errbacks, and the same task again.
+
+They are only made here; the worker hands them to the broker in the same atomic step that finishes the run. Their ids
+are derived from the finished task's, so that a step that is done twice sends one message.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from celeriac.app import eager, times
+from celeriac.app.canvas import Signature
+from celeriac.app.fields import embed_of, message_fields
+from celeriac.app.plan import sending_request
+from celeriac.core.codec import encode_args
+from celeriac.core.ids import follow_up_id
+from celeriac.core.message import Message
+from celeriac.core.retry import RetryPolicy, Rng
+from celeriac.errors import Retry
+from celeriac.execution.context import Request
+
+if TYPE_CHECKING:
+    from celeriac.app.app import Celeriac
+    from celeriac.app.task import Task
+
+
+class AppFollowUps:
+    """The follow-ups of one app.
+
+    Args:
+        app: The app.
+        rng: Where the jitter of retries comes from.
+    """
+
+    def __init__(self, app: Celeriac, rng: Rng | None = None) -> None:
+        self._app = app
+        self._rng: Rng = rng if rng is not None else random.Random()
+
+    def callbacks(self, signatures: Sequence[Any], parent: Message, value: Any) -> tuple[Message, ...]:
+        """Return the messages of ``link``: each gets the return value as its first argument."""
+        return tuple(
+            self._message(Signature.from_dict(one, app=self._app), (value,), parent, f"link/{place}")
+            for place, one in enumerate(signatures)
+        )
+
+    def errbacks(
+        self, signatures: Sequence[Any], parent: Message, failure: tuple[Request, BaseException, str | None]
+    ) -> tuple[Message, ...]:
+        """Return the messages of ``link_error``.
+
+        An errback that is registered here and takes more than one argument is called at once with (request, exception,
+        traceback); any other is sent, with the id of the failed task as its argument.
+        """
+        messages: list[Message] = []
+        for place, one in enumerate(signatures):
+            signature = Signature.from_dict(one, app=self._app)
+            task = self._app.tasks.get(signature.task)
+            if task is not None and not signature.immutable and _takes_failure(task, signature):
+                eager.call(task, (*failure, *signature.args), signature.kwargs)
+            else:
+                messages.append(self._message(signature, (parent.id,), parent, f"link_error/{place}"))
+        return tuple(messages)
+
+    def retry(self, request: Request, policy: RetryPolicy, retry: BaseException) -> tuple[Message, float]:
+        """Return the message that tries the task again, and when it is due (seconds since the epoch)."""
+        app = self._app
+        message = request.message
+        assert message is not None  # Only delivered runs are retried.
+        now, zone = app.clock.now(), app.timezone
+        when = retry.when if isinstance(retry, Retry) else None
+        if isinstance(when, datetime):
+            due = times.moment(when, zone, "eta")
+        else:
+            due = now + (policy.delay(message.retries, self._rng) if when is None else float(when))
+        changes: dict[str, Any] = {"retries": message.retries + 1, "eta": due, "parked_at": None}
+        again = retry.sig if isinstance(retry, Retry) else None
+        if isinstance(again, Signature) and again.changed:
+            changes.update(self._changes(again, request, message, now=now))
+        return msgspec.structs.replace(message, **changes), due
+
+    def _changes(self, again: Signature, request: Request, message: Message, *, now: float) -> dict[str, Any]:
+        """Return the fields that a call of ``self.retry`` changes."""
+        options = again.options
+        what = f"retry of task {message.task!r}"
+        changes = message_fields(options, what=what, now=now, zone=self._app.timezone)
+        embed = {
+            "callbacks": request.callbacks,
+            "errbacks": request.errbacks,
+            "chain": request.chain,
+            "chord": request.chord,
+        }
+        embed.update({name: value for name, value in (embed_of(options) or {}).items() if value is not None})
+        plan = self._app.publisher.plan(message.task)
+        encoded = encode_args(
+            again.args,
+            again.kwargs,
+            embed,
+            serializer=options.get("serializer") or message.content_type,
+            compression=options.get("compression") or message.compression,
+            task=message.task,
+            parameter_names=plan.parameter_names,
+        )
+        changes["body"] = encoded.body
+        changes["content_type"] = encoded.content_type
+        changes["content_encoding"] = encoded.content_encoding
+        changes["compression"] = encoded.compression
+        changes["argsrepr"], changes["kwargsrepr"] = plan.shown(again.args, again.kwargs)
+        return changes
+
+    def _message(self, signature: Signature, first: tuple[Any, ...], parent: Message, step: str) -> Message:
+        args, kwargs, options = signature.merge(first, {}, {})
+        options.setdefault("task_id", follow_up_id(parent.id, step))
+        options["parent_id"] = parent.id
+        options["root_id"] = parent.root_id or parent.id
+        message = self._app.publisher.plan(signature.task).message(args, kwargs, options)
+        request = sending_request()
+        if request is not None:
+            request.children.append(message.id)
+        return message
+
+
+def _takes_failure(task: Task[..., Any], signature: Signature) -> bool:
+    """Tell whether an errback is of the kind that takes (request, exception, traceback)."""
+    try:
+        parameters = inspect.signature(task.run).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    free = 0
+    for one in parameters:
+        if one.kind is inspect.Parameter.VAR_POSITIONAL:
+            return True
+        if one.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD):
+            free += 1
+    return free - len(signature.args) > 1

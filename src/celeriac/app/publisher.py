@@ -1,0 +1,254 @@
+"""From a call to a message in the broker.
+
+A failed enqueue is tried again under the setting ``task_publish_retry_policy``, for ``publish_timeout`` seconds at
+most, and then raises one OperationalError. Sending the same message twice is harmless, because brokers drop the second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from celeriac.app import eager
+from celeriac.app.options import check_send_names
+from celeriac.app.plan import Plan, Rules, sending_request
+from celeriac.app.result import AsyncResult
+from celeriac.brokers.port import MAX_BATCH
+from celeriac.core.message import Message
+from celeriac.core.redact import redact_url
+from celeriac.errors import InvalidTaskError, OperationalError
+
+if TYPE_CHECKING:
+    from celeriac.app.app import Celeriac
+    from celeriac.app.task import Task
+
+_PLANS_BY_NAME: Final = 1000
+"""Most names of tasks whose code is elsewhere for which a plan is kept."""
+
+
+class Order(NamedTuple):
+    """One call: a task, or the name of one whose code is elsewhere, with arguments and options."""
+
+    task: Task[..., Any] | str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    options: Mapping[str, Any] | None = None
+
+
+class Batch(NamedTuple):
+    """What one round trip sends, and what its callers get."""
+
+    messages: list[Message]
+    receipts: list[AsyncResult[Any]]
+
+
+class Publisher:
+    """Sends the tasks of one app.
+
+    Args:
+        app: The app; its brokers are opened with the first message.
+    """
+
+    def __init__(self, app: Celeriac) -> None:
+        self._app = app
+        self._rules: Rules | None = None
+        self._by_name: dict[str, Plan] = {}
+
+    def settings_changed(self) -> None:
+        """Work everything out again with the next call."""
+        self._rules = None
+        self._by_name.clear()
+
+    # Sending one.
+
+    def send(
+        self,
+        task: Task[..., Any] | str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: Mapping[str, Any] | None = None,
+    ) -> AsyncResult[Any]:
+        """Send one task, or run it here if the app is eager."""
+        plan = self.plan(task)
+        if plan.rules.eager:
+            return self._run_here(plan, args, kwargs, options or {})
+        message = plan.message(args, kwargs, options)
+        try:
+            self._app.broker.enqueue((message,))
+        except OperationalError as exc:
+            self._send_again((message,), options or {}, exc)
+        return self._receipt(plan, message, options)
+
+    async def asend(
+        self,
+        task: Task[..., Any] | str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: Mapping[str, Any] | None = None,
+    ) -> AsyncResult[Any]:
+        """Send one task; the awaitable twin of :meth:`send`."""
+        plan = self.plan(task)
+        if plan.rules.eager:
+            return await asyncio.to_thread(self._run_here, plan, args, kwargs, options or {})
+        message = plan.message(args, kwargs, options)
+        try:
+            await self._app.async_broker().enqueue((message,))
+        except OperationalError as exc:
+            await self._asend_again((message,), options or {}, exc)
+        return self._receipt(plan, message, options)
+
+    # Sending many.
+
+    def send_many(self, orders: Iterable[Order], options: Mapping[str, Any]) -> list[AsyncResult[Any]]:
+        """Send tasks, in one round trip per 500."""
+        receipts: list[AsyncResult[Any]] = []
+        for batch in self._batches(orders, options):
+            if batch.messages:
+                try:
+                    self._app.broker.enqueue(batch.messages)
+                except OperationalError as exc:
+                    self._send_again(batch.messages, options, exc, before=len(receipts))
+            receipts += batch.receipts
+        return receipts
+
+    async def asend_many(self, orders: Iterable[Order], options: Mapping[str, Any]) -> list[AsyncResult[Any]]:
+        """Send tasks, in one round trip per 500; the awaitable twin of :meth:`send_many`."""
+        receipts: list[AsyncResult[Any]] = []
+        batches = self._batches(orders, options)
+        while True:
+            # Eager tasks run while their batch is made, and coroutine tasks among them need a loop of their own.
+            batch = await asyncio.to_thread(next, batches, None) if self.rules.eager else next(batches, None)
+            if batch is None:
+                return receipts
+            if batch.messages:
+                try:
+                    await self._app.async_broker().enqueue(batch.messages)
+                except OperationalError as exc:
+                    await self._asend_again(batch.messages, options, exc, before=len(receipts))
+            receipts += batch.receipts
+
+    def _batches(self, orders: Iterable[Order], options: Mapping[str, Any]) -> Iterator[Batch]:
+        if options.get("task_id") is not None:
+            raise TypeError("task_id names one task, and this call sends many: leave it out")
+        check_send_names(options, "the call")
+        several = iter(orders)
+        while part := list(islice(several, MAX_BATCH)):
+            batch = Batch([], [])
+            for task, args, kwargs, own in part:
+                plan = self.plan(task)
+                merged = {**own, **options} if own else options
+                if plan.rules.eager:
+                    batch.receipts.append(self._run_here(plan, args, kwargs, merged))
+                else:
+                    message = plan.message(args, kwargs, merged)
+                    batch.messages.append(message)
+                    batch.receipts.append(self._receipt(plan, message, merged))
+            yield batch
+
+    # Working out.
+
+    @property
+    def rules(self) -> Rules:
+        """What the settings say about sending."""
+        found = self._rules
+        if found is None:
+            found = self._rules = Rules(self._app)
+        return found
+
+    def plan(self, task: Task[..., Any] | str) -> Plan:
+        """Return the plan for a task, or for the name of one.
+
+        Raises:
+            InvalidTaskError: The name is empty.
+        """
+        rules = self._rules or self.rules
+        if isinstance(task, str):
+            known = self._app.tasks.get(task)
+            if known is None:
+                return self._plan_by_name(rules, task)
+            task = known
+        plan = task.plan
+        if plan is None or plan.rules is not rules:
+            self._app.finalize(auto=True)
+            plan = task.plan = Plan(rules, task.name, task)
+        return plan
+
+    def _plan_by_name(self, rules: Rules, name: str) -> Plan:
+        plan = self._by_name.get(name)
+        if plan is None:
+            if not name:
+                raise InvalidTaskError("the name of the task to send is empty")
+            if len(self._by_name) >= _PLANS_BY_NAME:
+                self._by_name.clear()
+            plan = self._by_name[name] = Plan(rules, name, None)
+        return plan
+
+    def _run_here(
+        self, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
+    ) -> AsyncResult[Any]:
+        task = plan.task if plan.task is not None else self._app.tasks[plan.name]
+        return eager.apply(task, args, kwargs, options)
+
+    def _receipt(self, plan: Plan, message: Message, options: Mapping[str, Any] | None) -> AsyncResult[Any]:
+        receipt: AsyncResult[Any] = AsyncResult(message.id, None, plan.name, self._app)
+        ignored = message.ignore_result
+        receipt.ignored = plan.ignored if ignored is None else ignored
+        if plan.trail and message.parent_id is not None and (options is None or options.get("add_to_parent", True)):
+            request = sending_request()
+            if request is not None:
+                request.children.append(message.id)
+        return receipt
+
+    # When the broker is away.
+
+    def _send_again(
+        self, messages: Sequence[Message], options: Mapping[str, Any], error: OperationalError, before: int = 0
+    ) -> None:
+        for pause in self._pauses(options):
+            time.sleep(pause)
+            try:
+                self._app.broker.enqueue(messages)
+            except OperationalError as exc:
+                error = exc
+            else:
+                return
+        raise self._failure(messages, before, error) from error
+
+    async def _asend_again(
+        self, messages: Sequence[Message], options: Mapping[str, Any], error: OperationalError, before: int = 0
+    ) -> None:
+        for pause in self._pauses(options):
+            await asyncio.sleep(pause)
+            try:
+                await self._app.async_broker().enqueue(messages)
+            except OperationalError as exc:
+                error = exc
+            else:
+                return
+        raise self._failure(messages, before, error) from error
+
+    def _pauses(self, options: Mapping[str, Any]) -> Iterator[float]:
+        """Yield the seconds to wait before each further try."""
+        rules = self.rules
+        wanted = options.get("retry")
+        if not (rules.retry if wanted is None else wanted):
+            return
+        policy = {**rules.retry_policy, **(options.get("retry_policy") or {})}
+        most = policy.get("max_retries", 3)
+        pause = float(policy.get("interval_start", 0))
+        deadline = time.monotonic() + rules.timeout
+        tries = 0
+        while (most is None or tries < most) and time.monotonic() + pause < deadline:
+            yield pause
+            tries += 1
+            pause = min(pause + float(policy.get("interval_step", 0.2)), float(policy.get("interval_max", 1)))
+
+    def _failure(self, messages: Sequence[Message], before: int, error: OperationalError) -> OperationalError:
+        first = messages[0]
+        what = f"task {first.task}[{first.id}] could" if len(messages) == 1 else f"{len(messages)} tasks could"
+        sent = f" ({before} before them were sent)" if before else ""
+        url = redact_url(self._app.broker_url)
+        return type(error)(f"{what} not be sent to the broker {url}{sent}: {error}")
