@@ -112,6 +112,9 @@ def _child_exited(event: ChildExited) -> None:
 
 
 def _lease_lost(event: LeaseLost) -> None:
+    if not event.ids:
+        worker.warning("the lease of %s had run out; what it held is others' to run now", event.owner)
+        return
     worker.warning(
         "the lease of %s was taken over; %d task(s) run elsewhere now: %s",
         event.owner,

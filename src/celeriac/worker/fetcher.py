@@ -129,7 +129,9 @@ class Fetcher:
             self._settler.add(Settlement(lease=delivery.lease, action="release", reason="not started"))
 
     def rebalance(self, now: float) -> None:
-        """Give back what waits here if every slot is busy with something long."""
+        """Give back what waits here if every slot is busy with something long, or if it is others' by now."""
+        if self._table.take_loss():
+            self.give_back()
         newest = self._sync.newest_start()
         if newest is not None and now - newest > 2 * self._options.claim_ahead and self._sync.waiting:
             for delivery in self._sync.take_back():
@@ -156,7 +158,7 @@ class Fetcher:
     async def _claim(self, wanted: int) -> float:
         """Claim and dispatch; return the seconds for which nothing can be expected, 0 to go on at once."""
         asked = monotonic()
-        if asked > self._table.lease_until:
+        if asked > self._table.lease_until or self._table.take_loss():
             # This process was stopped, or cut off, for longer than its lease. What it holds unstarted may be others'
             # by now, and a new claim would make the lease look good again.
             self.give_back()

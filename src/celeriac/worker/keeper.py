@@ -165,8 +165,9 @@ class Leases:
         lost = set(self._broker.extend([self._keeper, *children], self._lease))
         for owner, table in children.items():
             if owner in lost:
-                # What the child holds is being run elsewhere by now. It notices when it settles; until its next claim
-                # the lease in its table stays old, so that nothing it holds is started.
+                # What the child holds is being run elsewhere by now. The lease in its table stays old until it has given
+                # up what it has not started; what it runs it cannot settle.
+                table.note_loss()
                 self._bus.emit(LeaseLost((), owner))
             else:
                 table.note_lease(asked + self._lease)

@@ -22,14 +22,17 @@ import msgspec
 from celeriac.core.ids import MAX_ID_BYTES
 from celeriac.core.message import Lease
 
-_HEADER: Final = struct.Struct("=dddQ")  # last claim poll, lease set by claim, lease set by keeper, tasks run
 _HEADER_SIZE: Final = 64
+# Header cells of 8 bytes. Each is read and written as a whole, which packing with struct would not promise.
+_POLL: Final = 0
+_LEASE_BY_CLAIM: Final = 1
+_LEASE_BY_KEEPER: Final = 2
+_RUNS: Final = 3
+_LOSS: Final = 4
 _ROW: Final = struct.Struct(f"=BxHddQQ{MAX_ID_BYTES}s")  # state, id length, started, deadline, token, ref, id
 _ROW_SIZE: Final = 256
 _FREE: Final = 0
 _RUNNING: Final = 1
-_DOUBLE: Final = struct.Struct("=d")
-_COUNT: Final = struct.Struct("=Q")
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -67,6 +70,8 @@ class SlotTable:
             self._map = mmap.mmap(descriptor, size)
         finally:
             os.close(descriptor)
+        self._times = memoryview(self._map)[:_HEADER_SIZE].cast("d")
+        self._counts = memoryview(self._map)[:_HEADER_SIZE].cast("Q")
         self.slots = slots
 
     def occupy(self, slot: int, lease: Lease, started: float, deadline: float) -> None:
@@ -96,38 +101,54 @@ class SlotTable:
 
     def note_poll(self, now: float) -> None:
         """Record a claim poll that succeeded (written by the child)."""
-        _DOUBLE.pack_into(self._map, 0, now)
+        self._times[_POLL] = now
 
     def note_claim(self, lease_until: float) -> None:
         """Record until when a claim that brought something leased it (written by the child)."""
-        _DOUBLE.pack_into(self._map, 8, lease_until)
+        self._times[_LEASE_BY_CLAIM] = lease_until
 
     def note_lease(self, lease_until: float) -> None:
-        """Record until when the child's lease was renewed (written by the keeper)."""
-        _DOUBLE.pack_into(self._map, 16, lease_until)
+        """Record until when the child's lease was renewed (written by the keeper).
+
+        After a loss nothing is recorded until the child has taken note of it: a new lease does not cover what was
+        lost with the old one.
+        """
+        if not self._counts[_LOSS]:
+            self._times[_LEASE_BY_KEEPER] = lease_until
+
+    def note_loss(self) -> None:
+        """Record that the child's lease had ended, so that what it holds is others' (written by the keeper)."""
+        self._counts[_LOSS] = 1
+
+    def take_loss(self) -> bool:
+        """Return whether the lease had ended since the last call (asked by the child, which then gives back)."""
+        lost = self._counts[_LOSS] != 0
+        if lost:
+            self._counts[_LOSS] = 0
+        return lost
 
     def note_runs(self, count: int) -> None:
         """Record how many tasks the child has run so far."""
-        _COUNT.pack_into(self._map, 24, count)
+        self._counts[_RUNS] = count
 
     @property
     def last_poll(self) -> float:
         """When the child last claimed with success, even if nothing was there; 0.0 before the first."""
-        value: float = _DOUBLE.unpack_from(self._map, 0)[0]
-        return value
+        return self._times[_POLL]
 
     @property
     def lease_until(self) -> float:
         """Until when the child may count on its lease."""
-        values: tuple[float, float] = struct.unpack_from("=dd", self._map, 8)
-        return max(values)
+        times = self._times
+        return max(times[_LEASE_BY_CLAIM], times[_LEASE_BY_KEEPER])
 
     @property
     def runs(self) -> int:
         """How many tasks the child has run so far."""
-        value: int = _COUNT.unpack_from(self._map, 24)[0]
-        return value
+        return self._counts[_RUNS]
 
     def close(self) -> None:
         """Unmap the table."""
+        self._times.release()
+        self._counts.release()
         self._map.close()
