@@ -31,7 +31,8 @@ ALL = accept_types(["json", "msgpack", "pickle", "yaml"])
 NO_PICKLE = accept_types(["json", "msgpack", "yaml"])
 JSON_ONLY = accept_types(["json"])
 
-OFFSETS = st.timedeltas(min_value=timedelta(hours=-23), max_value=timedelta(hours=23)).map(timezone) | st.none()
+# Whole seconds: datetime.fromisoformat loses the microseconds of an offset.
+OFFSETS = st.integers(-86_399, 86_399).map(lambda seconds: timezone(timedelta(seconds=seconds))) | st.none()
 KEYS = st.text(max_size=8) | st.sampled_from(["__type__", "__value__"])
 # JSON and YAML hold every integer and half surrogates; MessagePack holds neither.
 SMALL_INTEGERS = st.integers(min_value=-(2**63), max_value=2**64 - 1)
@@ -140,7 +141,7 @@ HOSTILE = st.one_of(
 @example(("application/json", b'[{"__type__":' * 100_000), None, "utf-8")
 @example(("application/json", b"[[" + b"1" * 10_000 + b"],{},{}]"), None, "utf-8")
 @example(("application/x-msgpack", b"\x81" * 100_000), None, "binary")
-@example(("application/x-yaml", b"{" * 5_000), None, "utf-8")
+@example(("application/x-yaml", b"- " * 5_000), None, "utf-8")
 @example(("application/x-yaml", b"&a {*a: *a}"), None, "utf-8")
 @example(("application/x-yaml", b"? [1]\n: 2"), None, "utf-8")
 def test_foreign_bytes_are_read_or_refused(body: tuple[str, bytes], compression: str | None, encoding: str) -> None:

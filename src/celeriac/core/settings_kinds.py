@@ -92,6 +92,13 @@ def _seconds(value: object) -> float:
     return number
 
 
+def _duration(value: object) -> float:
+    number = _seconds(value)
+    if number == 0:
+        raise ValueError("a number of seconds above 0, or a timedelta")
+    return number
+
+
 def _any_number(value: object) -> float:
     number = _number(value, "a number")
     if isnan(number):
@@ -193,6 +200,7 @@ def _content(value: object) -> tuple[str, ...]:
 TEXT: Final = Kind("text", _text)
 SWITCH: Final = Kind("True or False", _switch)
 SECONDS: Final = Kind("seconds", _seconds)
+DURATION: Final = Kind("seconds above 0", _duration)
 NUMBER: Final = Kind("number", _any_number)
 COUNT: Final = whole_number(0)
 WHOLE: Final = whole_number(-(2**63))

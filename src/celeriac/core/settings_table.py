@@ -16,6 +16,7 @@ from celeriac.core.settings_kinds import (
     CONCURRENCY,
     CONTENT,
     COUNT,
+    DURATION,
     MAPPING,
     NAMES,
     PORT,
@@ -55,7 +56,7 @@ _BROKER: Final = (
     _set("broker_connection_timeout", SECONDS, 4.0, "Wait for a connection to be made."),
     _set("broker_connection_retry", SWITCH, True, "Connect again when the connection to the broker is lost."),
     _set("broker_connection_max_retries", COUNT, 100, "Attempts to connect; None means for ever.", nullable=True),
-    _set("publish_timeout", SECONDS, 5.0, "Give up sending a task after this long, retries included.", own=True),
+    _set("publish_timeout", DURATION, 5.0, "Give up sending a task after this long, retries included.", own=True),
     _set(
         "dead_letter_expires",
         SECONDS,
@@ -79,8 +80,8 @@ _TASKS: Final = (
     _set("task_annotations", ANYTHING, None, "Attributes to change on tasks, by name; `*` stands for all."),
     _set("task_ignore_result", SWITCH, False, "Return values are not stored; failures are, in any case."),
     _set("task_track_started", SWITCH, False, "Store the state STARTED when a task starts."),
-    _set("task_time_limit", SECONDS, None, "After this long the process that runs the task is killed."),
-    _set("task_soft_time_limit", SECONDS, None, "After this long SoftTimeLimitExceeded is raised in the task."),
+    _set("task_time_limit", DURATION, None, "After this long the process that runs the task is killed."),
+    _set("task_soft_time_limit", DURATION, None, "After this long SoftTimeLimitExceeded is raised in the task."),
     _set("task_publish_retry", SWITCH, True, "Try again if a task cannot be sent."),
     _set("task_publish_retry_policy", MAPPING, _PUBLISH_RETRY, "How often and after how long (seconds) that is tried."),
     _set("task_always_eager", SWITCH, False, "Run tasks in the calling process instead of sending them."),
@@ -90,7 +91,12 @@ _TASKS: Final = (
 )
 
 _RESULTS: Final = (
-    _set("result_backend", URL, None, "Where results are kept; None means where the broker keeps tasks, if it can."),
+    _set(
+        "result_backend",
+        URL,
+        None,
+        "Where results are kept; None means nowhere, or in `celeriac.db` if there is no `broker_url`.",
+    ),
     _set("result_expires", SECONDS, _DAY, "Results are kept this long; None or 0: for ever.", nullable=True),
     _set("result_serializer", SERIALIZER, "json", "How return values are encoded."),
     _set("result_accept_content", CONTENT, None, "Serializers that readers of results accept; None: `accept_content`."),
@@ -110,16 +116,16 @@ _WORKER: Final = (
     ),
     _set("worker_max_tasks_per_child", POSITIVE, None, "Replace a child process after this many tasks."),
     _set("worker_max_memory_per_child", POSITIVE, None, "Replace a child process that grows above so many KiB."),
-    _set("worker_lease", SECONDS, 8.0, "A worker that is silent for so long has lost its tasks.", own=True),
+    _set("worker_lease", DURATION, 8.0, "A worker that is silent for so long has lost its tasks.", own=True),
     _set("worker_claim_ahead", SECONDS, 0.02, "Work that a process claims before it has a free slot for it.", own=True),
     _set("worker_shutdown_grace", SECONDS, 25.0, "Running tasks may take so long to end at a shutdown.", own=True),
     _set(
         "worker_unknown_task_window", SECONDS, 300.0, "Tasks with an unknown name wait so long for a worker.", own=True
     ),
-    _set("worker_unknown_task_delay", SECONDS, 5.0, "Between two looks at a task with an unknown name.", own=True),
+    _set("worker_unknown_task_delay", DURATION, 5.0, "Between two looks at a task with an unknown name.", own=True),
     _set(
         "worker_watchdog_timeout",
-        SECONDS,
+        DURATION,
         60.0,
         "A child that has not reached the broker for so long is replaced.",
         own=True,

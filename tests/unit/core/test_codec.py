@@ -397,7 +397,7 @@ def test_malformed_bodies_are_refused(body: bytes, complaint: str) -> None:
         (b"\xc7\x01\x05a", "application/x-msgpack", "extension type 5"),
         (b"garbage", "application/x-python-serialize", "not application/x-python-serialize"),
         (b"\x80\x04\x95", "application/x-python-serialize", "not application/x-python-serialize"),
-        (b"[" * 20_000, "application/x-yaml", "not application/x-yaml|nested too deeply"),
+        (b"- " * 20_000, "application/x-yaml", "nested too deeply"),
         (b"&a [*a]", "application/x-yaml", "contains itself"),
         (b"!!python/object/apply:os.system [ls]", "application/x-yaml", "could not determine a constructor"),
         (b"2024-13-45", "application/x-yaml", "month must be in"),

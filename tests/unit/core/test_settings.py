@@ -131,6 +131,7 @@ def test_values_are_understood(name: str, value: Any, stored: Any) -> None:
         ("worker_concurrency", 1.5, "a whole number of at least 1 or None"),
         ("task_time_limit", "soon", "a number of seconds of at least 0, or a timedelta or None"),
         ("task_time_limit", -1, "a number of seconds"),
+        ("task_time_limit", 0, "a number of seconds above 0, or a timedelta or None"),
         ("task_time_limit", float("nan"), "a number of seconds"),
         ("task_acks_late", "perhaps", "True or False"),
         ("task_acks_late", None, "True or False"),

@@ -110,6 +110,7 @@ def _write_yaml(value: Any) -> bytes:
 
 def _load_yaml(body: bytes, content_encoding: str) -> Any:
     yaml = _yaml()
+    # Not the faster CSafeLoader: libyaml recurses without a bound, and deep nesting ends the process.
     return read_tags(yaml.load(text_of(body, content_encoding), Loader=yaml.SafeLoader))
 
 
