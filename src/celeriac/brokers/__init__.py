@@ -7,6 +7,7 @@ first URL that needs it, so that nobody pays for, or needs to install, what anot
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from celeriac.brokers.port import AnyDriver
 from celeriac.core.clock import SYSTEM, Clock
 from celeriac.errors import ImproperlyConfigured
 
-__all__ = ["connect", "known_schemes", "no_driver", "open_async_broker", "open_broker", "split"]
+__all__ = ["connect", "known_schemes", "no_driver", "open_async_broker", "open_broker", "place", "split"]
 
 
 def _memory(url: str, clock: Clock) -> AnyDriver:
@@ -51,6 +52,7 @@ _PLANNED: Final[dict[str, tuple[str, str | None]]] = {
     "amqps": ("RabbitMQ", None),
     "pyamqp": ("RabbitMQ", None),
     "rabbitmq": ("RabbitMQ", None),
+    "rpc": ("RabbitMQ", None),
     "postgresql": ("PostgreSQL", "postgres"),
     "postgres": ("PostgreSQL", "postgres"),
 }
@@ -90,6 +92,20 @@ def no_driver(kind: str, scheme: str, known: str) -> ImproperlyConfigured:
     near = difflib.get_close_matches(scheme.rpartition("+")[2], [*_DRIVERS, *_PLANNED], n=1)
     guess = f"; did you mean {near[0]}://?" if near else "."
     return ImproperlyConfigured(f"{kind} URL {scheme}://...: unknown scheme{guess} Known schemes are {known}")
+
+
+def place(url: str) -> tuple[str, str]:
+    """Return the scheme and what identifies the store within it; equal for two URLs of the same store.
+
+    Raises:
+        ImproperlyConfigured: The URL is wrong.
+    """
+    scheme, rest = split(url)
+    if scheme == "sqlite":
+        from celeriac.brokers.sqlite.url import parse
+
+        return scheme, os.path.realpath(parse(url).path)
+    return scheme, rest.partition("?")[0].rstrip("/")
 
 
 def connect(url: str, *, clock: Clock = SYSTEM) -> AnyDriver:

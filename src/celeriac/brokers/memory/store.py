@@ -100,9 +100,10 @@ class Store:
     def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> list[Delivery]:
         """Lease ready messages to the owner, the most urgent and then the oldest first."""
         now = self.clock.now()
-        self._extend(owner, now + lease)
         self.promote(len(self._waiting))
         deliveries: list[Delivery] = []
+        if limit > 0 and self._next(queues) is not None:
+            self._extend(owner, now + lease)
         while len(deliveries) < limit and (entry := self._next(queues)) is not None:
             deliveries.append(self._hold(entry, owner, now))
         return deliveries

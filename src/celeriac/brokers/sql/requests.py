@@ -40,10 +40,13 @@ class Transaction(msgspec.Struct, frozen=True):
     Attributes:
         steps: In order.
         writes: False if no step changes anything.
+        installs: False if the steps look at the schema and must find it as it is. Otherwise a performer that may
+            install the schema does so first.
     """
 
     steps: Sequence[Step]
     writes: bool = True
+    installs: bool = True
 
 
 Rows: TypeAlias = list[tuple[Any, ...]]

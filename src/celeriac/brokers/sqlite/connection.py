@@ -49,6 +49,7 @@ class Connection:
         self._lock: Final = threading.RLock()
         self._now: Final = _now(clock)
         self._raw: sqlite3.Connection | None = None
+        self._installed = False
         self._file: tuple[int, int] | None = None
         self._next_look = 0.0
         forks.guard(self)
@@ -58,8 +59,11 @@ class Connection:
         """Held by whoever uses the connection."""
         return self._lock
 
-    def use(self) -> sqlite3.Connection:
+    def use(self, *, installs: bool) -> sqlite3.Connection:
         """Return the open connection; the caller holds the lock.
+
+        Args:
+            installs: Create or upgrade the schema if need be.
 
         Raises:
             sqlite3.Error: What SQLite said; the file may be locked.
@@ -70,12 +74,17 @@ class Connection:
             self._next_look = now + LOOK_INTERVAL
             if self._identity() != self._file:
                 self.disconnect()
-        if self._raw is None:
-            self._raw = self._open()
+        raw = self._raw
+        if raw is None:
+            raw, self._installed = self._open(creates=installs)
+            self._raw = raw
             self._file = self._identity()
             self._next_look = now + LOOK_INTERVAL
             self.generation += 1
-        return self._raw
+        if installs and not self._installed:
+            _upgrade(raw, self.location.path)
+            self._installed = True
+        return raw
 
     def disconnect(self) -> None:
         """Close the connection; the caller holds the lock."""
@@ -101,8 +110,9 @@ class Connection:
             return None
         return found.st_dev, found.st_ino
 
-    def _open(self) -> sqlite3.Connection:
-        _check_place(Path(self.location.path))
+    def _open(self, *, creates: bool) -> tuple[sqlite3.Connection, bool]:
+        """Return a new connection, and whether the schema is there and current."""
+        _check_place(Path(self.location.path), creates=creates)
         raw = sqlite3.connect(
             self.location.path,
             timeout=0,  # Waiting for a lock is the performer's business: it knows the deadline.
@@ -111,16 +121,16 @@ class Connection:
             cached_statements=CACHED_STATEMENTS,
         )
         try:
-            self._prepare(raw)
+            return raw, self._prepare(raw) == VERSION
         except BaseException:
             raw.close()
             raise
-        return raw
 
-    def _prepare(self, raw: sqlite3.Connection) -> None:
+    def _prepare(self, raw: sqlite3.Connection) -> int:
+        """Make the connection what this driver needs; return the version of the schema that it found."""
         path = self.location.path
         raw.create_function("now", 0, self._now)
-        current = _version(raw, path)
+        version = _version(raw, path)  # First, so that nothing is changed in a file of somebody else's.
         ((mode,),) = raw.execute("PRAGMA journal_mode = WAL").fetchall()
         if mode != "wal":
             raise BrokerError(
@@ -134,8 +144,7 @@ class Connection:
         if self.location.max_size is not None:
             ((page,),) = raw.execute("PRAGMA page_size").fetchall()
             raw.execute(f"PRAGMA max_page_count = {self.location.max_size // page}")
-        if current != VERSION:
-            _upgrade(raw, path)
+        return version
 
 
 def _now(clock: Clock) -> Callable[[], float]:
@@ -144,7 +153,7 @@ def _now(clock: Clock) -> Callable[[], float]:
     return time.time if isinstance(clock, SystemClock) else clock.now
 
 
-def _check_place(path: Path) -> None:
+def _check_place(path: Path, *, creates: bool) -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise ImproperlyConfigured(
             f"the SQLite broker needs SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer, and this Python has"
@@ -155,6 +164,11 @@ def _check_place(path: Path) -> None:
     if not path.parent.is_dir():
         raise ImproperlyConfigured(
             f"SQLite broker file {path}: the directory {path.parent} does not exist; create it or correct the URL"
+        )
+    if not creates and not path.exists():
+        raise SchemaError(
+            f"SQLite broker file {path} does not exist yet: it is made by the first worker or producer that uses it,"
+            " and by install()"
         )
 
 

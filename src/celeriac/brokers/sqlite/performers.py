@@ -42,7 +42,7 @@ class SqlitePerformer:
         with self._lock:
             while True:
                 try:
-                    return _attempt(self._connection.use(), request)
+                    return _attempt(self._connection.use(installs=request.installs), request)
                 except sqlite3.Error as exc:
                     now = time.monotonic()
                     deadline = deadline or now + self._location.busy_timeout

@@ -40,7 +40,7 @@ class _Looker:
         connection = self._connection
         with connection.lock:
             try:
-                ((version,),) = connection.use().execute("PRAGMA data_version").fetchall()
+                ((version,),) = connection.use(installs=True).execute("PRAGMA data_version").fetchall()
             except sqlite3.Error as exc:
                 if is_busy(exc):
                     return False  # The file is being created or recovered: the next look sees it.

@@ -97,22 +97,27 @@ class InspectOperations:
                 return count
 
     def install(self) -> SqlOperation[int]:
-        """Return the version: every performer installs the schema before its first request."""
-        return (yield from self.verify())
+        """Return the version. A performer installs the schema with its first request, and this may be the first."""
+        return (yield from _verified(installs=True))
 
     def verify(self) -> SqlOperation[int]:
-        reply = yield Transaction((Statement(SCHEMA_VERSION), Statement(SCHEMA_OBJECTS)), writes=False)
-        ((_, version),) = reply[0]
-        missing = OBJECTS - {(kind, name) for kind, name in reply[1]}
-        if version != VERSION:
-            raise SchemaError(
-                f"the schema of the SQLite broker has version {version}, and this version of Celeriac needs {VERSION}:"
-                " restart the processes that use it, so that they upgrade it or are upgraded themselves"
-            )
-        if missing:
-            names = ", ".join(sorted(f"{kind} {name}" for kind, name in missing))
-            raise SchemaError(
-                f"the schema of the SQLite broker lacks {names}: somebody changed the file; restore it from a backup,"
-                " or move it away and let Celeriac make a new one"
-            )
-        return VERSION
+        return _verified(installs=False)
+
+
+def _verified(*, installs: bool) -> SqlOperation[int]:
+    steps = (Statement(SCHEMA_VERSION), Statement(SCHEMA_OBJECTS))
+    reply = yield Transaction(steps, writes=False, installs=installs)
+    ((_, version),) = reply[0]
+    missing = OBJECTS - {(kind, name) for kind, name in reply[1]}
+    if version < VERSION:
+        raise SchemaError(
+            f"the SQLite broker's schema has version {version}, and this version of Celeriac needs {VERSION}: it is"
+            " brought up to date by the first worker or producer that uses it, and by install()"
+        )
+    if missing:
+        names = ", ".join(sorted(f"{kind} {name}" for kind, name in missing))
+        raise SchemaError(
+            f"the SQLite broker's schema lacks {names}: somebody changed the file; restore it from a backup, or move it"
+            " away and let Celeriac make a new one"
+        )
+    return VERSION

@@ -8,7 +8,7 @@ from typing import Any, Final
 from celeriac.brokers.port import Cancelled, Promoted, Reclaimed
 from celeriac.brokers.rules import OWNER_MEMORY, VERDICT_LEASE, delivery, first_of_each, packed
 from celeriac.brokers.sql.requests import Many, SqlOperation, Statement, Step, Transaction, for_items
-from celeriac.brokers.sqlite.operations.rows import HELD, VERDICT_STATE, array, message_row, result_row
+from celeriac.brokers.sqlite.operations.rows import VERDICT_STATE, array, message_row, result_row
 from celeriac.brokers.sqlite.operations.settling import settle
 from celeriac.brokers.sqlite.queries import query
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
@@ -19,6 +19,8 @@ KNOWN: Final = query("known")
 CLAIM_LOOK: Final = query("claim_look")
 CLAIM: Final = query("claim")
 CLAIM_MANY: Final = query("claim_many")
+CLAIM_ORPHAN: Final = query("claim_orphan")
+CLAIM_OWN: Final = query("claim_own")
 OWN: Final = query("own")
 ENDED: Final = query("ended")
 ORPHAN: Final = query("orphan")
@@ -41,9 +43,6 @@ PRUNE: Final = tuple(query(f"prune_{what}") for what in ("results", "commands", 
 
 CLAIM_PROMOTES: Final = 1000
 """Most messages that one claim makes ready because they are due."""
-LEASE_SLACK: Final = 0.1
-"""The share of a lease by which it may differ from what a claim that found nothing asked for. So an idle worker does
-not write at every look."""
 
 
 class QueueOperations:
@@ -54,7 +53,7 @@ class QueueOperations:
         if not rows:
             return ()
         if len(rows) == 1:
-            ((kept,),) = ((yield Transaction((Statement(ENQUEUE_ONE, rows[0]),))),)
+            (kept,) = yield Transaction((Statement(ENQUEUE_ONE, rows[0]),))
             return () if kept else (rows[0][0],)
         ids = [row[0] for row in rows]
         reply = yield Transaction((for_items(KNOWN, ids), Many(ENQUEUE, rows)))
@@ -67,22 +66,24 @@ class QueueOperations:
         return tuple(known)
 
     def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> SqlOperation[list[Delivery]]:
-        wanted = list(dict.fromkeys(queues)) or [""]
-        ((looked,),) = ((yield Transaction((for_items(CLAIM_LOOK, wanted, owner),), writes=False)),)
-        ((due, remaining, ended, ready),) = looked
-        fresh = remaining is not None and not ended and abs(remaining - lease) <= LEASE_SLACK * lease
-        if fresh and not due and not ready:
+        wanted = list(dict.fromkeys(queues))
+        if not wanted or limit <= 0:
             return []
-        steps: list[Step] = [Statement(OWN, (owner, lease))]
-        if ended:
-            steps.insert(0, for_items(ORPHAN, [owner]))
+        reply = yield Transaction((for_items(CLAIM_LOOK, wanted, owner),), writes=False)
+        ((due, ended, ready),) = reply[0]
+        if not due and not ready:
+            return []
+        steps: list[Step] = []
         if due:
             steps.append(Statement(PROMOTE, (CLAIM_PROMOTES,)))
+        if ended:
+            steps.append(for_items(CLAIM_ORPHAN, wanted, owner))
         if len(wanted) == 1:
-            steps.append(Statement(CLAIM, (owner, max(0, limit), wanted[0])))
+            steps.append(Statement(CLAIM, (owner, limit, wanted[0])))
         else:
-            steps.append(for_items(CLAIM_MANY, wanted, owner, max(0, limit)))
-        rows = (yield Transaction(steps))[-1]
+            steps.append(for_items(CLAIM_MANY, wanted, owner, limit))
+        steps.append(Statement(CLAIM_OWN, (owner, lease)))
+        rows = (yield Transaction(steps))[-2]
         rows.sort(key=_urgent_first)
         return [
             delivery(
@@ -113,7 +114,7 @@ class QueueOperations:
         return settle(settlements)
 
     def promote(self, limit: int) -> SqlOperation[Promoted]:
-        ((looked,),) = ((yield Transaction((Statement(DUE_LOOK),), writes=False)),)
+        (looked,) = yield Transaction((Statement(DUE_LOOK),), writes=False)
         count = 0
         if looked and looked[0][0] <= 0:
             promoted, looked = yield Transaction((Statement(PROMOTE, (max(0, limit),)), Statement(DUE_LOOK)))
@@ -160,7 +161,7 @@ class QueueOperations:
                 for_items(CANCEL, ids),
             )
         )
-        found = {id: (state, owner) for id, state, owner in reply[0]}
+        found = {id: (held, owner) for id, held, owner in reply[0]}
         return [_cancelled(id, found.get(id)) for id in ids]
 
     def revive(self, ids: Sequence[str]) -> SqlOperation[tuple[str, ...]]:
@@ -187,5 +188,5 @@ def _urgent_first(row: tuple[Any, ...]) -> tuple[int, int]:
 def _cancelled(id: str, found: tuple[int, str | None] | None) -> Cancelled:
     if found is None:
         return Cancelled(id, "unknown")
-    state, owner = found
-    return Cancelled(id, "running", owner) if state in HELD else Cancelled(id, "removed")
+    held, owner = found
+    return Cancelled(id, "running", owner) if held else Cancelled(id, "removed")

@@ -23,7 +23,6 @@ STATES: Final[tuple[str, ...]] = (
 )
 NUMBERS: Final = {name: number for number, name in enumerate(STATES)}
 VERDICT_STATE: Final = NUMBERS[state.RECEIVED]
-HELD: Final[frozenset[int]] = frozenset(NUMBERS[name] for name in state.OWNED_STATES)
 
 _encode: Final = msgspec.json.encode
 
@@ -49,7 +48,7 @@ def record(row: tuple[Any, ...]) -> Record:
     message = opened(payload)
     return Record(
         id=id,
-        state=STATES[number],
+        state=STATES[int(number)],
         queue=queue,
         message=message,
         raw=payload if message is None else b"",

@@ -1,2 +1,2 @@
--- Drop the cancelled messages that nobody holds.
-DELETE FROM message WHERE state NOT IN (3, 4) AND id IN (?/*items*/)
+-- Drop the cancelled messages that wait.
+DELETE FROM message WHERE state IN (0, 1, 2) AND id IN (?/*items*/)
