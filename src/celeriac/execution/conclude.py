@@ -12,7 +12,7 @@ from typing import Any
 
 from celeriac.core import state
 from celeriac.core.message import Delivery, Message, Settlement, StoredResult
-from celeriac.errors import CeleriacError, TaskRevokedError
+from celeriac.errors import Reject, TaskRevokedError
 from celeriac.events import HookFailed, TaskDead, TaskFailed, TaskIgnored, TaskRetried, TaskRevoked, TaskSucceeded
 from celeriac.execution import results
 from celeriac.execution.outcome import (
@@ -93,15 +93,16 @@ def settle_crash(delivery: Delivery, surroundings: Surroundings, exc: BaseExcept
 def _succeeded(call: Call, surroundings: Surroundings, value: Any) -> Settlement:
     message, task, request = call.message, call.task, call.request
     runtime = surroundings.clock.monotonic() - call.started
+    follow_ups: tuple[Message, ...] = ()
+    if request.embed and request.embed.get("callbacks"):
+        follow_ups = surroundings.follow_ups.callbacks(request.embed["callbacks"], message, value)
+        request.children.extend(one.id for one in follow_ups)
     stored: StoredResult | None = None
     if wants_result(call, surroundings):
         kept = value if task.converter is None else task.converter.convert_result(value)
         stored = results.success(
             message, request, kept, serializer=task.result_serializer, runtime=runtime, surroundings=surroundings
         )
-    follow_ups: tuple[Message, ...] = ()
-    if request.embed and request.embed.get("callbacks"):
-        follow_ups = surroundings.follow_ups.callbacks(request.embed["callbacks"], message, value)
     if task.hooks:
         _hook(call, surroundings, "on_success", lambda: task.on_success(value, message.id, call.args, call.kwargs))
         _after_return(call, surroundings, state.SUCCESS, value, None)
@@ -202,7 +203,7 @@ def _rejected(call: Call, surroundings: Surroundings, outcome: Rejected) -> Sett
         action="dead",
         reason=outcome.reason,
         result=results.failure(
-            message, surroundings, CeleriacError(outcome.reason), state_name=state.REJECTED, request=call.request
+            message, surroundings, Reject(outcome.reason), state_name=state.REJECTED, request=call.request
         ),
     )
 

@@ -25,7 +25,7 @@ from celeriac.worker import logs
 from celeriac.worker.engine import Engine, ResultStore
 from celeriac.worker.link import Drain, Fatal, Ready, Retire, Revoke, ToChild
 from celeriac.worker.loop import new_loop
-from celeriac.worker.options import WorkerOptions
+from celeriac.worker.options import WorkerOptions, configure
 from celeriac.worker.slots import SlotTable
 
 if TYPE_CHECKING:
@@ -166,6 +166,8 @@ def child_main(options: bytes, owner: str, table_path: str, link: Connection, co
         logs.setup(chosen.loglevel, chosen.logfile)
         table = SlotTable(Path(table_path), chosen.slots)
         app = find_app(chosen.target)
+        configure(app.conf, chosen)
+        app.import_default_modules()
         child = ChildProcess(app, chosen, owner, table)
         child.run(link)
     except BaseException:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from celeriac.core.message import Delivery, Settlement, Start
+from celeriac.core.message import Delivery, Settlement
 from celeriac.errors import TimeLimitExceeded
 from celeriac.execution.call import aexecute
 from celeriac.execution.conclude import settle_crash
@@ -27,7 +27,7 @@ class CoroutineSlots:
         *,
         count: int,
         first_row: int,
-        start_first: Callable[[Start], Awaitable[bool]],
+        start_first: Callable[[Call], Awaitable[bool]],
         freed: Callable[[], None],
     ) -> None:
         """Create the slots.
@@ -87,11 +87,9 @@ class CoroutineSlots:
             return call
         assert type(call) is Call
         if must_start_first(call):
-            if not await self._start_first(Start(delivery.lease, call.task.at_most_once)):
+            if not await self._start_first(call):
                 return None
             now = monotonic()  # That took a round trip, which is no part of the task's time.
-        if call.task.track_started:
-            home.announce(Start(delivery.lease, call.task.at_most_once), call)
         interrupter = CoroutineInterrupter()
         hard, soft = call.time_limits
         self.running[row] = Run(delivery.lease, now, soft, interrupter.interrupt)

@@ -82,7 +82,6 @@ class Engine:
         self._retiring = False
         self._drained = asyncio.Event()
         self._waiter = broker.waiter()
-        self._background: set[asyncio.Task[None]] = set()
         self.sync_slots = SyncSlots(
             self, threads=options.threads, start_first=self._start_first_blocking, mean=FIRST_MEAN
         )
@@ -124,10 +123,6 @@ class Engine:
             self.settler.add(settlement)
         else:
             self._loop.call_soon_threadsafe(self._settled)
-
-    def announce(self, start: Start, call: Call) -> None:
-        """Tell the store that a tracked task started, without waiting; from any thread."""
-        self._loop.call_soon_threadsafe(self._spawn_announcement, start, call)
 
     # Life.
 
@@ -210,28 +205,22 @@ class Engine:
             if limit is not None and not self._retiring and (size := resident_kib()) > limit:
                 self._retire_once(f"holds {size} KiB (max_memory_per_child={limit})")
 
-    async def _start_first(self, start: Start) -> bool:
+    async def _start_first(self, call: Call) -> bool:
         """Record a start; return whether the task may run here. Without an answer it is given back."""
+        lease = call.delivery.lease
         try:
-            lost = await asyncio.wait_for(self._broker.start([start]), START_PATIENCE)
+            lost = await asyncio.wait_for(self._record_start(call), START_PATIENCE)
         except (CeleriacError, OSError, TimeoutError):
-            self.settler.add(Settlement(lease=start.lease, action="release", reason="its start could not be recorded"))
+            self.settler.add(Settlement(lease=lease, action="release", reason="its start could not be recorded"))
             return False
         return not lost
 
-    def _start_first_blocking(self, start: Start) -> bool:
+    async def _record_start(self, call: Call) -> tuple[str, ...]:
+        lost = await self._broker.start([Start(call.delivery.lease, call.task.at_most_once)])
+        if call.task.track_started and self.surroundings.stores_results and not lost:
+            await self._progress.progress([stored_results.started(call.message, self.surroundings)])
+        return lost
+
+    def _start_first_blocking(self, call: Call) -> bool:
         # The longer patience is for an engine that has failed and will never answer.
-        return asyncio.run_coroutine_threadsafe(self._start_first(start), self._loop).result(2 * START_PATIENCE)
-
-    def _spawn_announcement(self, start: Start, call: Call) -> None:
-        task = self._loop.create_task(self._announce(start, call))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-    async def _announce(self, start: Start, call: Call) -> None:
-        try:
-            await self._broker.start([start])
-            if self.surroundings.stores_results:
-                await self._progress.progress([stored_results.started(call.message, self.surroundings)])
-        except (CeleriacError, OSError):
-            return  # STARTED is information; how the task ends is told by its settlement.
+        return asyncio.run_coroutine_threadsafe(self._start_first(call), self._loop).result(2 * START_PATIENCE)

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from celeriac.core.message import Delivery, Lease, Settlement, Start
+from celeriac.core.message import Delivery, Lease, Settlement
 from celeriac.errors import SoftTimeLimitExceeded, TaskRevokedError
 from celeriac.execution.call import open_call
 from celeriac.execution.record import Call
@@ -31,10 +31,6 @@ class Home(Protocol):
         """Take the settlement of a delivery, None if it is no longer ours to settle; from any thread."""
         ...
 
-    def announce(self, start: Start, call: Call) -> None:
-        """Tell the store that a tracked task started, without waiting; from any thread."""
-        ...
-
 
 def admit(home: Home, delivery: Delivery, now: float) -> Call | Settlement:
     """Return the call to run, or the settlement of a delivery that must not run.
@@ -54,9 +50,9 @@ def must_start_first(call: Call) -> bool:
     """Return whether the broker has to know of the start before the task's code runs.
 
     For an at-most-once task that is what makes it so; for one that was lost before, it lets the broker count runs
-    lost rather than claims lost.
+    lost rather than claims lost; for a tracked one, STARTED must not overtake a state that the task itself reports.
     """
-    return call.task.at_most_once or call.delivery.suspect
+    return call.task.at_most_once or call.delivery.suspect or call.task.track_started
 
 
 class Run:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from celeriac.core.message import Delivery, Settlement, Start
+from celeriac.core.message import Delivery, Settlement
 from celeriac.execution.call import execute
 from celeriac.execution.conclude import settle_crash
 from celeriac.execution.record import Call
@@ -25,7 +25,7 @@ _WEIGHT: Final = 0.1
 class SyncSlots:
     """Runs plain functions."""
 
-    def __init__(self, home: Home, *, threads: int, start_first: Callable[[Start], bool], mean: float) -> None:
+    def __init__(self, home: Home, *, threads: int, start_first: Callable[[Call], bool], mean: float) -> None:
         """Create the slots.
 
         Args:
@@ -136,11 +136,9 @@ class SyncSlots:
             return call
         assert type(call) is Call
         if must_start_first(call):
-            if not self._start_first(Start(delivery.lease, call.task.at_most_once)):
+            if not self._start_first(call):
                 return None
             now = monotonic()  # That took a round trip, which is no part of the task's time.
-        if call.task.track_started:
-            home.announce(Start(delivery.lease, call.task.at_most_once), call)
         interrupter = self._interrupters[index]
         number = interrupter.begin()
         hard, soft = call.time_limits
