@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack, cast
 
 from celeriac.app import state
+from celeriac.app.narrowing import is_list, is_mapping
 from celeriac.app.options import SendOptions
 from celeriac.errors import InvalidTaskError
 
@@ -283,14 +284,13 @@ def signatures(value: Any, option: str) -> list[dict[str, Any]]:
     """
     if value is None:
         return []
-    several: Iterable[Any] = value if isinstance(value, (list, tuple)) else (value,)
     found: list[dict[str, Any]] = []
-    for one in several:
-        if not isinstance(one, Mapping):
+    for one in value if is_list(value) else (value,):
+        if not is_mapping(one):
             raise TypeError(
                 f"{option}={one!r} is not a signature: give task.s(...) or task.si(...), or a list of these"
             )
-        found.append(_checked(cast("Mapping[str, Any]", one)))
+        found.append(_checked(one))
     return found
 
 
@@ -318,9 +318,9 @@ def _checked(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return a dictionary of the signature's keys, with plain dictionaries inside where signatures were."""
-    options = value.get("options") or {}
-    if isinstance(options, Mapping):
-        options = dict(cast("Mapping[str, Any]", options))
+    options: Any = value.get("options") or {}
+    if is_mapping(options):
+        options = dict(options)
         for name in ("link", "link_error"):
             if options.get(name) is not None:
                 options[name] = signatures(options[name], name)
@@ -328,8 +328,8 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     kwargs = value.get("kwargs")
     return {
         "task": value.get("task"),
-        "args": () if args is None else tuple(args) if isinstance(args, list) else args,
-        "kwargs": dict(kwargs) if isinstance(kwargs, Mapping) else kwargs or {},
+        "args": () if args is None else tuple(args) if is_list(args) else args,
+        "kwargs": dict(kwargs) if is_mapping(kwargs) else kwargs or {},
         "options": options,
         "subtask_type": value.get("subtask_type"),
         "immutable": bool(value.get("immutable", False)),

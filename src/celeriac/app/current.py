@@ -5,14 +5,13 @@ Each is a stand-in that looks up what it stands for whenever it is used.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any, Literal, ParamSpec, TypeVar, Unpack, cast, overload
 
 from celeriac.app import state
 from celeriac.app.app import Celeriac
 from celeriac.app.options import TaskOptions
-from celeriac.app.registering import BoundTaskDecorator, TaskDecorator
+from celeriac.app.registering import BoundTaskDecorator, TaskDecorator, decorated
 from celeriac.app.task import Task
 
 P = ParamSpec("P")
@@ -35,9 +34,9 @@ class StandIn:
             vars(self)["__doc__"] = doc
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
         # isinstance() shall see what is stood in for.
-        return type(_target(self))
+        return cast("type", _target(self).__class__)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(_target(self), name)
@@ -103,19 +102,12 @@ def shared_task(*args: Any, **options: Any) -> Any:
     For reusable code that has no app to hand: ``@shared_task`` or ``@shared_task(...)``, with the arguments of
     ``app.task``.
     """
-    if not args:
-        return lambda function: _share(function, options)  # pyright: ignore[reportUnknownLambdaType]
-    if len(args) > 1 or not inspect.isroutine(args[0]):
-        raise TypeError(
-            "shared_task takes the function alone: give options by name, as in @shared_task(queue='images')"
-        )
-    return _share(args[0], options)
+    return decorated(_share, args, options, "shared_task")
 
 
 def _share(function: Callable[..., Any], options: dict[str, Any]) -> Any:
-    def make(app: Celeriac) -> Task[..., Any]:
-        made: Task[..., Any] = app.task(**options)(function)
-        return made
+    def make(app: Celeriac) -> Any:
+        return app.make_task(function, options)
 
     state.share(make)
 

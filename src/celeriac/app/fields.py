@@ -12,6 +12,7 @@ from uuid import UUID
 
 from celeriac.app import times
 from celeriac.app.canvas import signatures
+from celeriac.app.narrowing import is_mapping
 from celeriac.app.options import Wrong, check_send_names, priority, queue_name
 from celeriac.core.codec import NO_EMBED, encode
 from celeriac.errors import CeleriacError, InvalidTaskError
@@ -148,10 +149,9 @@ def _exchange(value: Any) -> str:
 
 
 def _headers(value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
+    if not is_mapping(value):
         raise Wrong("must be a dictionary")
-    given: Mapping[Any, Any] = value
-    found = dict(given)
+    found = dict(value)
     for name, one in found.items():
         if not isinstance(name, str):
             raise Wrong(f"must have text as names, not {name!r}")

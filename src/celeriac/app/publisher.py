@@ -236,7 +236,8 @@ class Publisher:
         wanted = options.get("retry")
         if not (rules.retry if wanted is None else wanted):
             return
-        policy = {**rules.retry_policy, **(options.get("retry_policy") or {})}
+        own: Mapping[str, Any] = options.get("retry_policy") or {}
+        policy = {**rules.retry_policy, **own}
         most = policy.get("max_retries", 3)
         pause = float(policy.get("interval_start", 0))
         deadline = time.monotonic() + rules.timeout

@@ -5,10 +5,10 @@ A value is given the type that the task's return annotation names, where the tas
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from celeriac.app.narrowing import is_mapping
 from celeriac.core import state
 from celeriac.core.codec import decode
 from celeriac.core.codec.exceptions import decode_exception
@@ -61,8 +61,8 @@ def meta_of(stored: StoredResult, app: Celeriac) -> dict[str, Any]:
 
 def _exception(value: Any, stored: StoredResult) -> Any:
     """Return the exception, with the remote traceback as its cause; meta of the user's own where it is none."""
-    if not isinstance(value, Mapping) or "exc_type" not in value:
-        return value
+    if not is_mapping(value) or "exc_type" not in value:
+        return cast("Any", value)
     found = decode_exception(value)
     if stored.traceback and found.__cause__ is None:
         found.__cause__ = RemoteTraceback(stored.traceback)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol
 from celeriac.app import discovery, naming, state
 from celeriac.app.configuration import find_object
 from celeriac.app.configured import Configured
+from celeriac.app.narrowing import is_list, is_mapping
 from celeriac.app.options import TASK_NAMES, TaskOptions, check_options
 from celeriac.app.registry import TaskRegistry
 from celeriac.app.task import Task as BaseTask
@@ -29,6 +30,9 @@ TaskClass = TypeVar("TaskClass", bound=BaseTask[..., Any])
 
 _SELDOM = frozenset({"lazy", "shared"})
 """Options of Celery's that have no meaning here and do no harm."""
+
+
+_RUN: Any = BaseTask.run  # pyright: ignore[reportUnknownMemberType]
 
 
 class TaskDecorator(Protocol):
@@ -94,11 +98,7 @@ class Registering(Configured):
             ImproperlyConfigured: An option or the function is not valid.
             AlreadyRegistered: Another function has the task's name.
         """
-        if not args:
-            return lambda function: self._make_task(function, options)  # pyright: ignore[reportUnknownLambdaType]
-        if len(args) > 1 or not callable(args[0]):
-            raise TypeError("app.task takes the function alone: give options by name, as in @app.task(queue='images')")
-        return self._make_task(args[0], options)
+        return decorated(self.make_task, args, options, "app.task")
 
     def register_task(self, task: TaskClass | type[TaskClass], **options: Any) -> TaskClass:
         """Register a class-based task, by its class or an instance; return the instance.
@@ -110,15 +110,21 @@ class Registering(Configured):
         instance = task() if isinstance(task, type) else task
         if not isinstance(instance, BaseTask):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ImproperlyConfigured(f"register_task takes an instance of a subclass of Task, not {task!r}")
-        kind = type(instance)
+        kind: Any = type(instance)
         name = options.pop("name", None) or getattr(instance, "name", None)
-        if kind.run is BaseTask.run and "run" not in vars(instance):
+        if kind.run is _RUN and "run" not in vars(instance):
             raise ImproperlyConfigured(f"task class {kind.__qualname__} must define run()")
         own = {key: getattr(kind, key) for key in TASK_NAMES if key in _class_attributes(kind)}
         self._enter(instance, name or self.gen_task_name(kind.__name__, kind.__module__), {**own, **options})
         return instance
 
-    def _make_task(self, function: Callable[..., Any], options: dict[str, Any]) -> BaseTask[..., Any]:
+    def make_task(self, function: Callable[..., Any], options: dict[str, Any]) -> BaseTask[..., Any]:
+        """Make a task of a function; what the decorators do.
+
+        Raises:
+            ImproperlyConfigured: An option or the function is not valid.
+            AlreadyRegistered: Another function has the task's name.
+        """
         options = dict(options)
         bound = options.pop("bind", False)
         base = options.pop("base", None)
@@ -159,11 +165,10 @@ class Registering(Configured):
             kind: Any = self._task_cls or BaseTask
             if isinstance(kind, str):
                 kind = find_object(kind)
-            if not (isinstance(kind, type) and issubclass(kind, BaseTask)):
+            if not (inspect.isclass(kind) and issubclass(kind, BaseTask)):
                 raise ImproperlyConfigured(f"task_cls={self._task_cls!r} must be a subclass of celeriac.Task")
-            found = self._base = cast(
-                "type[BaseTask[..., Any]]", type("Task", (kind,), {"app": self, "__module__": __name__})
-            )
+            made: Any = type("Task", (cast("type", kind),), {"app": self, "__module__": __name__})
+            found = self._base = cast("type[BaseTask[..., Any]]", made)
         return found
 
     def gen_task_name(self, name: str, module: str | None) -> str:
@@ -266,9 +271,8 @@ class Registering(Configured):
         annotations = self.conf.task_annotations
         if not annotations:
             return found
-        several = annotations if isinstance(annotations, (list, tuple)) else (annotations,)
-        for one in cast("Iterable[Any]", several):
-            if not isinstance(one, Mapping):
+        for one in annotations if is_list(annotations) else (annotations,):
+            if not is_mapping(one):
                 raise ImproperlyConfigured(
                     f"setting task_annotations: {one!r} must be a dictionary of task names (or '*') to options"
                 )
@@ -279,6 +283,38 @@ class Registering(Configured):
     @property
     def _self(self) -> Celeriac:
         return cast("Celeriac", self)
+
+
+def decorated(
+    make: Callable[[Callable[..., Any], dict[str, Any]], Any],
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+    decorator: str,
+) -> Any:
+    """Return what a decorator returns that may be used bare or with options.
+
+    Args:
+        make: Makes the task of a function with options.
+        args: The decorator's positional arguments.
+        options: Its options.
+        decorator: Its name, for errors.
+
+    Raises:
+        TypeError: There is more than the function.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        return make(function, options)
+
+    match args:
+        case ():
+            return decorate
+        case (function,) if callable(function):
+            return decorate(function)
+        case _:
+            raise TypeError(
+                f"{decorator} takes the function alone: give options by name, as in @{decorator}(queue='images')"
+            )
 
 
 def _check_function(function: Callable[..., Any], *, bound: Any) -> None:
@@ -322,4 +358,5 @@ def _check_names(kind: type[BaseTask[..., Any]], options: Mapping[str, Any], own
 
 def _class_attributes(kind: type[BaseTask[..., Any]]) -> set[str]:
     """Return the names that subclasses of Task define."""
-    return {name for one in kind.__mro__ if one is not BaseTask and issubclass(one, BaseTask) for name in vars(one)}
+    classes: list[type] = [one for one in kind.__mro__ if one is not BaseTask and issubclass(one, BaseTask)]
+    return {name for one in classes for name in vars(one)}

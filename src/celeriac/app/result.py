@@ -385,8 +385,7 @@ class AsyncResult(Generic[R_co]):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, AsyncResult):
-            known: AsyncResult[Any] = other
-            return self.id == known.id
+            return bool(self.id == other.id)
         if isinstance(other, str):
             return self.id == other
         return NotImplemented
@@ -444,8 +443,12 @@ class AsyncResult(Generic[R_co]):
             if on_message is not None:
                 on_message(meta_of(stored, self.app))
 
-        change = None if on_message is None else lambda stored: on_message(meta_of(stored, self.app))
-        return Watch((self.id,), timeout=timeout, interval=interval, on_done=done, on_change=change)
+        def change(stored: StoredResult) -> None:
+            if on_message is not None:
+                on_message(meta_of(stored, self.app))
+
+        on_change = None if on_message is None else change
+        return Watch((self.id,), timeout=timeout, interval=interval, on_done=done, on_change=on_change)
 
     def _finish(self, propagate: bool, callback: Callable[[str, Any], Any] | None) -> R_co:
         assert self._known is not None
@@ -473,8 +476,7 @@ def result_from_tuple(value: Any, app: Celeriac | None = None) -> AsyncResult[An
         ValueError: It is nothing of that form.
     """
     if isinstance(value, AsyncResult):
-        known: AsyncResult[Any] = value
-        return known
+        return value  # pyright: ignore[reportUnknownVariableType]
     try:
         (task_id, parent), _ = value
         return AsyncResult(task_id, app=app, parent=result_from_tuple(parent, app) if parent else None)

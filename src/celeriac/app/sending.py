@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
 from celeriac.app import eager
 from celeriac.app.canvas import Signature
 from celeriac.app.eager_result import EagerResult
+from celeriac.app.narrowing import is_mapping
 from celeriac.app.publisher import Order
 from celeriac.app.result import AsyncResult
 
@@ -188,7 +189,7 @@ class Sending(Generic[P, R_co]):
                 yield Order(task, positional(one, self.name), {}, None)
 
 
-def positional(args: Any, name: str) -> tuple[Any, ...]:
+def positional(args: Iterable[Any] | None, name: str) -> tuple[Any, ...]:
     """Return positional arguments as a tuple.
 
     Raises:
@@ -197,11 +198,10 @@ def positional(args: Any, name: str) -> tuple[Any, ...]:
     if args is None:
         return ()
     if type(args) is tuple:
-        return args
-    if isinstance(args, (str, bytes, bytearray, Mapping)) or not isinstance(args, Iterable):
+        return args  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(args, (str, bytes, bytearray, Mapping)) or not hasattr(args, "__iter__"):
         raise TypeError(f"args of task {name!r} must be a list or tuple of arguments, not {args!r:.200}")
-    several: Iterable[Any] = args
-    return tuple(several)
+    return tuple(args)
 
 
 def keywords(kwargs: Any, name: str) -> dict[str, Any]:
@@ -212,10 +212,9 @@ def keywords(kwargs: Any, name: str) -> dict[str, Any]:
     """
     if kwargs is None:
         return {}
-    if not isinstance(kwargs, Mapping):
+    if not is_mapping(kwargs):
         raise TypeError(f"kwargs of task {name!r} must be a dictionary of arguments, not {kwargs!r:.200}")
-    given: Mapping[Any, Any] = kwargs
-    found = dict(given)
+    found = dict(kwargs)
     for key in found:
         if type(key) is not str:
             raise TypeError(f"kwargs of task {name!r} must have text as keys, not {key!r:.200}")

@@ -186,7 +186,7 @@ class Task(Sending[P, R_co], Retrying, Reporting):
 
     def bind(self, app: Celeriac) -> None:
         """Belong to this app: work out what the worker and the sender need to know."""
-        kind = type(self)
+        kind: Any = type(self)
         found = vars(self)
         found["app"] = app
         found["source"] = self.source or kind
@@ -194,7 +194,7 @@ class Task(Sending[P, R_co], Retrying, Reporting):
         is_method = not isinstance(inspect.getattr_static(kind, "run"), staticmethod)
         without_first = self._self_given if self._function is not None else is_method
         found["is_async"] = inspect.iscoroutinefunction(self.run)
-        found["overrides_call"] = kind.__call__ is not Task.__call__
+        found["overrides_call"] = kind.__call__ is not cast("Any", Task).__call__
         found["hooks"] = frozenset(name for name in HOOKS if getattr(kind, name) is not getattr(Task, name))
         parameters = parameters_of(function, bound=without_first)
         positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
