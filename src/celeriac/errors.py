@@ -199,5 +199,8 @@ class Reject(TaskPredicate):
         self.reason = reason
         self.requeue = requeue
 
+    def __str__(self) -> str:
+        return "rejected" if self.reason is None else str(self.reason)
+
     def __repr__(self) -> str:
         return f"reject requeue={self.requeue}: {self.reason}"

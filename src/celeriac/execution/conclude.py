@@ -96,7 +96,6 @@ def _succeeded(call: Call, surroundings: Surroundings, value: Any) -> Settlement
     follow_ups: tuple[Message, ...] = ()
     if request.embed and request.embed.get("callbacks"):
         follow_ups = surroundings.follow_ups.callbacks(request.embed["callbacks"], message, value)
-        request.children.extend(one.id for one in follow_ups)
     stored: StoredResult | None = None
     if wants_result(call, surroundings):
         kept = value if task.converter is None else task.converter.convert_result(value)
