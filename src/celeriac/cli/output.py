@@ -1,0 +1,127 @@
+"""How commands write: tables and colours for a terminal, plain lines for a pipe, JSON where it was asked for.
+
+Colour appears on a terminal only, and neither with ``-C`` nor where NO_COLOR is set. A pipe gets every column in full.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_WIDE: Final = 100_000
+"""Columns of a pipe: nothing is cut there."""
+
+
+class Output:
+    """Standard output for what was asked, standard error for notes about it.
+
+    Args:
+        quiet: Write no notes.
+        color: False never colours.
+    """
+
+    def __init__(self, *, quiet: bool = False, color: bool = True) -> None:
+        self.quiet = quiet
+        self._color = color and not os.environ.get("NO_COLOR")
+
+    @cached_property
+    def console(self) -> Console:
+        """Standard output."""
+        from rich.console import Console
+
+        terminal = sys.stdout.isatty()
+        return Console(
+            no_color=not self._color,
+            color_system="auto" if self._color and terminal else None,
+            force_terminal=None if terminal else False,
+            width=None if terminal else _WIDE,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+
+    def line(self, text: str = "", style: str | None = None) -> None:
+        """Write a line, as it is."""
+        self.console.print(text, style=style, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """Write a line for a person to standard error, unless told to be quiet."""
+        if not self.quiet:
+            self.error(text)
+
+    def error(self, text: str) -> None:
+        """Write a line to standard error."""
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 -- this is the command line
+
+    def json(self, value: Any) -> None:
+        """Write a value as JSON; what JSON cannot say, as its representation."""
+        self.console.file.write(json.dumps(value, indent=2, default=repr, ensure_ascii=False) + "\n")
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+        """Write rows under headings; numbers stand right.
+
+        Args:
+            columns: The headings.
+            rows: Values; None is shown as ``-``.
+            empty: What to write where there is no row.
+        """
+        found = [list(row) for row in rows]
+        if not found:
+            self.line(empty)
+            return
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD if self.console.is_terminal else None, pad_edge=False, header_style="bold")
+        for place, name in enumerate(columns):
+            number = all(isinstance(row[place], (int, float, type(None))) for row in found)
+            table.add_column(name, justify="right" if number else "left", overflow="fold")
+        for row in found:
+            table.add_row(*(Text("-" if value is None else str(value)) for value in row))
+        self.console.print(table)
+
+    def fields(self, values: Mapping[str, object]) -> None:
+        """Write names and values, one on each line; those that are None are left out."""
+        shown = {name: str(value) for name, value in values.items() if value is not None}
+        width = max(map(len, shown), default=0) + 1
+        for name, value in shown.items():
+            first, *rest = value.splitlines() or [""]
+            self.line(f"{name + ':':<{width}} {first}")
+            for line in rest:
+                self.line(" " * (width + 1) + line)
+
+
+def moment(seconds: float | None) -> str | None:
+    """Return a moment in local time, to the second, with its offset."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def ago(seconds: float | None) -> str | None:
+    """Return how long ago a moment was, in one or two units."""
+    return None if seconds is None else duration(max(0.0, time.time() - seconds))
+
+
+def duration(seconds: float | None) -> str | None:
+    """Return seconds in one or two units: ``4.2s``, ``3m 20s``, ``2d 4h``."""
+    if seconds is None:
+        return None
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    whole = int(seconds)
+    for size, unit, lower_size, lower in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= size:
+            rest = whole % size // lower_size
+            return f"{whole // size}{unit}" + (f" {rest}{lower}" if rest else "")
+    raise AssertionError(seconds)
