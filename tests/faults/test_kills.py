@@ -18,7 +18,8 @@ from typing import NamedTuple
 import pytest
 
 from celeriac.core import state
-from tests.support.fleet import Project, Worker, seeded, wait_for
+from tests.support.fleet import Project, Worker, seeded
+from tests.support.waiting import wait_for
 
 TASKS = 12_000
 CHILD_KILLS = 24

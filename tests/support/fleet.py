@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +22,7 @@ import psutil
 
 from celeriac import Celeriac
 from celeriac.app.find import find_app
+from tests.support.waiting import wait_for
 
 READY_WITHIN: Final = 30.0
 _CHILD_LINE: Final = re.compile(r"child (\S+) \(pid (\d+)\) (started|ended)")
@@ -217,15 +218,6 @@ def _group(process: psutil.Process) -> int:
         return os.getpgid(process.pid)
     except ProcessLookupError:
         return -1
-
-
-def wait_for(condition: Callable[[], object], timeout: float, what: str) -> None:
-    """Wait until ``condition()`` is true; fail after ``timeout`` seconds, naming ``what`` was awaited."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout} s in vain for: {what}")
-        time.sleep(0.01)
 
 
 def seeded() -> Iterator[tuple[int, random.Random]]:

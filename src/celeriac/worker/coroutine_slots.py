@@ -92,7 +92,7 @@ class CoroutineSlots:
             now = monotonic()  # That took a round trip, which is no part of the task's time.
         interrupter = CoroutineInterrupter()
         hard, soft = call.time_limits
-        self.running[row] = Run(delivery.lease, now, soft, interrupter.interrupt)
+        self.running[row] = Run(delivery.lease, now, soft, interrupt=interrupter.interrupt)
         home.table.occupy(row, delivery.lease, now, FOREVER if hard is None else now + hard + HARD_LIMIT_MARGIN)
         timer = None
         if hard is not None:

@@ -34,6 +34,10 @@ class Interrupter(Protocol):
         """Raise ``exc`` in run number ``run`` if that still runs; from any thread."""
         ...
 
+    def nudge(self) -> None:
+        """Send an interrupt again that has not arrived yet; called now and then while one is due."""
+        ...
+
     def begin(self) -> int:
         """Start the next run and return its number."""
         ...
@@ -70,6 +74,12 @@ class MainThreadInterrupter:
     def interrupt(self, run: int, exc: BaseException) -> None:
         self._pending = (run, exc)
         signal.pthread_kill(self._thread, INTERRUPT_SIGNAL)
+
+    def nudge(self) -> None:
+        # A signal that comes a moment before a blocking call begins does not end it; the next one does.
+        pending = self._pending
+        if pending is not None and pending[0] == self._run and self._guarded:
+            signal.pthread_kill(self._thread, INTERRUPT_SIGNAL)
 
     def _handle(self, _signal: int, _frame: types.FrameType | None) -> None:
         pending, self._pending = self._pending, None
@@ -117,6 +127,9 @@ class ThreadInterrupter:
             if self._thread is not None and run == self._run:
                 self._sent = True
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(type(exc)))
+
+    def nudge(self) -> None:
+        """Nothing is needed: the exception waits for the thread."""
 
 
 class CoroutineInterrupter:

@@ -165,8 +165,8 @@ class Leases:
         lost = set(self._broker.extend([self._keeper, *children], self._lease))
         for owner, table in children.items():
             if owner in lost:
-                # What the child holds is being run elsewhere by now. The lease in its table stays old until it has given
-                # up what it has not started; what it runs it cannot settle.
+                # What the child holds is others' to run by now. The lease in its table stays old until it has given up
+                # what it has not started; what it runs it cannot settle.
                 table.note_loss()
                 self._bus.emit(LeaseLost((), owner))
             else:

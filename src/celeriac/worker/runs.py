@@ -58,28 +58,49 @@ def must_start_first(call: Call) -> bool:
 class Run:
     """One run in progress, as the watch sees it."""
 
-    __slots__ = ("interrupt", "lease", "revoked", "soft_deadline", "soft_limit", "started")
+    __slots__ = ("interrupt", "interrupted", "lease", "nudge", "revoked", "soft_deadline", "soft_limit", "started")
 
     def __init__(
-        self, lease: Lease, started: float, soft_limit: float | None, interrupt: Callable[[BaseException], None]
+        self,
+        lease: Lease,
+        started: float,
+        soft_limit: float | None,
+        *,
+        interrupt: Callable[[BaseException], None],
+        nudge: Callable[[], None] | None = None,
     ) -> None:
+        """Describe a run.
+
+        Args:
+            lease: What it holds.
+            started: When it began.
+            soft_limit: Its soft time limit in seconds.
+            interrupt: Raises an exception in it.
+            nudge: Makes an interrupt arrive that has not; None where it always does.
+        """
         self.lease = lease
         self.started = started
         self.soft_limit = soft_limit
         self.soft_deadline = FOREVER if soft_limit is None else started + soft_limit
         self.interrupt = interrupt
+        self.nudge = nudge
+        self.interrupted = False
         self.revoked = False
 
     def watch(self, now: float) -> None:
-        """Interrupt the run if its soft time limit has passed."""
+        """Interrupt the run if its soft time limit has passed; see to it that an interrupt arrives."""
+        if self.interrupted and self.nudge is not None:
+            self.nudge()
         if now >= self.soft_deadline:
             self.soft_deadline = FOREVER
+            self.interrupted = True
             self.interrupt(SoftTimeLimitExceeded(f"soft time limit of {self.soft_limit} s exceeded"))
 
     def revoke(self) -> None:
         """Interrupt the run because its task was revoked."""
         if not self.revoked:
             self.revoked = True
+            self.interrupted = True
             self.interrupt(TaskRevokedError("terminated"))
 
 

@@ -142,7 +142,13 @@ class SyncSlots:
         interrupter = self._interrupters[index]
         number = interrupter.begin()
         hard, soft = call.time_limits
-        self.running[index] = Run(delivery.lease, now, soft, lambda exc: interrupter.interrupt(number, exc))
+        self.running[index] = Run(
+            delivery.lease,
+            now,
+            soft,
+            interrupt=lambda exc: interrupter.interrupt(number, exc),
+            nudge=interrupter.nudge,
+        )
         home.table.occupy(index, delivery.lease, now, FOREVER if hard is None else now + hard)
         settlement = execute(call, home.surroundings, interrupter.guard)
         self.mean += (monotonic() - now - self.mean) * _WEIGHT
