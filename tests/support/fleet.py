@@ -6,13 +6,13 @@ a process may be killed at any moment without spoiling it. It is what happened, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
 import signal
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,10 +192,8 @@ class Worker:
 
     def destroy(self) -> None:
         """Make sure nothing of it is left."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait(10)
 
     def group_is_empty(self) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.context
+import multiprocessing.resource_tracker
 import os
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -184,6 +186,10 @@ def _signals_held() -> Iterator[None]:
     A child lets them in when it is ready for them. The fork server never does: sent to the whole group of processes (by
     a service manager, a terminal), they would end it, and with it the only knowledge of how children exit.
     """
+    # multiprocessing's helper lets TERM and INT in again when it starts, so it must be there already.
+    resource_tracker.ensure_running()
+    # The standard library starts this helper when it is first needed, and then lets two of the signals in again.
+    multiprocessing.resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_LEFT_TO_SUPERVISOR)
     try:
         yield
