@@ -36,6 +36,11 @@ class Memory(OnVirtualTime):
         return connect(f"memory://{self.directory}", clock=self.clock)
 
 
+class Sqlite(OnVirtualTime):
+    def connect(self) -> AnyDriver:
+        return connect(f"sqlite:///{self.directory}/celeriac.db", clock=self.clock)
+
+
 @dataclass(frozen=True)
 class Bound:
     """One driver under test, and the groups that are not about it."""
@@ -52,6 +57,12 @@ DRIVERS = [
         Memory,
         Capabilities(name="memory", durable=False, shared=False, results=True, push=True),
         frozenset({"durability", "results-hostile-bytes", "schema-missing"}),
+    ),
+    Bound(
+        "sqlite",
+        Sqlite,
+        Capabilities(name="sqlite", durable=True, shared=True, results=True, push=False),
+        frozenset(),
     ),
 ]
 

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -286,7 +286,15 @@ class PortMachine(RuleBasedStateMachine):
         assert self.model.accepted == here + over + dropped
 
 
-WALKS = settings(max_examples=300, stateful_step_count=50)
+class SqliteMachine(PortMachine):
+    url = "sqlite:///{directory}/celeriac.db"
+
+
+# Explaining a failure traces every line and takes minutes; the shortest walk to it says enough.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
 
 TestMemory = PortMachine.TestCase
-TestMemory.settings = WALKS
+TestMemory.settings = settings(max_examples=300, stateful_step_count=50, phases=PHASES)
+
+TestSqlite = SqliteMachine.TestCase
+TestSqlite.settings = settings(max_examples=200, stateful_step_count=50, phases=PHASES)
