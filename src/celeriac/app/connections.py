@@ -6,18 +6,21 @@ parent's. What belongs to an event loop is closed when the loop ends (``asyncio.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celeriac import brokers, results
+from celeriac.app.loops import running_loop
 from celeriac.brokers.facade import AsyncBroker, Store, SyncBroker
 from celeriac.brokers.port import AnyDriver
 from celeriac.core.clock import Clock
 from celeriac.results import AsyncResults, SyncResults
+
+if TYPE_CHECKING:
+    import asyncio
 
 Urls = tuple[str, str | None]
 
@@ -160,7 +163,7 @@ class Connections:
         Raises:
             RuntimeError: No event loop is running.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if not self._settled:
             self._settle()
         found = self._loops.get(loop)
@@ -182,7 +185,7 @@ class Connections:
 
     async def aclose(self) -> None:
         """Close what the running event loop has opened, and the process's own."""
-        opened = self._loops.pop(asyncio.get_running_loop(), None)
+        opened = self._loops.pop(running_loop(), None)
         if opened is not None:
             await opened.close()
         self.close()

@@ -6,13 +6,11 @@ callbacks run in their turn. Nothing reaches a broker.
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import platform
-import threading
-from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
+from celeriac.app import loops
 from celeriac.app.eager_result import EagerResult
 from celeriac.app.reading import value_of
 from celeriac.core import state
@@ -25,8 +23,6 @@ from celeriac.execution.record import Call
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
     from celeriac.app.task import Task
-
-T = TypeVar("T")
 
 _PLACEMENT: Final = frozenset(
     {"countdown", "eta", "queue", "priority", "retry", "retry_policy", "exchange", "routing_key"}
@@ -71,7 +67,7 @@ def apply(
 def call(task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Call a task's function, to its end if it is a coroutine function."""
     found = task(*args, **kwargs)
-    return _finish(lambda: found) if task.is_async else found
+    return loops.finish(lambda: found) if task.is_async else found
 
 
 class _Run:
@@ -79,7 +75,7 @@ class _Run:
 
     def __init__(self, app: Celeriac, task_id: str) -> None:
         self._app = app
-        self._surroundings = app.worker_surroundings(f"eager@{platform.node()}", results=True)
+        self._surroundings = app.worker_surroundings(f"eager@{os.uname().nodename}", results=True)
         self._task_id = task_id
         self._value: Any = None
         bus = self._surroundings.bus
@@ -106,7 +102,7 @@ class _Run:
             return opened
         opened.request.is_eager = True
         if opened.task.is_async:
-            return _finish(lambda: aexecute(opened, self._surroundings))
+            return loops.finish(lambda: aexecute(opened, self._surroundings))
         return execute(opened, self._surroundings)
 
     def result(self, settlement: Settlement, message: Message) -> EagerResult[Any]:
@@ -118,27 +114,3 @@ class _Run:
             return EagerResult(message.id, self._value, ended, name=message.task)
         value = value_of(stored, self._app)
         return EagerResult(message.id, value, stored.state, traceback=stored.traceback, name=message.task)
-
-
-def _finish(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine to its end for a blocking caller, who may himself be inside an event loop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(start())
-    found: list[T] = []
-    failed: list[BaseException] = []
-    context = contextvars.copy_context()
-
-    def run() -> None:
-        try:
-            found.append(context.run(asyncio.run, start()))
-        except BaseException as exc:
-            failed.append(exc)
-
-    thread = threading.Thread(target=run, name="celeriac-eager")
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return found[0]

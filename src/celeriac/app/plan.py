@@ -7,7 +7,6 @@ depends on its own arguments and options.
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -52,7 +51,7 @@ class Rules:
         self.zone: tzinfo = app.timezone
         self.router = Router.from_settings(conf)
         self.static = _asks_nobody(conf.task_routes)
-        self.origin = f"gen{os.getpid()}@{platform.node()}"
+        self.origin = f"gen{os.getpid()}@{os.uname().nodename}"
 
 
 class Plan:

@@ -6,13 +6,12 @@ most, and then raises one OperationalError. Sending the same message twice is ha
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from celeriac.app import eager
+from celeriac.app import eager, loops
 from celeriac.app.options import check_send_names
 from celeriac.app.plan import Plan, Rules, sending_request
 from celeriac.app.result import AsyncResult
@@ -92,7 +91,7 @@ class Publisher:
         """Send one task; the awaitable twin of :meth:`send`."""
         plan = self.plan(task)
         if plan.rules.eager:
-            return await asyncio.to_thread(self._run_here, plan, args, kwargs, options or {})
+            return await loops.in_thread(self._run_here, plan, args, kwargs, options or {})
         message = plan.message(args, kwargs, options)
         try:
             await self._app.async_broker().enqueue((message,))
@@ -120,7 +119,7 @@ class Publisher:
         batches = self._batches(orders, options)
         while True:
             # Eager tasks run while their batch is made, and coroutine tasks among them need a loop of their own.
-            batch = await asyncio.to_thread(next, batches, None) if self.rules.eager else next(batches, None)
+            batch = await loops.in_thread(next, batches, None) if self.rules.eager else next(batches, None)
             if batch is None:
                 return receipts
             if batch.messages:
@@ -221,7 +220,7 @@ class Publisher:
         self, messages: Sequence[Message], options: Mapping[str, Any], error: OperationalError, before: int = 0
     ) -> None:
         for pause in self._pauses(options):
-            await asyncio.sleep(pause)
+            await loops.sleep(pause)
             try:
                 await self._app.async_broker().enqueue(messages)
             except OperationalError as exc:

@@ -32,7 +32,7 @@ _SELDOM = frozenset({"lazy", "shared"})
 """Options of Celery's that have no meaning here and do no harm."""
 
 
-_RUN: Any = BaseTask.run  # pyright: ignore[reportUnknownMemberType]
+_RUN: Any = cast("Any", BaseTask).run
 
 
 class TaskDecorator(Protocol):

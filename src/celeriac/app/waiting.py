@@ -6,11 +6,11 @@ result that is stored before the call returns from its last look is seen; none i
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from celeriac.app import loops
 from celeriac.core import state
 from celeriac.errors import TimeoutError
 
@@ -139,7 +139,7 @@ async def await_(backend: AsyncResults, watch: Watch, on_interval: Callable[[], 
                 waiter = backend.waiter()
                 continue
             if rest:
-                await asyncio.sleep(min(rest, seconds))
+                await loops.sleep(min(rest, seconds))
             await waiter.wait(seconds)
             if on_interval is not None:
                 on_interval()

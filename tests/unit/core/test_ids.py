@@ -1,5 +1,7 @@
 """Ids are UUIDs; ids of follow-ups are a function of what they follow, for ever."""
 
+import subprocess
+import sys
 import uuid
 
 from hypothesis import given
@@ -19,6 +21,21 @@ def test_a_new_id_is_a_random_uuid_in_its_usual_spelling() -> None:
 
 def test_new_ids_do_not_repeat() -> None:
     assert len({new_id() for _ in range(10_000)}) == 10_000
+
+
+def test_a_forked_process_hands_out_other_ids_than_its_parent() -> None:
+    code = (
+        "import os\n"
+        "from celeriac.core.ids import new_id\n"
+        "new_id()\n"
+        "child = os.fork()\n"
+        "os.write(1, f'{new_id()}\\n'.encode())\n"
+        "child and os.waitpid(child, 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    ids = done.stdout.split()
+    assert len(ids) == 2
+    assert ids[0] != ids[1]
 
 
 def test_every_free_bit_of_a_new_id_varies() -> None:
