@@ -8,7 +8,6 @@ a root logger that is already configured is never touched.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from celeriac.events.bus import Bus
 from celeriac.events.names import (
@@ -51,8 +50,13 @@ def subscribe(bus: Bus) -> None:
     bus.subscribe(TaskParked, _parked)
     bus.subscribe(TaskDead, lambda e: tasks.error("Task %s[%s] is a dead letter now: %s", e.name, e.id, e.reason))
     bus.subscribe(HookFailed, lambda e: tasks.error("Task %s[%s]: %s failed\n%s", e.name, e.id, e.hook, e.traceback))
-    for kind, write in _WORKER_LINES.items():
-        bus.subscribe(kind, write)
+    bus.subscribe(ServiceFailed, _service_failed)
+    bus.subscribe(ServiceRecovered, lambda e: worker.warning("%s works again after %.1fs", e.service, e.outage))
+    bus.subscribe(ChildStarted, lambda e: worker.info("child %s (pid %d) started", e.owner, e.pid))
+    bus.subscribe(ChildExited, _child_exited)
+    bus.subscribe(LeaseLost, _lease_lost)
+    bus.subscribe(ShutdownPhase, lambda e: worker.warning("shutdown: %s", e.phase))
+    bus.subscribe(WorkerReady, lambda e: worker.info("%s ready.", e.node))
 
 
 def _received(event: TaskReceived) -> None:
@@ -121,14 +125,3 @@ def _lease_lost(event: LeaseLost) -> None:
         len(event.ids),
         ", ".join(event.ids[:5]),
     )
-
-
-_WORKER_LINES: dict[type, Callable[..., None]] = {
-    ServiceFailed: _service_failed,
-    ServiceRecovered: lambda e: worker.warning("%s works again after %.1fs", e.service, e.outage),
-    ChildExited: _child_exited,
-    ChildStarted: lambda e: worker.info("child %s (pid %d) started", e.owner, e.pid),
-    LeaseLost: _lease_lost,
-    ShutdownPhase: lambda e: worker.warning("shutdown: %s", e.phase),
-    WorkerReady: lambda e: worker.info("%s ready.", e.node),
-}

@@ -90,6 +90,8 @@ def classify(task: Runnable, request: Request, exc: BaseException) -> Outcome:
             return Revoked(str(exc) or "revoked", terminated=True)
         case TimeLimitExceeded():
             return Failed(exc, format_traceback(exc))
+        case _:
+            pass  # An error of the task's own.
     if task.autoretry_for and isinstance(exc, task.autoretry_for) and not isinstance(exc, task.dont_autoretry_for):
         limit = task.retry_policy.max_retries
         if limit is None or request.retries < limit:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.connection
 import multiprocessing.context
 import multiprocessing.resource_tracker
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -29,6 +28,7 @@ from celeriac.worker.verdicts import Cause
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 State: TypeAlias = Literal["starting", "ready", "draining"]
 _AnyContext: TypeAlias = (
@@ -42,9 +42,7 @@ _CHILD_MODULE: Final = "celeriac.worker.child"
 class Child:
     """One child process, from the supervisor's side."""
 
-    def __init__(
-        self, process: multiprocessing.process.BaseProcess, link: Connection, table: SlotTable, owner: str
-    ) -> None:
+    def __init__(self, process: BaseProcess, link: Connection, table: SlotTable, owner: str) -> None:
         self.process = process
         self.link = link
         self.table = table
@@ -166,7 +164,7 @@ def _context(start_method: str) -> _AnyContext:
 
 
 @contextmanager
-def _import_path() -> Iterator[None]:
+def _import_path() -> Generator[None]:
     """Let new interpreters find what this one can import: the fork server does not take ``sys.path`` over itself."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
@@ -180,7 +178,7 @@ def _import_path() -> Iterator[None]:
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
+def _signals_held() -> Generator[None]:
     """Let what is started here begin with these signals blocked.
 
     A child lets them in when it is ready for them. The fork server never does: sent to the whole group of processes (by
