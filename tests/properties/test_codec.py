@@ -222,6 +222,9 @@ NAMES = st.sampled_from(["builtins", "os", "sys", "ValueError", "SystemExit", "e
     )
     | EVERY
 )
+@example({"exc_type": "\0"})
+@example({"exc_type": "a.\ud800", "exc_module": "\ud800"})
+@example({"exc_type": "...", "exc_module": "builtins", "exc_message": [[]]})
 def test_foreign_exceptions_are_made_or_refused(data: Any) -> None:
     try:
         back = decode_exception(data)

@@ -105,7 +105,8 @@ def _loaded_class(module: str | None, name: str) -> type[Exception] | None:
 @functools.lru_cache(maxsize=256)
 def _stand_in(module: str, name: str) -> type[TaskError]:
     """Return a class of that name; the same one each time, so that it can be compared."""
-    short = name[:_MAX_NAME]
+    # A class cannot be called by a null character or by half a surrogate pair.
+    short = name[:_MAX_NAME].replace("\0", "?").encode("utf-8", "replace").decode()
     details = {
         "__module__": module[:_MAX_NAME],
         "__qualname__": short,
