@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import psutil
 
+from celeriac.brokers import open_broker
+from celeriac.brokers.facade import SyncBroker
 from tests.support.waiting import wait_for
 
 PATIENCE: Final = 30.0
@@ -58,6 +60,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._broker: SyncBroker[Any, Any] | None = None
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("CELERIAC_", "CELERY_"))}
         self.env = {**kept, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "100"}
         self.write("proj/__init__.py", "")
@@ -104,7 +107,17 @@ class Site:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
+    @property
+    def broker(self) -> SyncBroker[Any, Any]:
+        """The broker, opened in this process: a look at it costs no process."""
+        if self._broker is None:
+            self._broker = open_broker(f"sqlite:///{self.folder}/q.db")
+        return self._broker
+
     def close(self) -> None:
+        """End everything that was started, and whatever that started."""
+        if self._broker is not None:
+            self._broker.close()
         for process in self.processes:
             with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
                 for one in psutil.Process(process.pid).children(recursive=True):

@@ -92,15 +92,18 @@ def retry(session: Session, /, ids: tuple[str, ...], every: bool, queue: str | N
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.option("-Q", "--queues", metavar="A,B", callback=comma_separated, help="Only of these queues.")
 @pass_session
-def purge(session: Session, /, force: bool, queues: tuple[str, ...] | None) -> None:
+def purge(session: Session, /, force: bool, queues: tuple[str, ...] | None) -> int:
     """Drop dead letters for good."""
     broker = session.app.broker
     broker.install()
     dead = {one.queue: one.dead for one in broker.stats() if one.dead and (queues is None or one.queue in queues)}
-    if dead and not force:
-        click.confirm(f"Drop {sum(dead.values())} dead letters of {', '.join(dead)} for good?", abort=True, err=True)
+    question = f"Drop {sum(dead.values())} dead letters of {', '.join(dead)} for good?"
+    if dead and not force and not click.confirm(question, err=True):
+        session.out.note("Nothing was dropped.")
+        return 1
     dropped = sum(broker.purge(queue, dead=True) for queue in dead)
     session.out.line(f"Dropped {dropped} dead letter{'' if dropped == 1 else 's'}.")
+    return 0
 
 
 def _pages(session: Session, queue: str | None) -> Iterator[Record]:

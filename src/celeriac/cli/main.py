@@ -96,6 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except OSError as exc:
         return _complain(session, exc, FAILED)
+    finally:
+        session.close()
     return int(code or 0)
 
 

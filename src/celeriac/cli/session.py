@@ -78,6 +78,11 @@ class Session:
         with user_code("importing the tasks"):
             self.app.import_default_modules()
 
+    def close(self) -> None:
+        """Close what the app has opened, if there is one."""
+        if "app" in vars(self):
+            self.app.close()
+
     def require_target(self) -> str:
         """Return what ``-A`` named.
 

@@ -1,15 +1,20 @@
-"""A project in a folder of its own, which the test's process can import, and forgets after the test."""
+"""A project in a folder of its own, which the test's process can import and forgets after the test; commands in it."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from celeriac.app import state
+from celeriac.cli.main import main
+from tests.support.site import TASKS, Done
 
 Project = Callable[..., Path]
 
@@ -40,3 +45,35 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
             del sys.modules[name]
     state.set_current(None)
     state.set_default(None)
+
+
+class Celeriac:
+    """The command line, run in this process."""
+
+    def __init__(self, write: Project, capsys: pytest.CaptureFixture[str]) -> None:
+        self.write = write
+        self.folder = write({"proj/__init__.py": "", "proj/tasks.py": TASKS})
+        self._capsys = capsys
+
+    def __call__(self, *words: str, code: int | None = 0, app: str | None = "proj.tasks") -> Done:
+        """Run a command and check its exit code."""
+        self._capsys.readouterr()
+        found = main([*(["-A", app] if app else []), *words])
+        done = Done(found, *self._capsys.readouterr())
+        assert code is None or done.code == code, done
+        return done
+
+    def json(self, *words: str, code: int = 0) -> Any:
+        """Run a command that writes JSON."""
+        return json.loads(self(*words, "-j", code=code).out)
+
+
+@pytest.fixture
+def celeriac(project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Celeriac:
+    """Return what runs commands in a project without a worker."""
+    for name in [*os.environ, "CELERIAC_BROKER_URL", "CELERIAC_RESULT_BACKEND"]:
+        if name.startswith(("CELERIAC_", "CELERY_")):
+            # Set first, so that it is put back whatever a command does to it.
+            monkeypatch.setenv(name, "")
+            monkeypatch.delenv(name)
+    return Celeriac(project, capsys)

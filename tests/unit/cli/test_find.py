@@ -39,7 +39,7 @@ def failure(target: str) -> str:
         ({"fk/__init__.py": "from .celery import app as celery_app", "fk/celery.py": make()}, "fk", "app"),
         ({"fl/__init__.py": make("app", "package")}, "fl.app", "package"),
         ({"fm/__init__.py": "", "fm/tasks.py": make("mine")}, "fm.tasks.mine", "mine"),
-        ({"fn.py": "class Holder:\n    from celeriac import Celeriac\n    mine = Celeriac('mine')"}, "fn:Holder.mine", "mine"),
+        ({"fn.py": "class Own:\n    from celeriac import Celeriac\n    app = Celeriac('mine')"}, "fn:Own.app", "mine"),
         # In a module that is not a package, an app attribute of another kind is passed over, as in a Flask project.
         ({"fo.py": "app = object()\n" + make("queue")}, "fo", "queue"),
         # A namespace package, and an app under two names.
