@@ -45,9 +45,8 @@ class PortMachine(RuleBasedStateMachine):
         self.resources = ExitStack()
         directory = Path(self.resources.enter_context(TemporaryDirectory()))
         self.clock = VirtualClock()
-        self.driver = connect(self.url.format(directory=directory), clock=self.clock)
-        self.broker: SyncBroker[Any, Any] = SyncBroker(self.driver)
-        self.resources.callback(self.broker.close)
+        self.full_url = self.url.format(directory=directory)
+        self.broker = self.open()
         self.model = Model(self.clock.now())
         self.leases: list[Lease] = []
         self.sent = 0
@@ -56,6 +55,11 @@ class PortMachine(RuleBasedStateMachine):
     def begin(self, queue: str, delay: float | None) -> None:
         self.broker.install()
         self.enqueue([(id, queue, 5, None) for id in IDS[:3]] + [(IDS[3], queue, 9, delay)])
+
+    def open(self) -> SyncBroker[Any, Any]:
+        broker: SyncBroker[Any, Any] = SyncBroker(connect(self.full_url, clock=self.clock))
+        self.resources.callback(broker.close)
+        return broker
 
     def teardown(self) -> None:
         self.resources.close()
@@ -287,7 +291,15 @@ class PortMachine(RuleBasedStateMachine):
 
 
 class SqliteMachine(PortMachine):
+    """What is on the disk is all there is: the walk goes on although every connection was closed."""
+
     url = "sqlite:///{directory}/celeriac.db"
+
+    @rule()
+    def reopen(self) -> None:
+        self.broker.close()
+        self.broker = self.open()
+        self.broker.verify()
 
 
 # Explaining a failure traces every line and takes minutes; the shortest walk to it says enough.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celeriac.brokers.port import Command, CommandReply, WorkerRecord
+from celeriac.brokers.rules import REPLY_TTL
 from celeriac.testing.conformance.group import Group
 from celeriac.testing.conformance.kit import Kit, done, ids
 
@@ -234,6 +235,17 @@ async def answers_are_kept_for_who_asked(kit: Kit) -> None:
         assert sorted(await kit.broker.replies("c1"), key=lambda reply: reply.node) == [first, second]
     assert await kit.broker.replies("other") == (CommandReply("other", "w1@h", None),)
     assert await kit.broker.replies("nobody") == ()
+
+
+@commands.slow
+async def answers_expire(kit: Kit) -> None:
+    await kit.broker.reply([CommandReply("c1", "w1@h", 1)])
+    await kit.advance(REPLY_TTL * 0.9)
+    assert len(await kit.broker.replies("c1")) == 1
+    await kit.advance(REPLY_TTL * 0.2)
+    assert await kit.broker.replies("c1") == ()
+    assert await kit.broker.prune(None, 100) == 1
+    assert await kit.broker.prune(None, 100) == 0
 
 
 @commands
