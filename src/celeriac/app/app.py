@@ -14,6 +14,7 @@ from celeriac.app.canvas import Signature, signature
 from celeriac.app.connections import Connections
 from celeriac.app.control import Control
 from celeriac.app.follow_ups import AppFollowUps
+from celeriac.app.narrowing import is_mapping
 from celeriac.app.options import SendOptions
 from celeriac.app.publisher import Order, Publisher
 from celeriac.app.registering import Registering
@@ -141,18 +142,29 @@ class Celeriac(Registering):
             name, positional(args, name), keywords(kwargs, name), cast("dict[str, Any]", options)
         )
 
-    def send_tasks(self, signatures: Iterable[Signature], **options: Unpack[SendOptions]) -> list[Result[Any]]:
+    def send_tasks(
+        self, signatures: Iterable[Signature | Mapping[str, Any]], **options: Unpack[SendOptions]
+    ) -> list[Result[Any]]:
         """Send many tasks, in one round trip per 500.
 
         Args:
-            signatures: What to send, each with its own options.
+            signatures: What to send (``task.s(...)``, or their dictionaries), each with its own options.
             **options: For all of them, over their own.
         """
-        return self.publisher.send_many(map(_order, signatures), cast("dict[str, Any]", options))
+        return self.publisher.send_many(map(self._order, signatures), cast("dict[str, Any]", options))
 
-    async def asend_tasks(self, signatures: Iterable[Signature], **options: Unpack[SendOptions]) -> list[Result[Any]]:
+    async def asend_tasks(
+        self, signatures: Iterable[Signature | Mapping[str, Any]], **options: Unpack[SendOptions]
+    ) -> list[Result[Any]]:
         """Send many tasks; the awaitable twin of :meth:`send_tasks`."""
-        return await self.publisher.asend_many(map(_order, signatures), cast("dict[str, Any]", options))
+        return await self.publisher.asend_many(map(self._order, signatures), cast("dict[str, Any]", options))
+
+    def _order(self, one: Any) -> Order:
+        if not isinstance(one, Signature):
+            if not is_mapping(one):
+                raise TypeError(f"send_tasks takes signatures such as task.s(1, 2), not {one!r:.200}")
+            one = Signature.from_dict(one, app=self)
+        return Order(one.known or one.task, one.args, one.kwargs, one.options)
 
     def signature(self, varies: Any, *args: Any, **kwargs: Any) -> Signature:
         """Return a signature of a task or a task's name, sent through this app."""
@@ -269,12 +281,6 @@ class Celeriac(Registering):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.main or '__main__'} at 0x{id(self):x}>"
-
-
-def _order(one: Signature) -> Order:
-    if not isinstance(one, Signature):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"send_tasks takes signatures such as task.s(1, 2), not {one!r:.200}")
-    return Order(one.known or one.task, one.args, one.kwargs, one.options)
 
 
 def _known_settings(given: Mapping[str, Any]) -> dict[str, Any]:

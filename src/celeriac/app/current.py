@@ -23,15 +23,15 @@ class StandIn:
 
     Args:
         find: Returns it.
-        doc: What it is.
+        like: A function whose module and documentation it shows as its own.
     """
 
     __slots__ = ("__dict__", "_find")
 
-    def __init__(self, find: Callable[[], Any], doc: str | None = None) -> None:
+    def __init__(self, find: Callable[[], Any], like: Callable[..., Any] | None = None) -> None:
         object.__setattr__(self, "_find", find)
-        if doc is not None:
-            vars(self)["__doc__"] = doc
+        if like is not None:
+            vars(self).update(__doc__=like.__doc__, __module__=like.__module__)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -116,4 +116,4 @@ def _share(function: Callable[..., Any], options: dict[str, Any]) -> Any:
         name = options.get("name") or app.gen_task_name(function.__name__, function.__module__)
         return app.tasks[name]
 
-    return StandIn(find, function.__doc__)
+    return StandIn(find, function)

@@ -78,10 +78,11 @@ class AppFollowUps:
             due = times.moment(when, zone, "eta")
         else:
             due = now + (policy.delay(message.retries, self._rng) if when is None else float(when))
-        changes: dict[str, Any] = {"retries": message.retries + 1, "eta": due, "parked_at": None}
+        changes: dict[str, Any] = {}
         again = retry.sig if isinstance(retry, Retry) else None
         if isinstance(again, Signature) and again.changed:
-            changes.update(self._changes(again, request, message, now=now))
+            changes = self._changes(again, request, message, now=now)
+        changes.update(id=message.id, retries=message.retries + 1, eta=due, parked_at=None)
         return msgspec.structs.replace(message, **changes), due
 
     def _changes(self, again: Signature, request: Request, message: Message, *, now: float) -> dict[str, Any]:

@@ -10,8 +10,11 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import msgspec
+
 from celeriac.app import times
 from celeriac.app.fields import embed_of, message_fields
+from celeriac.app.options import did_you_mean
 from celeriac.core.codec import encode_args
 from celeriac.core.codec.content import JSON
 from celeriac.core.codec.reprs import saferepr
@@ -19,6 +22,7 @@ from celeriac.core.ids import new_id
 from celeriac.core.message import Message
 from celeriac.core.redact import is_secret
 from celeriac.core.routing import Router
+from celeriac.errors import ImproperlyConfigured
 from celeriac.execution.context import Request, current_request
 
 if TYPE_CHECKING:
@@ -46,12 +50,45 @@ class Rules:
         self.inherit_priority: bool = conf.task_inherit_parent_priority
         self.retry: bool = conf.task_publish_retry
         self.retry_policy: Mapping[str, Any] = conf.task_publish_retry_policy
+        check_policy(self.retry_policy, "setting task_publish_retry_policy")
         self.timeout: float = conf.publish_timeout
         self.repr_levels: int = conf.task_repr_maxlevels
         self.zone: tzinfo = app.timezone
         self.router = Router.from_settings(conf)
         self.static = _asks_nobody(conf.task_routes)
         self.origin = f"gen{os.getpid()}@{os.uname().nodename}"
+
+
+class PublishPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How a failed send is tried again; what the setting ``task_publish_retry_policy`` and ``retry_policy=`` say.
+
+    Attributes:
+        max_retries: How often; None means until ``publish_timeout``.
+        interval_start: Seconds before the first retry.
+        interval_step: Seconds by which each further pause is longer.
+        interval_max: The longest pause.
+    """
+
+    max_retries: int | None = 3
+    interval_start: float = 0.0
+    interval_step: float = 0.2
+    interval_max: float = 1.0
+
+
+def check_policy(policy: Mapping[str, Any], what: str) -> None:
+    """Pass if it is a policy, or a part of one.
+
+    Raises:
+        ImproperlyConfigured: A name is unknown, or a value is not a number of at least 0.
+    """
+    for name, value in policy.items():
+        if name in ("errback", "timeout", "retry_errors", "accept_retry_errors"):
+            raise ImproperlyConfigured(f"{what}: {name} has no meaning here: leave it out")
+        if name not in PublishPolicy.__struct_fields__:
+            raise ImproperlyConfigured(f"{what}: unknown {name!r}{did_you_mean(name, PublishPolicy.__struct_fields__)}")
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+        if not number and not (name == "max_retries" and value is None):
+            raise ImproperlyConfigured(f"{what}: {name}={value!r} must be a number of at least 0")
 
 
 class Plan:
@@ -104,6 +141,8 @@ class Plan:
             fields = self._fields.copy()
         else:
             merged = self._merged(args, kwargs, options or {})
+            if "retry_policy" in merged:
+                check_policy(merged["retry_policy"], f"task {self.name!r}: retry_policy")
             fields = self._fields_of(merged, now)
             embed = embed_of(merged)
             serializer = merged.get("serializer") or serializer

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from celeriac.app import eager, loops
 from celeriac.app.options import check_send_names
-from celeriac.app.plan import Plan, Rules, sending_request
+from celeriac.app.plan import Plan, PublishPolicy, Rules, sending_request
 from celeriac.app.result import AsyncResult
 from celeriac.brokers.port import MAX_BATCH
 from celeriac.core.message import Message
@@ -42,6 +42,20 @@ class Batch(NamedTuple):
 
     messages: list[Message]
     receipts: list[AsyncResult[Any]]
+
+
+class Attempt(NamedTuple):
+    """Messages that a broker did not take.
+
+    Attributes:
+        messages: All of one round trip.
+        began: When it was first tried, on the steady clock.
+        before: How many of the same call were sent before them.
+    """
+
+    messages: Sequence[Message]
+    began: float
+    before: int = 0
 
 
 class Publisher:
@@ -75,10 +89,11 @@ class Publisher:
         if plan.rules.eager:
             return self._run_here(plan, args, kwargs, options or {})
         message = plan.message(args, kwargs, options)
+        began = time.monotonic()
         try:
             self._app.broker.enqueue((message,))
         except OperationalError as exc:
-            self._send_again((message,), options or {}, exc)
+            self._send_again(Attempt((message,), began), options or {}, exc)
         return self._receipt(plan, message, options)
 
     async def asend(
@@ -93,10 +108,11 @@ class Publisher:
         if plan.rules.eager:
             return await loops.in_thread(self._run_here, plan, args, kwargs, options or {})
         message = plan.message(args, kwargs, options)
+        began = time.monotonic()
         try:
             await self._app.async_broker().enqueue((message,))
         except OperationalError as exc:
-            await self._asend_again((message,), options or {}, exc)
+            await self._asend_again(Attempt((message,), began), options or {}, exc)
         return self._receipt(plan, message, options)
 
     # Sending many.
@@ -106,10 +122,11 @@ class Publisher:
         receipts: list[AsyncResult[Any]] = []
         for batch in self._batches(orders, options):
             if batch.messages:
+                began = time.monotonic()
                 try:
                     self._app.broker.enqueue(batch.messages)
                 except OperationalError as exc:
-                    self._send_again(batch.messages, options, exc, before=len(receipts))
+                    self._send_again(Attempt(batch.messages, began, len(receipts)), options, exc)
             receipts += batch.receipts
         return receipts
 
@@ -123,10 +140,11 @@ class Publisher:
             if batch is None:
                 return receipts
             if batch.messages:
+                began = time.monotonic()
                 try:
                     await self._app.async_broker().enqueue(batch.messages)
                 except OperationalError as exc:
-                    await self._asend_again(batch.messages, options, exc, before=len(receipts))
+                    await self._asend_again(Attempt(batch.messages, began, len(receipts)), options, exc)
             receipts += batch.receipts
 
     def _batches(self, orders: Iterable[Order], options: Mapping[str, Any]) -> Iterator[Batch]:
@@ -203,50 +221,46 @@ class Publisher:
 
     # When the broker is away.
 
-    def _send_again(
-        self, messages: Sequence[Message], options: Mapping[str, Any], error: OperationalError, before: int = 0
-    ) -> None:
-        for pause in self._pauses(options):
+    def _send_again(self, attempt: Attempt, options: Mapping[str, Any], error: OperationalError) -> None:
+        for pause in self._pauses(options, attempt.began):
             time.sleep(pause)
             try:
-                self._app.broker.enqueue(messages)
+                self._app.broker.enqueue(attempt.messages)
             except OperationalError as exc:
                 error = exc
             else:
                 return
-        raise self._failure(messages, before, error) from error
+        raise self._failure(attempt, error) from error
 
-    async def _asend_again(
-        self, messages: Sequence[Message], options: Mapping[str, Any], error: OperationalError, before: int = 0
-    ) -> None:
-        for pause in self._pauses(options):
+    async def _asend_again(self, attempt: Attempt, options: Mapping[str, Any], error: OperationalError) -> None:
+        for pause in self._pauses(options, attempt.began):
             await loops.sleep(pause)
             try:
-                await self._app.async_broker().enqueue(messages)
+                await self._app.async_broker().enqueue(attempt.messages)
             except OperationalError as exc:
                 error = exc
             else:
                 return
-        raise self._failure(messages, before, error) from error
+        raise self._failure(attempt, error) from error
 
-    def _pauses(self, options: Mapping[str, Any]) -> Iterator[float]:
+    def _pauses(self, options: Mapping[str, Any], began: float) -> Iterator[float]:
         """Yield the seconds to wait before each further try."""
         rules = self.rules
         wanted = options.get("retry")
         if not (rules.retry if wanted is None else wanted):
             return
         own: Mapping[str, Any] = options.get("retry_policy") or {}
-        policy = {**rules.retry_policy, **own}
-        most = policy.get("max_retries", 3)
-        pause = float(policy.get("interval_start", 0))
-        deadline = time.monotonic() + rules.timeout
+        policy = PublishPolicy(**{**rules.retry_policy, **own})
+        pause = policy.interval_start
+        deadline = began + rules.timeout
         tries = 0
-        while (most is None or tries < most) and time.monotonic() + pause < deadline:
+        while (policy.max_retries is None or tries < policy.max_retries) and time.monotonic() + pause < deadline:
             yield pause
             tries += 1
-            pause = min(pause + float(policy.get("interval_step", 0.2)), float(policy.get("interval_max", 1)))
+            pause = min(pause + policy.interval_step, policy.interval_max)
 
-    def _failure(self, messages: Sequence[Message], before: int, error: OperationalError) -> OperationalError:
+    def _failure(self, attempt: Attempt, error: OperationalError) -> OperationalError:
+        messages, _, before = attempt
         first = messages[0]
         what = f"task {first.task}[{first.id}] could" if len(messages) == 1 else f"{len(messages)} tasks could"
         sent = f" ({before} before them were sent)" if before else ""

@@ -23,6 +23,7 @@ class Reporting(Running):
 
     result_serializer: str
     result_expires: float | None
+    _told = False
 
     def update_state(self, task_id: str | None = None, state: str | None = None, meta: Any = None, **more: Any) -> None:
         """Tell the result store how far the task is.
@@ -70,7 +71,11 @@ class Reporting(Running):
         if self.request.is_eager:
             return False
         if not self.app.results_enabled:
-            _logger.warning("task %s calls update_state, which does nothing: the app has no result backend", self.name)
+            if not self._told:
+                self._told = True
+                _logger.warning(
+                    "task %s calls update_state, which does nothing: the app has no result backend", self.name
+                )
             return False
         return True
 

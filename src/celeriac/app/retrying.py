@@ -72,6 +72,8 @@ class Retrying(Running):
             )
         given: dict[str, Any] = {**options}
         check_send_names(given, f"retry of task {self.name!r}")
+        if given.get("task_id") not in (None, request.id):
+            raise TypeError(f"retry of task {self.name!r} keeps the task id: leave task_id= out, or send a new task")
         retry = Retry(exc=cause, when=self._due(eta, countdown, request), is_eager=request.is_eager)
         retry.sig = self._again(request, args, kwargs, given)
         if not throw:

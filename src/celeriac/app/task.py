@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, ParamSpec, TypeVar, cast
@@ -20,7 +21,7 @@ from celeriac.app.retrying import Retrying
 from celeriac.app.sending import Sending
 from celeriac.core.codec.convert import Converter, build_converter
 from celeriac.core.retry import RetryPolicy, retry_policy
-from celeriac.errors import MaxRetriesExceededError, OperationalError
+from celeriac.errors import CeleriacWarning, MaxRetriesExceededError, OperationalError
 from celeriac.execution.context import Request, current_request
 
 if TYPE_CHECKING:
@@ -128,9 +129,9 @@ class Task(Sending[P, R_co], Retrying, Reporting):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Run the task's function here, like any function: nothing is sent, stored or retried."""
         caller = current_request.get()
-        if self.overrides_call and caller is not None and caller.task == self.name and not caller.get("entered"):
+        if self.overrides_call and _is_entry(caller, self.name):
             # A class's own __call__ has called super() inside a delivered run.
-            caller.entered = True  # type: ignore[attr-defined]
+            vars(caller)["entered"] = True
             return cast("R_co", self.run(*args, **kwargs))
         request = Request(task=self.name, args=args, kwargs=kwargs, caller=caller)
         if self.is_async:
@@ -212,7 +213,19 @@ class Task(Sending[P, R_co], Retrying, Reporting):
         )
         found["_bound"] = True
         self.settle_options()
+        self._warn_of_limits()
         self.on_bound(app)
+
+    def _warn_of_limits(self) -> None:
+        hard, soft = self.time_limit, self.soft_time_limit
+        both_from_settings = self._from_settings >= {"time_limit", "soft_time_limit"}
+        if hard is not None and soft is not None and soft >= hard and not both_from_settings:
+            warnings.warn(
+                f"task {self.name!r}: soft_time_limit={soft:g} is not shorter than time_limit={hard:g}, so it never"
+                " acts (one of them comes from the settings)",
+                CeleriacWarning,
+                stacklevel=2,
+            )
 
     def settle_options(self) -> None:
         """Work out what depends on options and settings; called again when either changes."""
@@ -265,6 +278,11 @@ class Task(Sending[P, R_co], Retrying, Reporting):
 
     def __repr__(self) -> str:
         return f"<@task: {getattr(self, 'name', '?')}>"
+
+
+def _is_entry(caller: Request | None, name: str) -> bool:
+    """Tell whether the caller is the delivered run of that task, about to enter its code."""
+    return caller is not None and caller.task == name and not caller.called_directly and not caller.get("entered")
 
 
 def _restored(name: str) -> Task[..., Any]:
