@@ -19,7 +19,7 @@ import msgspec
 
 from celeriac.core.codec.content import JSON, MSGPACK, PICKLE, TEXT, YAML, text_of
 from celeriac.core.codec.refusal import Refused
-from celeriac.core.codec.tags import TYPE, is_plain, read_tag, read_tags, to_plain
+from celeriac.core.codec.tags import TYPE, NotFinite, is_plain, read_shared_tags, read_tag, read_tags, to_plain
 from celeriac.errors import DecodeError, ImproperlyConfigured
 
 PICKLE_PROTOCOL: Final = 4
@@ -29,7 +29,8 @@ TAG_MARK: Final = TYPE.encode()
 """A JSON body without these bytes holds no tagged object."""
 
 _YAML_MISSING: Final = "yaml needs PyYAML: pip install 'celeriac[yaml]'"
-_BYTES: Final[frozenset[type]] = frozenset({bytes})
+_NOT_FINITE: Final[frozenset[type]] = frozenset({float})
+_MSGPACK_TYPES: Final[frozenset[type]] = frozenset({float, bytes})
 
 fast_json: Final = msgspec.json.Encoder().encode
 _read_fast_json: Final = msgspec.json.Decoder().decode
@@ -48,12 +49,11 @@ _read_msgpack: Final = msgspec.msgpack.Decoder(ext_hook=_refuse_extension).decod
 
 def write_json(value: Any) -> bytes:
     """Return ``value`` as JSON."""
-    if is_plain(value):
-        try:
-            return fast_json(value)
-        except (UnicodeEncodeError, ValueError, OverflowError):
-            pass  # half a surrogate pair, or a very large integer
-    return _slow_json(to_plain(value)).encode("ascii")
+    try:
+        return fast_json(value if is_plain(value) else to_plain(value))
+    except (NotFinite, UnicodeEncodeError, ValueError, OverflowError):
+        # NaN, half a surrogate pair, or a very large integer.
+        return _slow_json(to_plain(value, _NOT_FINITE)).encode("ascii")
 
 
 def read_json(body: bytes, content_encoding: str = "utf-8") -> Any:
@@ -62,9 +62,10 @@ def read_json(body: bytes, content_encoding: str = "utf-8") -> Any:
     Raises:
         DecodeError: It is not JSON, or holds an unknown tag.
     """
-    if content_encoding == "utf-8" and TAG_MARK not in body:
+    if content_encoding == "utf-8":
         try:
-            return _read_fast_json(body)
+            value = _read_fast_json(body)
+            return value if TAG_MARK not in body else read_tags(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass  # what is wrong in it, or what msgspec does not read, is found out below
     text = text_of(body, content_encoding)
@@ -79,7 +80,7 @@ def read_json(body: bytes, content_encoding: str = "utf-8") -> Any:
 
 
 def _write_msgpack(value: Any) -> bytes:
-    return _msgpack(to_plain(value, _BYTES))
+    return _msgpack(to_plain(value, _MSGPACK_TYPES))
 
 
 def _load_msgpack(body: bytes, content_encoding: str) -> Any:
@@ -104,14 +105,14 @@ def _yaml() -> ModuleType:
 
 def _write_yaml(value: Any) -> bytes:
     yaml = _yaml()
-    dumped = yaml.dump(to_plain(value), Dumper=yaml.SafeDumper, sort_keys=False)
+    dumped = yaml.dump(to_plain(value, _NOT_FINITE), Dumper=yaml.SafeDumper, sort_keys=False)
     return cast("str", dumped).encode("utf-8")
 
 
 def _load_yaml(body: bytes, content_encoding: str) -> Any:
     yaml = _yaml()
     # Not the faster CSafeLoader: libyaml recurses without a bound, and deep nesting ends the process.
-    return read_tags(yaml.load(text_of(body, content_encoding), Loader=yaml.SafeLoader))
+    return read_shared_tags(yaml.load(text_of(body, content_encoding), Loader=yaml.SafeLoader))
 
 
 def _load_text(body: bytes, content_encoding: str) -> Any:

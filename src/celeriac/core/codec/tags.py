@@ -33,6 +33,7 @@ VALUE: Final = "__value__"
 _SCALARS: Final = frozenset({str, int, bool, type(None)})
 _STR: Final = frozenset({str})
 _NOTHING: Final[frozenset[type]] = frozenset()
+_CONTAINERS: Final[frozenset[type]] = frozenset({list, dict})
 _TAG_KEYS: Final = frozenset({TYPE, VALUE})
 
 
@@ -57,20 +58,29 @@ def is_plain(value: object) -> bool:
     return kind in _SCALARS or (kind is float and isfinite(cast("float", value)))
 
 
+class NotFinite(Exception):
+    """There is a NaN or an infinity, and the format at hand has no word for it."""
+
+
 def to_plain(value: object, native: frozenset[type] = _NOTHING) -> Any:
     """Return ``value`` made of dict, list, str, int, float, bool and None only, with tags where needed.
 
     Args:
         value: Anything.
-        native: Further types that the format at hand can say by itself.
+        native: Further types that the format at hand can say by itself; ``float`` stands for NaN and infinities.
 
     Raises:
         Refused: There is something in it that has no such form; the exception holds it.
+        NotFinite: There is a NaN or an infinity, and ``native`` has no ``float``.
         RecursionError: It is nested too deeply, or refers to itself.
     """
     kind = type(value)
-    if kind in _SCALARS or kind is float or kind in native:
+    if kind in _SCALARS or kind in native:
         return value
+    if kind is float:
+        if isfinite(cast("float", value)):
+            return value
+        raise NotFinite
     if kind is list or kind is tuple:
         return [to_plain(item, native) for item in cast("Iterable[object]", value)]
     if kind is dict:
@@ -123,7 +133,7 @@ def _plain_other(value: object, native: frozenset[type]) -> Any:
     if isinstance(value, int):
         return int.__int__(value)
     if isinstance(value, float):
-        return float.__float__(value)
+        return to_plain(float.__float__(value), native)
     if isinstance(value, (list, tuple)):
         return [to_plain(item, native) for item in cast("Iterable[Any]", value)]
     if isinstance(value, dict):
@@ -248,17 +258,40 @@ def read_tag(value: dict[str, Any]) -> Any:
         raise DecodeError(f"the value tagged {name!r} is not one: {exc}") from exc
 
 
-def read_tags(value: object, seen: dict[int, Any] | None = None) -> Any:
-    """Return ``value`` with every tagged object in it read.
+def read_tags(value: Any) -> Any:
+    """Return ``value`` with every tagged object in it read. Lists and dictionaries are changed in place.
 
-    Each list and dictionary is visited once, however often it is referred to: a few bytes of YAML can name one list a
-    billion times.
+    Args:
+        value: A tree: no list or dictionary is in it twice.
+
+    Raises:
+        DecodeError: As :func:`read_tag`.
+        RecursionError: It is nested too deeply.
+    """
+    if type(value) is dict:
+        mapping = cast("dict[str, Any]", value)
+        for name, item in mapping.items():
+            if type(item) in _CONTAINERS:
+                mapping[name] = read_tags(item)
+        return read_tag(mapping) if TYPE in mapping else mapping
+    if type(value) is list:
+        items = cast("list[object]", value)
+        for place, item in enumerate(items):
+            if type(item) in _CONTAINERS:
+                items[place] = read_tags(item)
+    return cast("object", value)
+
+
+def read_shared_tags(value: object, seen: dict[int, Any] | None = None) -> Any:
+    """Do the same for a value in which a list or dictionary may be many times, and return a new one.
+
+    Each is visited once: a few bytes of YAML can name one list a billion times.
 
     Raises:
         DecodeError: As :func:`read_tag`; or a list or dictionary contains itself.
+        RecursionError: It is nested too deeply.
     """
-    kind = type(value)
-    if kind is not list and kind is not dict:
+    if type(value) not in _CONTAINERS:
         return value
     seen = {} if seen is None else seen
     key = id(value)
@@ -268,11 +301,11 @@ def read_tags(value: object, seen: dict[int, Any] | None = None) -> Any:
         return seen[key]
     seen[key] = _OPEN
     out: Any
-    if kind is list:
-        out = [read_tags(item, seen) for item in cast("list[Any]", value)]
+    if type(value) is list:
+        out = [read_shared_tags(item, seen) for item in cast("list[object]", value)]
     else:
-        mapping = cast("dict[Any, Any]", value)
-        out = read_tag({name: read_tags(item, seen) for name, item in mapping.items()})
+        mapping = cast("dict[str, object]", value)
+        out = read_tag({name: read_shared_tags(item, seen) for name, item in mapping.items()})
     seen[key] = out
     return out
 
