@@ -178,8 +178,10 @@ def _version(raw: sqlite3.Connection, path: str) -> int:
     Raises:
         SchemaError: The file is somebody else's, or was written by a newer version.
     """
-    ((mark, version),) = raw.execute(
-        "SELECT application_id, user_version FROM pragma_application_id, pragma_user_version"
+    # One statement sees one state of the file, although another process may be creating the schema just now.
+    ((mark, version, objects),) = raw.execute(
+        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
+        " FROM pragma_application_id, pragma_user_version"
     ).fetchall()
     if mark == APPLICATION_ID and version <= VERSION:
         return int(version)
@@ -188,7 +190,7 @@ def _version(raw: sqlite3.Connection, path: str) -> int:
             f"SQLite broker file {path} has schema version {version}, and this version of Celeriac knows {VERSION}:"
             " upgrade Celeriac here too, or use another file"
         )
-    if mark == 0 and version == 0 and not raw.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall():
+    if (mark, version, objects) == (0, 0, 0):
         return 0
     raise SchemaError(
         f"SQLite file {path} belongs to another application (application id {mark:#x}): name another file in the URL"
