@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +20,13 @@ from typing import Any, Final
 from benchmarks.processes import Processes, Running
 from benchmarks.redis_server import RedisServer
 from benchmarks.system import System
-from benchmarks.tally import FOLDER
+from benchmarks.tally import FOLDER, read_stamps
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STEP: Final = 0.02
+FOREIGN: Final = frozenset({"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONDEBUG", "PYTHONPROFILEIMPORTTIME"})
+"""Variables of the caller's environment that would change what is measured."""
+FIRST_TASK_WITHIN: Final = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +110,13 @@ class Arena:
         """Make an empty place, and remove it."""
         folder = self._folder / f"{next(self._numbers):04}"
         folder.mkdir()
-        env = {**os.environ, FOLDER: str(folder), "CELERIAC_BENCH_SQLITE": f"sqlite:///{folder / 'celeriac.db'}"}
+        env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+        env |= {
+            FOLDER: str(folder),
+            "CELERIAC_BENCH_SQLITE": f"sqlite:///{folder / 'celeriac.db'}",
+            # One place for the bytecode of all: a library that was installed with its bytecode has no advantage.
+            "PYTHONPYCACHEPREFIX": str(self._folder / "bytecode"),
+        }
         if self._redis is not None:
             self._redis.flush()
             env["CELERIAC_BENCH_REDIS"] = self._redis.url
@@ -115,6 +124,27 @@ class Arena:
             yield Site(self._processes, system, folder, env)
         finally:
             shutil.rmtree(folder)
+
+
+def warm_up(arena: Arena, systems: Iterable[System]) -> None:
+    """Run one task on each system, so that the bytecode of everything is cached before anything is measured.
+
+    Raises:
+        ProcessFailed: A system does not run.
+    """
+    for system in systems:
+        with arena.site(system) as site:
+            site.produce("preload", "stamp", 1)
+            with site.worker() as worker:
+                wait_for_first_task(site, worker)
+
+
+def wait_for_first_task(site: Site, worker: Running) -> int:
+    """Wait until the task ``stamp`` has run, and return when it did, in nanoseconds of CLOCK_MONOTONIC."""
+    wait_until(
+        lambda: bool(read_stamps(site.folder)), worker, what="did not run its first task", timeout=FIRST_TASK_WITHIN
+    )
+    return read_stamps(site.folder)[0][1]
 
 
 def wait_until(done: Callable[[], bool], running: Running, *, what: str, timeout: float) -> None:

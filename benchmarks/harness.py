@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from benchmarks.arena import FULL, QUICK, ROOT, Arena, Effort
+from benchmarks.arena import FULL, QUICK, ROOT, Arena, Effort, warm_up
 from benchmarks.machine import machine, versions
 from benchmarks.processes import Processes, ProcessFailed
 from benchmarks.redis_server import start_redis
@@ -105,7 +105,7 @@ def run(plan: Plan, command: str) -> Record:
 
     Raises:
         ServerMissingError: There is no redis-server.
-        ProcessFailed: It did not start.
+        ProcessFailed: It or a system did not start.
     """
     began = time.monotonic()
     date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
@@ -116,7 +116,9 @@ def run(plan: Plan, command: str) -> Record:
         described = machine(folder)
         processes = stack.enter_context(Processes(logs))
         redis = start_redis(processes, folder) if any(system.redis for system in plan.systems) else None
-        findings = measure(plan, Arena(processes, folder, redis))
+        arena = Arena(processes, folder, redis)
+        warm_up(arena, plan.systems)
+        findings = measure(plan, arena)
     return Record(
         date=date,
         command=command,

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Final
 
-from benchmarks.arena import Effort, Site, wait_until
+from benchmarks.arena import Effort, Site, wait_for_first_task
 from benchmarks.figures import Metric
 from benchmarks.processes import usage
 from benchmarks.system import System
-from benchmarks.tally import read_stamps
-
-TIMEOUT: Final = 30.0
 
 
 class Footprint:
@@ -35,14 +31,11 @@ class Footprint:
         """Start a worker that has one task waiting, then watch it do nothing."""
         site.produce("preload", "stamp", 1)
         with site.worker() as worker:
-            wait_until(
-                lambda: bool(read_stamps(site.folder)), worker, what="did not run its first task", timeout=TIMEOUT
-            )
+            ran = wait_for_first_task(site, worker)
             time.sleep(effort.settle_seconds)
             before, began = usage(worker), time.monotonic()
             time.sleep(effort.idle_seconds)
             after, seconds = usage(worker), time.monotonic() - began
-        _, ran = read_stamps(site.folder)[0]
         values = {
             "startup": (ran - worker.started) / 1e9,
             "memory_rss": after.rss / 1e6,
