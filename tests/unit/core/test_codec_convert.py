@@ -164,7 +164,7 @@ def test_values_that_are_no_wire_form_are_left_alone() -> None:
         (6, "é", "argument 'data'.* is not a bytes"),
         (7, "blue", "argument 'colour'.*: 'blue' is not a valid Colour"),
         (8, {}, "argument 'node'.* missing 1 required positional argument: 'name'"),
-        (8, {"name": "x", "nmae": 1}, "argument 'node'.*: Node has no field 'nmae'"),
+        (8, {"name": "x", "label": 1}, "argument 'node'.*: Node has no field 'label'"),
         (8, {"name": "x", "at": "never"}, "argument 'node'.*: 'never' is not a datetime"),
         (9, {"bestBefore": "2024-01-02"}, "argument 'pear'.*: Object missing required field `price`"),
     ],
@@ -260,7 +260,7 @@ def test_results_are_converted_by_the_reader() -> None:
     assert made.convert_result(None) is None
     assert made.dump_result(TREE) is TREE
     with pytest.raises(InvalidTaskError, match=r"the result of task 'proj.t'"):
-        made.convert_result({"nmae": 1})
+        made.convert_result({"label": 1})
 
 
 def test_a_pydantic_model_that_does_not_fit_raises_pydantics_error() -> None:
