@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from benchmarks.arena import FULL, QUICK, ROOT, Arena, Effort, warm_up
-from benchmarks.machine import machine, versions
+from benchmarks.machine import load, machine, versions
 from benchmarks.processes import Processes, ProcessFailed
 from benchmarks.redis_server import start_redis
 from benchmarks.report import Record, Row, plain, render
@@ -114,11 +114,13 @@ def run(plan: Plan, command: str) -> Record:
         logs = folder / "logs"
         logs.mkdir()
         described = machine(folder)
+        described["Load average over 1, 5, 15 minutes"] = f"{load()} before the run"
         processes = stack.enter_context(Processes(logs))
         redis = start_redis(processes, folder) if any(system.redis for system in plan.systems) else None
         arena = Arena(processes, folder, redis)
         warm_up(arena, plan.systems)
         findings = measure(plan, arena)
+        described["Load average over 1, 5, 15 minutes"] += f", {load()} after it"
     return Record(
         date=date,
         command=command,

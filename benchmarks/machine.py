@@ -22,8 +22,12 @@ def machine(folder: Path) -> dict[str, str]:
         "Memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "System": f"{platform.system()} {platform.release()}",
         "File system of the SQLite files": _file_system(folder),
-        "Load before the run": " ".join(f"{load:.1f}" for load in os.getloadavg()) + " (1, 5, 15 minutes)",
     }
+
+
+def load() -> str:
+    """Return how many processes wanted to run, on average over the last 1, 5 and 15 minutes."""
+    return " ".join(f"{average:.1f}" for average in os.getloadavg())
 
 
 def versions(redis_server: str) -> dict[str, str]:
