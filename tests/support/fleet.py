@@ -164,14 +164,15 @@ class Worker:
         assert self.process.poll() is None, self.log()
 
     def children(self) -> dict[int, str]:
-        """Return the owner names of the children that live, by process id, as the log tells."""
-        living: dict[int, str] = {}
+        """Return the owner names of the children that are ready and live, by process id."""
+        ready: dict[int, str] = {}
         for owner, pid, what in _CHILD_LINE.findall(self.log()):
             if what == "started":
-                living[int(pid)] = owner
+                ready[int(pid)] = owner
             else:
-                living.pop(int(pid), None)
-        return living
+                ready.pop(int(pid), None)
+        # The log tells of a death a moment after it.
+        return {pid: owner for pid, owner in ready.items() if is_alive(pid)}
 
     def signal(self, number: int) -> None:
         """Send a signal to the supervisor alone."""
@@ -202,13 +203,19 @@ class Worker:
             os.killpg(self.pid, 0)
         except ProcessLookupError:
             return True
-        return all(
-            process.status() == psutil.STATUS_ZOMBIE for process in psutil.process_iter() if _group(process) == self.pid
-        )
+        return not any(is_alive(process.pid) for process in psutil.process_iter() if _group(process) == self.pid)
 
     def log(self) -> str:
         """Return what it has logged."""
         return self.log_path.read_text(errors="replace")
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether the process lives; one that only waits to be collected does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _group(process: psutil.Process) -> int:

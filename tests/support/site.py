@@ -24,7 +24,7 @@ from celeriac import Celeriac
 from celeriac.exceptions import Reject
 
 app = Celeriac("proj", broker="sqlite:///q.db", backend="sqlite:///q.db")
-app.conf.worker_shutdown_grace = 5
+app.conf.update(worker_shutdown_grace=5, redis_password="never shown")
 
 
 @app.task
@@ -97,7 +97,7 @@ class Site:
         return process
 
     def worker(self, name: str, *words: str) -> subprocess.Popen[bytes]:
-        """Start a worker and wait until it is healthy."""
+        """Start a worker and wait until it is healthy: a child of it works."""
         health = self.folder / f"{name}.health"
         process = self.start("worker", "-n", f"{name}@test", "--health-file", str(health), *words, log=f"{name}.log")
         wait_for(lambda: health.exists() or process.poll() is not None, PATIENCE, f"worker {name} healthy")

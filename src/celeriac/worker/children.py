@@ -28,7 +28,7 @@ from celeriac.worker.verdicts import Cause
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+    from multiprocessing.process import BaseProcess
 
 State: TypeAlias = Literal["starting", "ready", "draining"]
 _AnyContext: TypeAlias = (

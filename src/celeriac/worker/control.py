@@ -23,6 +23,7 @@ from celeriac.worker.slots import SlotTable
 
 LOOK_EVERY: Final = 0.2
 _PAGE: Final = 500
+_PLAIN: Final = (str, int, float, bool, type(None))
 
 
 class Handlers(Protocol):
@@ -167,7 +168,9 @@ class Control:
         }
 
     def _conf(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        return {name: repr(value) for name, value in self._app.conf.changes().items()}
+        # Answers lie in the store for a while, so nothing secret may be among them.
+        table = self._app.conf.table(bool(arguments.get("with_defaults")))
+        return {name: value if type(value) in _PLAIN else repr(value) for name, value in table.items()}
 
     def _report(self, arguments: dict[str, Any]) -> dict[str, str]:
         return {"ok": f"{self._options.node} pid {os.getpid()} pool {self._options.pool}"}

@@ -2,7 +2,8 @@
 
 How far ahead is measured: about ``claim_ahead`` seconds of work at the present mean run time, so that short tasks come
 in big batches and long ones one by one. What was claimed ahead is given back, without any mark against it, as soon as
-every slot turns out to be busy with something long. Nothing is claimed while outcomes pile up unsettled.
+every slot turns out to be busy with something long. Nothing is claimed while outcomes pile up unsettled. The arithmetic
+is in :mod:`celeriac.worker.appetite`.
 
 A delivery on its last chance (one more lost run makes it a dead letter) runs alone in its process, so that a task that
 kills its process cannot take its neighbours with it. Where it cannot soon be alone, it is parked for another process.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from celeriac.brokers.port import MAX_BATCH, AsyncWaiter, Promoted
@@ -20,6 +21,7 @@ from celeriac.core.message import Delivery, Settlement
 from celeriac.errors import CeleriacError
 from celeriac.events import Bus, ServiceFailed, TaskReceived
 from celeriac.execution.runnable import Surroundings
+from celeriac.worker.appetite import Appetite, Load
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.coroutine_slots import CoroutineSlots
 from celeriac.worker.options import WorkerOptions
@@ -35,7 +37,6 @@ LAST_CHANCE_PATIENCE: Final = 5.0
 """Seconds that a delivery on its last chance waits here for the others to end, claiming nothing more meanwhile."""
 LAST_CHANCE_REST: Final = 2.0
 """Seconds for which it is then parked, so that this process can work on and another may take it."""
-_SHARE_WEIGHT: Final = 0.2
 
 
 class FetchBroker(Protocol):
@@ -73,6 +74,7 @@ class Fetcher:
         self._settler = settler
         self._bus: Bus = surroundings.bus
         self._overflow: deque[Delivery] = deque()
+        self._overflow_since = 0.0
         self._last_chance: deque[Delivery] = deque()
         self._room = asyncio.Event()
         self._stop_asked = asyncio.Event()
@@ -84,7 +86,7 @@ class Fetcher:
         self.limit: Callable[[], int] = lambda: MAX_BATCH
         """Most deliveries that may still be claimed (recycling sets it)."""
         has_async = any(task.is_async for task in surroundings.tasks.values())
-        self._async_share = 0.5 if has_async else 0.0
+        self._appetite = Appetite(options.claim_ahead, has_async=has_async)
 
     def notify(self) -> None:
         """Look again: a slot may be free, or settlements have gone."""
@@ -108,7 +110,7 @@ class Fetcher:
             self._room.clear()
             wanted = self._wanted()
             if wanted <= 0:
-                await self._room.wait()
+                await self._wait_for_room(self._appetite.retry_in(monotonic()))
                 continue
             try:
                 idle_for = await self._claim(wanted)
@@ -125,8 +127,7 @@ class Fetcher:
         held = [*self._sync.take_back(), *self._overflow, *self._last_chance]
         self._overflow.clear()
         self._last_chance.clear()
-        for delivery in held:
-            self._settler.add(Settlement(lease=delivery.lease, action="release", reason="not started"))
+        self._release(held, "not started")
 
     def rebalance(self, now: float) -> None:
         """Give back what waits here if every slot is busy with something long, or if it is others' by now."""
@@ -134,8 +135,10 @@ class Fetcher:
             self.give_back()
         newest = self._sync.newest_start()
         if newest is not None and now - newest > 2 * self._options.claim_ahead and self._sync.waiting:
-            for delivery in self._sync.take_back():
-                self._settler.add(Settlement(lease=delivery.lease, action="release", reason="claimed ahead"))
+            self._release(self._sync.take_back(), "claimed ahead")
+        if self._overflow and now - self._overflow_since > 2 * self._options.claim_ahead:
+            self._release(self._overflow, "claimed ahead")
+            self._overflow.clear()
         if self._last_chance and now - self._last_chance_since > LAST_CHANCE_PATIENCE:
             self._park_last_chances()
 
@@ -143,17 +146,27 @@ class Fetcher:
         """Return how many deliveries to claim now."""
         if self._settler.behind or self._last_chance or self._alone or self.stopping:
             return 0
-        ahead = min(MAX_BATCH, int(self._options.claim_ahead / max(self._sync.mean, 1e-6)))
-        target = self._sync.count + ahead
-        held = self._sync.held
-        newest = self._sync.newest_start()
-        if newest is not None and monotonic() - newest > self._options.claim_ahead:
-            target = 0  # All slots run something long; what is claimed now would only wait.
-        wanted = target - held if held <= target // 2 else 0
-        if self._async_share:
-            free = self._coroutines.free - len(self._overflow)
-            wanted = max(wanted, 1 if free > 0 else 0, round(free * self._async_share) if free > 0 else 0)
-        return min(wanted, MAX_BATCH, self.limit())
+        return min(self._appetite.wanted(self._load(), monotonic()), MAX_BATCH, self.limit())
+
+    def _load(self) -> Load:
+        sync = self._sync
+        return Load(
+            slots=sync.count,
+            held=sync.held,
+            mean=sync.mean,
+            newest_start=sync.newest_start(),
+            async_room=self._coroutines.free - len(self._overflow),
+        )
+
+    async def _wait_for_room(self, at_most: float | None) -> None:
+        try:
+            await asyncio.wait_for(self._room.wait(), at_most)
+        except TimeoutError:
+            return
+
+    def _release(self, deliveries: Iterable[Delivery], reason: str) -> None:
+        for delivery in deliveries:
+            self._settler.add(Settlement(lease=delivery.lease, action="release", reason=reason))
 
     async def _claim(self, wanted: int) -> float:
         """Claim and dispatch; return the seconds for which nothing can be expected, 0 to go on at once."""
@@ -195,28 +208,38 @@ class Fetcher:
 
     def _dispatch(self, deliveries: Sequence[Delivery]) -> None:
         tasks = self._surroundings.tasks
-        received = self._bus.wanted(TaskReceived)
+        now = monotonic()
         plain: list[Delivery] = []
-        coroutines = 0
+        coroutines: list[Delivery] = []
+        alone: list[Delivery] = []
         for delivery in deliveries:
             message = delivery.message
-            if received and message is not None:
-                self._bus.emit(TaskReceived(message.id, message.task, message.argsrepr, message.kwargsrepr))
             if 0 < delivery.crashes >= self._options.delivery_limit - 1:
-                if not self._last_chance:
-                    self._last_chance_since = monotonic()
-                self._last_chance.append(delivery)
+                alone.append(delivery)
                 continue
             task = tasks.get(message.task) if message is not None else None
-            if task is not None and task.is_async:
-                coroutines += 1
-                self._overflow.append(delivery)
-            else:
-                plain.append(delivery)
-        if self._async_share or coroutines:
-            self._async_share += (coroutines / len(deliveries) - self._async_share) * _SHARE_WEIGHT
+            (coroutines if task is not None and task.is_async else plain).append(delivery)
+        self._appetite.learn(len(plain), len(coroutines), now)
+        if plain:
+            kept = self._appetite.keeps(self._load(), now)
+            self._release(plain[kept:], "claimed with others")
+            del plain[kept:]
+        if alone and not self._last_chance:
+            self._last_chance_since = now
+        self._last_chance.extend(alone)
+        if coroutines and not self._overflow:
+            self._overflow_since = now
+        self._overflow.extend(coroutines)
+        if self._bus.wanted(TaskReceived):
+            self._tell_received([*plain, *coroutines, *alone])
         self._sync.put(plain)
         self._dispatch_held()
+
+    def _tell_received(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            message = delivery.message
+            if message is not None:
+                self._bus.emit(TaskReceived(message.id, message.task, message.argsrepr, message.kwargsrepr))
 
     def _dispatch_held(self) -> None:
         """Start coroutines that wait for a slot, and the next last-chance delivery if nothing else runs here."""
@@ -226,6 +249,7 @@ class Fetcher:
         if not self._alone:
             while self._overflow and self._coroutines.free:
                 self._coroutines.spawn(self._overflow.popleft())
+                self._overflow_since = monotonic()
         if self._last_chance and not (self._alone or self._sync.held or self._coroutines.busy):
             self._alone = True
             delivery = self._last_chance.popleft()

@@ -69,6 +69,11 @@ class Supervisor:
         self._health_file = HealthFile(options.health_file) if options.health_file else None
         self._probe = HealthServer(options.health_port, self.health) if options.health_port is not None else None
 
+    @property
+    def health_port(self) -> int | None:
+        """The port of the HTTP probe; None without one."""
+        return None if self._probe is None else self._probe.port
+
     # Life.
 
     def run(self) -> int:
