@@ -35,6 +35,8 @@ _NO_STORE: Final = "Celeriac has no such result store"
 _CLAIMS: Final = "workers claim only what they are about to run, and give it back if they cannot"
 _URL: Final = "put it into broker_url"
 _POOLS: Final = "the parts of a worker cannot be exchanged by setting"
+_LOG_FORMAT: Final = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
+_TASK_LOG_FORMAT: Final = "[%(asctime)s: %(levelname)s/%(processName)s] %(task_name)s[%(task_id)s]: %(message)s"
 
 
 def _for(note: str, *rows: tuple[str, Kind, Any, str]) -> tuple[Setting, ...]:
@@ -45,9 +47,13 @@ def _for(note: str, *rows: tuple[str, Kind, Any, str]) -> tuple[Setting, ...]:
     )
 
 
+_GENERAL: Final = _for("times in messages are always UTC", ("enable_utc", SWITCH, True, "Times in messages are UTC."))
+
 _BROKER: Final = (
     *_for(
         _YET,
+        ("broker_transport_options", MAPPING, {}, "Options that the broker's driver understands."),
+        ("broker_connection_timeout", SECONDS, 4.0, "Wait for a connection to be made."),
         ("broker_read_url", URL, None, "Broker for workers, where it differs from `broker_url`."),
         ("broker_write_url", URL, None, "Broker for senders, where it differs from `broker_url`."),
         ("broker_failover_strategy", ANYTHING, None, "Order in which several broker URLs are tried."),
@@ -65,6 +71,11 @@ _BROKER: Final = (
         ("broker_native_delayed_delivery_queue_type", TEXT, "quorum", "Type of the queues that delay messages."),
     ),
     *_for(
+        "a worker always connects again; a sender tries for publish_timeout",
+        ("broker_connection_retry", SWITCH, True, "Connect again when the connection to the broker is lost."),
+        ("broker_connection_max_retries", COUNT, 100, "Attempts to connect."),
+    ),
+    *_for(
         _URL,
         ("broker_transport", TEXT, None, "Scheme of the broker's URL."),
         ("broker_host", TEXT, None, "Host in the broker's URL."),
@@ -79,7 +90,6 @@ _TASKS: Final = (
     *_for(
         _YET,
         ("task_default_rate_limit", ANYTHING, None, "Rate limit of all tasks, such as `10/s`."),
-        ("task_queues", ANYTHING, None, "Declarations of queues, with their exchanges and routing keys."),
         ("task_create_missing_queues", SWITCH, True, "Queues that are not declared come into being when used."),
         ("task_send_sent_event", SWITCH, False, "Senders emit an event for each task."),
         ("task_acks_on_failure", SWITCH, None, "A failed task with late acknowledgement is over."),
@@ -129,6 +139,10 @@ _RESULTS: Final = (
         ("result_cache_max", WHOLE, -1, "Results that a client keeps in memory; -1 means none."),
     ),
     *_for(
+        "these are always stored",
+        ("result_extended", SWITCH, False, "Store name, arguments, worker, queue and retries with each result."),
+    ),
+    *_for(
         "a broken connection to the result store is always made again",
         ("result_backend_always_retry", SWITCH, False, "Try again after errors that may pass."),
         ("result_backend_max_retries", NUMBER, float("inf"), "How often."),
@@ -160,6 +174,11 @@ _WORKER: Final = (
         ("worker_enable_remote_control", SWITCH, True, "Workers listen to commands."),
         ("worker_proc_alive_timeout", SECONDS, 4.0, "Wait for a child process to start."),
         ("worker_deduplicate_successful_tasks", SWITCH, False, "Skip a task that has succeeded already."),
+        ("worker_log_format", TEXT, _LOG_FORMAT, "Format of the worker's own log lines."),
+        ("worker_log_datefmt", TEXT, None, "Format of the time in them."),
+        ("worker_task_log_format", TEXT, _TASK_LOG_FORMAT, "Format of log lines written inside tasks."),
+        ("worker_task_log_datefmt", TEXT, None, "Format of the time in them."),
+        ("worker_log_color", SWITCH, None, "Colours in the log; None means where it goes to a terminal."),
         ("worker_redirect_stdouts", SWITCH, True, "What tasks print goes to the log."),
         ("worker_redirect_stdouts_level", TEXT, "WARNING", "At this level."),
     ),
@@ -338,6 +357,7 @@ _STORES: Final = tuple(
 )
 
 ACCEPTED: Final[dict[str, tuple[Setting, ...]]] = {
+    "General, accepted": _GENERAL,
     "Broker, accepted": _BROKER,
     "Tasks, accepted": _TASKS,
     "Results, accepted": _RESULTS,

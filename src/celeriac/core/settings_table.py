@@ -33,8 +33,6 @@ from celeriac.core.settings_kinds import (
 )
 
 _DAY: Final = 86400.0
-_LOG_FORMAT: Final = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
-_TASK_LOG_FORMAT: Final = "[%(asctime)s: %(levelname)s/%(processName)s] %(task_name)s[%(task_id)s]: %(message)s"
 _PUBLISH_RETRY: Final = {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1}
 
 
@@ -45,17 +43,12 @@ def _set(name: str, kind: Kind, default: Any, doc: str, *, own: bool = False, nu
 _GENERAL: Final = (
     _set("accept_content", CONTENT, ("json",), "Serializers that workers read; anything else is a dead letter."),
     _set("timezone", TEXT, None, "Time zone of naive times and of crontabs, an IANA name; None means UTC."),
-    _set("enable_utc", SWITCH, True, "Times in messages are UTC."),
     _set("imports", NAMES, (), "Modules that a worker imports when it starts, because they define tasks."),
     _set("include", NAMES, (), "More such modules; added to those of `imports`."),
 )
 
 _BROKER: Final = (
     _set("broker_url", URL, None, "Where tasks are queued; None means the SQLite file `celeriac.db`."),
-    _set("broker_transport_options", MAPPING, {}, "Options that the broker's driver understands."),
-    _set("broker_connection_timeout", SECONDS, 4.0, "Wait for a connection to be made."),
-    _set("broker_connection_retry", SWITCH, True, "Connect again when the connection to the broker is lost."),
-    _set("broker_connection_max_retries", COUNT, 100, "Attempts to connect; None means for ever.", nullable=True),
     _set("publish_timeout", DURATION, 5.0, "Give up sending a task after this long, retries included.", own=True),
     _set(
         "dead_letter_expires",
@@ -74,6 +67,7 @@ _TASKS: Final = (
     _set("task_serializer", SERIALIZER, "json", "How arguments are encoded."),
     _set("task_compression", COMPRESSION, None, "How the encoded arguments are compressed."),
     _set("task_default_queue", TEXT, "celery", "The queue of tasks that nothing else routes."),
+    _set("task_queues", ANYTHING, None, "Names of more queues that a worker serves unless `-Q` says which."),
     _set("task_default_priority", PRIORITY, None, "Priority of tasks that have none: 0 to 9, higher is more urgent."),
     _set("task_inherit_parent_priority", SWITCH, False, "A task sent by a task takes over its priority."),
     _set("task_routes", ANYTHING, None, "Which queue a task goes to: a dictionary, a list, or functions."),
@@ -100,7 +94,6 @@ _RESULTS: Final = (
     _set("result_expires", SECONDS, _DAY, "Results are kept this long; None or 0: for ever.", nullable=True),
     _set("result_serializer", SERIALIZER, "json", "How return values are encoded."),
     _set("result_accept_content", CONTENT, None, "Serializers that readers of results accept; None: `accept_content`."),
-    _set("result_extended", SWITCH, False, "Store name, arguments, worker, queue and retries with each result."),
 )
 
 _WORKER: Final = (
@@ -134,11 +127,6 @@ _WORKER: Final = (
     _set(
         "worker_health_port", PORT, None, "Answer GET /health on this port of 127.0.0.1; 0 picks a free one.", own=True
     ),
-    _set("worker_log_format", TEXT, _LOG_FORMAT, "Format of the worker's own log lines."),
-    _set("worker_log_datefmt", TEXT, None, "Format of the time in them."),
-    _set("worker_task_log_format", TEXT, _TASK_LOG_FORMAT, "Format of log lines written inside tasks."),
-    _set("worker_task_log_datefmt", TEXT, None, "Format of the time in them."),
-    _set("worker_log_color", SWITCH, None, "Colours in the log; None means where it goes to a terminal."),
 )
 
 SECTIONS: Final[dict[str, tuple[Setting, ...]]] = {

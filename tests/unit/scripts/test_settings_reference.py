@@ -15,3 +15,7 @@ def test_the_committed_page_is_current() -> None:
 def test_the_page_has_every_setting_once() -> None:
     rows = re.findall(r"^\| `(\w+)`", settings_reference.render(), re.MULTILINE)
     assert sorted(rows) == sorted(SETTINGS)
+
+
+def test_a_setting_that_is_said_to_work_is_read_somewhere() -> None:
+    assert settings_reference.unread() == []
