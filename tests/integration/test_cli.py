@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from celeriac.core.message import Message
 from tests.support.site import PATIENCE, TASKS, Site
 from tests.support.waiting import wait_for
 
@@ -30,7 +33,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A project with a worker, shared by the tests that leave it as they found it."""
     found = Site(tmp_path_factory.mktemp("served"))
-    found.worker("main", "-l", "INFO", "-c", "2")
+    found.worker("main", "-l", "INFO", "-c", "2", "--health-port", "0")
     yield found
     found.close()
 
@@ -39,6 +42,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def test_the_banner_shows_what_people_look_for(served: Site) -> None:
+    wait_for(lambda: "main@test ready." in served.log("main"), PATIENCE, "every child to be ready")
     log = served.log("main")
     for expected in (
         "main@test",
@@ -48,10 +52,17 @@ def test_the_banner_shows_what_people_look_for(served: Site) -> None:
         "concurrency: 2 processes of one task at a time, 100 coroutines each (prefork)",
         "[queues]\n   celery\n",
         "[tasks]\n   proj.tasks.add\n   proj.tasks.fail\n   proj.tasks.hold\n   proj.tasks.pass_gate\n",
-        "main@test ready.",
     ):
         assert expected in log, log
     assert "\x1b" not in log
+
+
+def test_the_health_probe_answers_at_the_port_that_the_banner_names(served: Site) -> None:
+    url = re.search(r"health: +(http\S+)", served.log("main"))
+    assert url is not None
+    with urllib.request.urlopen(url[1], timeout=PATIENCE) as answer:
+        assert answer.status == 200
+        assert json.load(answer)["ok"] is True
 
 
 def test_call_waits_for_the_result(served: Site) -> None:
@@ -107,6 +118,15 @@ def test_inspect_sees_a_running_task_and_revoke_ends_it(served: Site) -> None:
         ("reserved", []),
         ("active_queues", [{"name": "celery"}]),
         ("ping", {"ok": "pong"}),
+        (
+            "conf",
+            {
+                "broker_url": "sqlite:///q.db",
+                "redis_password": "***",
+                "result_backend": "sqlite:///q.db",
+                "worker_shutdown_grace": 5.0,
+            },
+        ),
     ],
 )
 def test_inspect_asks_workers(served: Site, question: str, expected: object) -> None:
@@ -208,6 +228,7 @@ def test_remote_shutdown_ends_the_worker(site: Site) -> None:
     site.run("status", code=69)
 
 
+@pytest.mark.slow
 def test_reload_starts_anew_after_a_change_and_leaves_nothing(site: Site) -> None:
     words = ("--reload", "-l", "INFO", "-c", "1", "--pidfile", "outer.pid")
     outer = site.worker("reload", *words)
@@ -247,16 +268,16 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def test_purge_asks_and_drops(site: Site) -> None:
-    for queue in ("celery", "celery", "other"):
-        site.run("call", "proj.tasks.add", "--queue", queue)
-    site.run("call", "proj.tasks.add", "--countdown", "3600")
+    site.broker.install()
+    waiting = [("a", "celery", None), ("b", "celery", time.time() + 3600), ("c", "celery", None), ("d", "other", None)]
+    site.broker.enqueue([Message(id=id, task="proj.tasks.add", queue=queue, eta=eta) for id, queue, eta in waiting])
     refused = site.run("purge", input="n\n", code=1)
     assert "Drop 3 waiting tasks of celery for good?" in refused.err
     assert "Nothing was dropped." in refused.err
     done = site.run("purge", "-f")
     assert done.out == "Dropped 3 waiting tasks of celery.\n"
     assert "tasks also wait in other" in done.err
-    assert [one["queue"] for one in site.json("queues")] == ["other"]
+    assert [one.queue for one in site.broker.stats()] == ["other"]
     assert site.run("purge", "-Q", "other", input="y\n").out == "Dropped 1 waiting task of other.\n"
     assert site.run("queues").out == "All queues are empty.\n"
 

@@ -21,14 +21,14 @@ _LETTERS: Final = (
 _MOST_TASKS: Final = 50
 
 
-def banner(out: Output, app: Celeriac, options: WorkerOptions) -> None:
+def banner(out: Output, app: Celeriac, options: WorkerOptions, *, health_port: int | None = None) -> None:
     """Write the banner to standard output."""
     for letters in _LETTERS:
         out.line(letters.rstrip(), "bold green")
     out.line()
     out.line(f" {options.node} · celeriac {__version__}", "bold")
     out.line(f" {platform.system()} {platform.release()} · Python {platform.python_version()} · pid {os.getpid()}")
-    for title, rows in _sections(app, options):
+    for title, rows in _sections(app, options, health_port):
         out.line()
         out.line(f" [{title}]", "bold")
         for row in rows:
@@ -36,19 +36,19 @@ def banner(out: Output, app: Celeriac, options: WorkerOptions) -> None:
     out.line()
 
 
-def _sections(app: Celeriac, options: WorkerOptions) -> list[tuple[str, list[str]]]:
+def _sections(app: Celeriac, options: WorkerOptions, health_port: int | None) -> list[tuple[str, list[str]]]:
     tasks = sorted(app.tasks.regular())
     shown = tasks[:_MOST_TASKS]
     if len(tasks) > len(shown):
         shown.append(f"and {len(tasks) - len(shown)} more: `celeriac inspect registered` lists them")
     return [
-        ("config", _config(app, options)),
+        ("config", _config(app, options, health_port)),
         ("queues", list(options.queues)),
         ("tasks", shown or ["none: is the module that defines them imported (include=, -I, autodiscover_tasks)?"]),
     ]
 
 
-def _config(app: Celeriac, options: WorkerOptions) -> list[str]:
+def _config(app: Celeriac, options: WorkerOptions, health_port: int | None) -> list[str]:
     broker, backend = app.urls()
     rows = {
         "app": f"{app.main or 'celeriac'} ({options.target})",
@@ -56,6 +56,7 @@ def _config(app: Celeriac, options: WorkerOptions) -> list[str]:
         "results": "none are kept" if backend is None else redact_url(backend),
         "concurrency": concurrency(options),
         "limits": _limits(options),
+        "health": None if health_port is None else f"http://127.0.0.1:{health_port}/health",
         "log": f"{options.loglevel}" + (f" to {options.logfile}" if options.logfile else ""),
     }
     return [f"{name + ':':<13}{value}" for name, value in rows.items() if value]

@@ -156,11 +156,12 @@ def _work(session: Session, target: str, given: dict[str, Any]) -> int:
         session.out.note(f"Dropped {app.control.purge(shape.queues)} waiting tasks.")
     # Opened again by the thread that uses it, and not inherited by children.
     app.broker.close()
+    found = Solo(app, shape) if shape.pool == "solo" else Supervisor(app, shape)
     if not session.out.quiet:
-        banner(session.out, app, shape)
+        banner(session.out, app, shape, health_port=None if isinstance(found, Solo) else found.health_port)
     sys.stdout.flush()
     logs.setup(shape.loglevel, shape.logfile)
-    return Solo(app, shape).run() if shape.pool == "solo" else Supervisor(app, shape).run()
+    return found.run()
 
 
 def _refuse(given: dict[str, Any]) -> None:

@@ -59,7 +59,8 @@ class Celeriac:
         """Run a command and check its exit code."""
         self._capsys.readouterr()
         found = main([*(["-A", app] if app else []), *words])
-        done = Done(found, *self._capsys.readouterr())
+        written = self._capsys.readouterr()
+        done = Done(found, written.out, written.err)
         assert code is None or done.code == code, done
         return done
 
