@@ -109,7 +109,7 @@ _WORKER: Final = (
     ),
     _set("worker_max_tasks_per_child", POSITIVE, None, "Replace a child process after this many tasks."),
     _set("worker_max_memory_per_child", POSITIVE, None, "Replace a child process that grows above so many KiB."),
-    _set("worker_lease", DURATION, 8.0, "A worker that is silent for so long has lost its tasks.", own=True),
+    _set("worker_lease", DURATION, 6.0, "A worker that is silent for so long has lost its tasks.", own=True),
     _set("worker_claim_ahead", SECONDS, 0.02, "Work that a process claims before it has a free slot for it.", own=True),
     _set("worker_shutdown_grace", SECONDS, 25.0, "Running tasks may take so long to end at a shutdown.", own=True),
     _set(
