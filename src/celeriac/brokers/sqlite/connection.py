@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from celeriac.brokers.sqlite import forks
-from celeriac.brokers.sqlite.schema import APPLICATION_ID, MIGRATIONS, VERSION
+from celeriac.brokers.sqlite.install import upgrade, version_of
+from celeriac.brokers.sqlite.schema import MIGRATIONS, VERSION
 from celeriac.brokers.sqlite.url import Location
 from celeriac.core.clock import Clock, SystemClock
 from celeriac.errors import BrokerError, ImproperlyConfigured, SchemaError
@@ -82,7 +83,7 @@ class Connection:
             self._next_look = now + LOOK_INTERVAL
             self.generation += 1
         if installs and not self._installed:
-            _upgrade(raw, self.location.path)
+            upgrade(raw, self.location.path, MIGRATIONS)
             self._installed = True
         return raw
 
@@ -130,7 +131,7 @@ class Connection:
         """Make the connection what this driver needs; return the version of the schema that it found."""
         path = self.location.path
         raw.create_function("now", 0, self._now)
-        version = _version(raw, path)  # First, so that nothing is changed in a file of somebody else's.
+        version = version_of(raw, path, VERSION)  # First, so that nothing is changed in a file of somebody else's.
         ((mode,),) = raw.execute("PRAGMA journal_mode = WAL").fetchall()
         if mode != "wal":
             raise BrokerError(
@@ -170,57 +171,3 @@ def _check_place(path: Path, *, creates: bool) -> None:
             f"SQLite broker file {path} does not exist yet: it is made by the first worker or producer that uses it,"
             " and by install()"
         )
-
-
-def _version(raw: sqlite3.Connection, path: str) -> int:
-    """Return the version of the schema, 0 for an empty file.
-
-    Raises:
-        SchemaError: The file is somebody else's, or was written by a newer version.
-    """
-    # One statement sees one state of the file, although another process may be creating the schema just now.
-    ((mark, version, objects),) = raw.execute(
-        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
-        " FROM pragma_application_id, pragma_user_version"
-    ).fetchall()
-    if mark == APPLICATION_ID and version <= VERSION:
-        return int(version)
-    if mark == APPLICATION_ID:
-        raise SchemaError(
-            f"SQLite broker file {path} has schema version {version}, and this version of Celeriac knows {VERSION}:"
-            " upgrade Celeriac here too, or use another file"
-        )
-    if (mark, version, objects) == (0, 0, 0):
-        return 0
-    raise SchemaError(
-        f"SQLite file {path} belongs to another application (application id {mark:#x}): name another file in the URL"
-    )
-
-
-def _upgrade(raw: sqlite3.Connection, path: str) -> None:
-    """Create the schema or bring it to the current version, in one transaction."""
-    raw.execute("BEGIN IMMEDIATE")
-    try:
-        # Another process may have been here since the version was read.
-        for text in MIGRATIONS[_version(raw, path) :]:
-            for statement in _statements(text):
-                raw.execute(statement)
-        raw.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        raw.execute(f"PRAGMA user_version = {VERSION}")
-        raw.execute("COMMIT")
-    except BaseException:
-        if raw.in_transaction:
-            raw.execute("ROLLBACK")
-        raise
-
-
-def _statements(text: str) -> list[str]:
-    """Cut a migration into its statements. (``executescript`` would commit before each of them.)"""
-    statements: list[str] = []
-    pending = ""
-    for line in text.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
-            statements.append(pending)
-            pending = ""
-    return statements
