@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from celeriac.app.canvas import Signature
 
 Seconds = float | timedelta
+Exceptions = type[BaseException] | Sequence[type[BaseException]]
 
 
 class TaskOptions(TypedDict, total=False):
@@ -54,8 +55,8 @@ class TaskOptions(TypedDict, total=False):
     """
 
     name: str | None
-    autoretry_for: Sequence[type[BaseException]]
-    dont_autoretry_for: Sequence[type[BaseException]]
+    autoretry_for: Exceptions
+    dont_autoretry_for: Exceptions
     max_retries: int | None
     default_retry_delay: Seconds
     retry_backoff: bool | int | float
@@ -84,7 +85,7 @@ class TaskOptions(TypedDict, total=False):
     compression: str | None
     result_serializer: str | None
     typing: bool
-    throws: Sequence[type[BaseException]]
+    throws: Exceptions
     pydantic: bool
     pydantic_strict: bool
     pydantic_context: Mapping[str, Any] | None

@@ -48,7 +48,7 @@ FROM_SETTINGS: Final[Mapping[str, str]] = {
     "track_started": "task_track_started",
 }
 """Option to the setting that holds where the option is not given."""
-_LATE: Final = frozenset({"ignore_result", "track_started", "result_serializer", "retry_policy"})
+_LATE: Final = frozenset({*FROM_SETTINGS, "retry_policy"})
 
 
 class Task(Sending[P, R_co], Retrying, Reporting):
@@ -62,7 +62,7 @@ class Task(Sending[P, R_co], Retrying, Reporting):
     MaxRetriesExceededError: ClassVar = MaxRetriesExceededError
     OperationalError: ClassVar = OperationalError
 
-    # Options. None means: as the settings say.
+    # Options. Those without a value here are as the settings say.
     abstract: bool = True
     typing: bool = True
     max_retries: int | None = 3
@@ -74,23 +74,23 @@ class Task(Sending[P, R_co], Retrying, Reporting):
     autoretry_for: tuple[type[BaseException], ...] = ()
     dont_autoretry_for: tuple[type[BaseException], ...] = ()
     throws: tuple[type[BaseException], ...] = ()
-    rate_limit: str | float | None = None
-    acks_late: bool | None = None
-    acks_on_failure_or_timeout: bool | None = None
-    reject_on_worker_lost: bool | None = None
-    store_errors_even_if_ignored: bool | None = None
-    store_eager_result: bool | None = None
+    rate_limit: str | float | None
+    acks_late: bool | None
+    acks_on_failure_or_timeout: bool | None
+    reject_on_worker_lost: bool | None
+    store_errors_even_if_ignored: bool | None
+    store_eager_result: bool | None
     expires: float | datetime | None = None
     priority: int | None = None
     queue: str | None = None
     exchange: str | None = None
     routing_key: str | None = None
     delivery_mode: int | None = None
-    serializer: str | None = None
-    compression: str | None = None
-    time_limit: float | None = None
-    soft_time_limit: float | None = None
-    result_expires: float | None = None
+    serializer: str | None
+    compression: str | None
+    time_limit: float | None
+    soft_time_limit: float | None
+    result_expires: float | None
     trail: bool = True
     send_events: bool = True
     pydantic: bool = False
@@ -266,12 +266,16 @@ class Task(Sending[P, R_co], Retrying, Reporting):
             vars(self)["_from_settings"] = self._from_settings - {name}
             self.settle_options()
 
-    def __getattr__(self, name: str) -> Any:
-        # Reached only for what is not there: options that follow the settings, before the task was bound.
-        if name in _LATE and not self._bound and "app" in vars(self):
-            self.app.finalize(auto=True)
-            return getattr(self, name)
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+    if not TYPE_CHECKING:  # A type checker would take every misspelt attribute for one that is there.
+
+        def __getattr__(self, name: str) -> Any:
+            # Reached only for what is not there: options that follow the settings, before the task was bound.
+            if name in _LATE and not self._bound:
+                if "app" not in vars(self):
+                    return None
+                self.app.finalize(auto=True)
+                return getattr(self, name)
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self.name,)
