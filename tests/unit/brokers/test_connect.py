@@ -1,0 +1,99 @@
+"""A URL leads to its driver, or to an error that says which URLs there are."""
+
+from pathlib import Path
+
+import pytest
+
+from celeriac import brokers, results
+from celeriac.brokers import connect, open_async_broker, open_broker
+from celeriac.errors import CeleriacError, ImproperlyConfigured
+
+
+@pytest.mark.parametrize(
+    ("url", "name"), [("sqlite:///x.db", "sqlite"), ("memory://", "memory"), ("MEMORY://a", "memory")]
+)
+def test_a_scheme_leads_to_its_driver(url: str, name: str) -> None:
+    assert connect(url).capabilities.name == name
+    assert open_broker(url).capabilities.name == name
+    assert open_async_broker(url).capabilities.name == name
+
+
+def complaint(url: str) -> str:
+    with pytest.raises(ImproperlyConfigured) as caught:
+        connect(url)
+    text = str(caught.value)
+    assert "memory://, sqlite://" in text
+    return text
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis://h", ["Redis", "planned", "celeriac[redis]"]),
+        ("rediss://h", ["Redis", "planned"]),
+        ("amqp://h", ["RabbitMQ", "planned"]),
+        ("postgresql://h", ["PostgreSQL", "planned", "celeriac[postgres]"]),
+    ],
+)
+def test_a_planned_driver_is_said_to_be_missing_yet(url: str, words: list[str]) -> None:
+    text = complaint(url)
+    assert all(word in text for word in words)
+
+
+@pytest.mark.parametrize(
+    ("url", "guess"), [("sqlte:///x", "sqlite://"), ("db+sqlite:///x", "sqlite://"), ("reddis://h", "redis://")]
+)
+def test_an_unknown_scheme_is_guessed(url: str, guess: str) -> None:
+    assert f"did you mean {guess}?" in complaint(url)
+
+
+def test_a_scheme_like_no_other_is_not_guessed() -> None:
+    assert "did you mean" not in complaint("mongodb://h")
+
+
+@pytest.mark.parametrize("url", ["", "x.db", "/var/x.db", "://", "redis:h"])
+def test_what_is_no_url_is_refused(url: str) -> None:
+    assert "sqlite:///celeriac.db" in complaint(url)
+
+
+def test_no_password_gets_into_an_error() -> None:
+    for url in ("amqp://user:s3cret@host//", "user:s3cret@host", "nosuch://user:s3cret@host"):
+        assert "s3cret" not in complaint(url)
+
+
+def test_memory_takes_no_parameters() -> None:
+    with pytest.raises(ImproperlyConfigured, match="memory://tests"):
+        connect("memory://a?size=3")
+
+
+def test_the_place_of_a_store_does_not_depend_on_how_its_url_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert brokers.place("sqlite:///a.db") == brokers.place(f"sqlite:///{tmp_path}/link/a.db?synchronous=full")
+    assert brokers.place("sqlite:///a.db") != brokers.place("sqlite:///b.db")
+    assert brokers.place("memory://") == brokers.place("memory:///")
+    assert brokers.place("memory://a") != brokers.place("memory://b")
+
+
+@pytest.mark.parametrize(
+    ("broker", "backend", "same"),
+    [
+        ("memory://a", "memory://a/", True),
+        ("memory://a", "memory://b", False),
+        ("sqlite:///a.db", "sqlite:///./a.db?busy_timeout=1", True),
+        ("sqlite:///a.db", "memory://", False),
+        ("sqlite:///a.db", None, False),
+        ("sqlite:///a.db", "disabled://", False),
+    ],
+)
+def test_whether_broker_and_backend_are_one(broker: str, backend: str | None, same: bool) -> None:
+    assert results.same_store(broker, backend) is same
+
+
+def test_a_wrong_backend_is_said_to_be_one() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"result backend URL rpc://.*RabbitMQ.*disabled://, memory://"):
+        results.connect("rpc://")
+    with pytest.raises(CeleriacError, match="must begin with a scheme"):
+        results.connect("x.db")
