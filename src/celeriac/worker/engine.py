@@ -134,7 +134,6 @@ class Engine:
                 that is to call :meth:`drain`.
         """
         self._retire = retire
-        self.sync_slots.start()
         services = [asyncio.create_task(one) for one in (self.settler.run(), self._watch(), self.fetcher.run())]
         ended = asyncio.create_task(self._drained.wait())
         try:

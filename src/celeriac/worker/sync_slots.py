@@ -54,15 +54,12 @@ class SyncSlots:
             for index in range(threads)
         ]
 
-    def start(self) -> None:
-        """Start the threads, if there are any."""
-        for thread in self._threads:
-            thread.start()
-
     def run_main(self) -> None:
-        """Be the slot of the main thread, or wait for the threads, until :meth:`stop`."""
+        """Be the slot of the main thread, or start the threads and wait for them, until :meth:`stop`."""
         if not self._threads:
             self._work(0)
+        for thread in self._threads:
+            thread.start()
         for thread in self._threads:
             thread.join()
 
