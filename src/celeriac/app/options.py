@@ -80,7 +80,7 @@ class TaskOptions(TypedDict, total=False):
     queue: str | None
     exchange: str | None
     routing_key: str | None
-    delivery_mode: int | None
+    delivery_mode: int | str | None
     serializer: str | None
     compression: str | None
     result_serializer: str | None
@@ -139,7 +139,7 @@ class ResendOptions(TypedDict, total=False):
     group_index: int | None
     exchange: str | None
     routing_key: str | None
-    delivery_mode: int | None
+    delivery_mode: int | str | None
     reply_to: str | None
     correlation_id: str | None
     retries: int

@@ -85,7 +85,7 @@ class Task(Sending[P, R_co], Retrying, Reporting):
     queue: str | None = None
     exchange: str | None = None
     routing_key: str | None = None
-    delivery_mode: int | None = None
+    delivery_mode: int | str | None = None
     serializer: str | None
     compression: str | None
     time_limit: float | None

@@ -67,30 +67,37 @@ class HandWorker:
         self._clock = clock
         self.settled: list[Settlement] = []
 
-    def run(self, limit: int = 100, *, wait: bool = True) -> list[Settlement]:
-        """Run until nothing is ready; with ``wait`` the clock jumps to what is due later."""
-        surroundings = self._app.worker_surroundings("hand@test")
-        queues = self._app.queue_names()
+    def run(self, limit: int = 100) -> list[Settlement]:
+        """Run until nothing is left; the clock jumps to what is due later."""
         for _ in range(limit):
-            claimed = self._app.broker.claim([*queues, "images"], 1, "hand", 60.0)
-            if not claimed:
-                promoted = self._app.broker.promote(100)
-                if wait and promoted.next_in is not None:
-                    self._clock.advance(promoted.next_in)
-                    continue
-                if not promoted.count:
-                    return self.settled
+            if self.step() is not None:
                 continue
-            opened = open_call(claimed[0], surroundings)
-            if not isinstance(opened, Call):
-                settlement = opened
-            elif opened.task.is_async:
-                settlement = asyncio.run(aexecute(opened, surroundings))
-            else:
-                settlement = execute(opened, surroundings)
-            assert self._app.broker.settle([settlement]) == ()
-            self.settled.append(settlement)
+            promoted = self._app.broker.promote(100)
+            if promoted.next_in is not None:
+                self._clock.advance(promoted.next_in)
+            elif not promoted.count:
+                return self.settled
         raise AssertionError(f"{limit} runs were not enough")
+
+    def step(self) -> Settlement | None:
+        """Run one task that is ready; return its settlement, or None if there is none."""
+        claimed = self._app.broker.claim(self._queues(), 1, "hand", 60.0)
+        if not claimed:
+            return None
+        surroundings = self._app.worker_surroundings("hand@test")
+        opened = open_call(claimed[0], surroundings)
+        if not isinstance(opened, Call):
+            settlement = opened
+        elif opened.task.is_async:
+            settlement = asyncio.run(aexecute(opened, surroundings))
+        else:
+            settlement = execute(opened, surroundings)
+        assert self._app.broker.settle([settlement]) == ()
+        self.settled.append(settlement)
+        return settlement
+
+    def _queues(self) -> list[str]:
+        return [*self._app.queue_names(), "images"]
 
 
 @pytest.fixture
