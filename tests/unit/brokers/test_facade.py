@@ -110,7 +110,7 @@ def test_nothing_to_do_asks_nothing(driver: Counting) -> None:
     nothing: Sequence[Any] = ()
     assert broker.enqueue(nothing) == broker.settle(nothing) == broker.start(nothing) == ()
     assert broker.extend(nothing, 1.0) == broker.revive(nothing) == broker.progress(nothing) == ()
-    assert not (broker.cancel(nothing) or broker.get(nothing) or broker.fetch(nothing))
+    assert [*broker.cancel(nothing), *broker.get(nothing), *broker.fetch(nothing)] == []
     assert broker.discard(nothing) == 0
     broker.store(nothing)
     broker.reply(nothing)

@@ -115,9 +115,13 @@ class AsyncSqlitePerformer:
 
     async def close(self) -> None:
         """Carry out what has been asked for, close the connection and end the thread; the next request starts anew."""
-        if self._worker is not None:
+        worker = self._worker
+        if worker is None:
+            return
+        if worker.thread.is_alive():
             await asyncio.shield(self._ask(None))
-            self._worker = None
+            worker.thread.join()  # It has nothing left to do.
+        self._worker = None
 
     def _ask(self, request: Transaction | None) -> asyncio.Future[Reply]:
         worker = self._worker
