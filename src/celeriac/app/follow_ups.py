@@ -7,7 +7,6 @@ are derived from the finished task's, so that a step that is done twice sends on
 from __future__ import annotations
 
 import inspect
-import random
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from celeriac.app.plan import sending_request
 from celeriac.core.codec import encode_args
 from celeriac.core.ids import follow_up_id
 from celeriac.core.message import Message
-from celeriac.core.retry import RetryPolicy, Rng
+from celeriac.core.retry import RetryPolicy
 from celeriac.errors import Retry
 from celeriac.execution.context import Request
 
@@ -31,16 +30,10 @@ if TYPE_CHECKING:
 
 
 class AppFollowUps:
-    """The follow-ups of one app.
+    """The follow-ups of one app."""
 
-    Args:
-        app: The app.
-        rng: Where the jitter of retries comes from.
-    """
-
-    def __init__(self, app: Celeriac, rng: Rng | None = None) -> None:
+    def __init__(self, app: Celeriac) -> None:
         self._app = app
-        self._rng: Rng = rng if rng is not None else random.Random()
 
     def callbacks(self, signatures: Sequence[Any], parent: Message, value: Any) -> tuple[Message, ...]:
         """Return the messages of ``link``: each gets the return value as its first argument."""
@@ -77,7 +70,7 @@ class AppFollowUps:
         if isinstance(when, datetime):
             due = times.moment(when, zone, "eta")
         else:
-            due = now + (policy.delay(message.retries, self._rng) if when is None else float(when))
+            due = now + (policy.delay(message.retries, app.rng) if when is None else float(when))
         changes: dict[str, Any] = {}
         again = retry.sig if isinstance(retry, Retry) else None
         if isinstance(again, Signature) and again.changed:
