@@ -36,8 +36,10 @@ async def an_empty_store_gives_nothing(kit: Kit) -> None:
 @group
 async def no_queues_and_no_room_give_nothing(kit: Kit) -> None:
     await kit.send("a")
-    assert await kit.claim(queues=[]) == []
-    assert await kit.claim(0) == []
+    assert await kit.claim(queues=[], owner="w1") == []
+    assert await kit.claim(0, owner="w2") == []
+    await kit.lapse()
+    assert (await kit.reclaim()).owners == (), "nobody was given a lease"
     assert await kit.drain() == ["a"]
 
 

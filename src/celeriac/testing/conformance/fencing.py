@@ -156,3 +156,14 @@ async def tokens_grow_through_everything_that_may_happen(kit: Kit) -> None:
         delivery = await kit.take_next("a")
         tokens.append(delivery.lease.token)
     assert tokens == sorted(set(tokens))
+
+
+@group
+async def tokens_grow_with_claims_over_several_queues_too(kit: Kit) -> None:
+    await kit.send("a", queue="one")
+    first = await kit.take_next("a", queues=("one", "two"))
+    await kit.settle(release(first))
+    second = await kit.take_next("a", queues=("two", "one"))
+    assert second.lease.token > first.lease.token
+    await refuse_all(kit, first)
+    await kit.settle(done(second))

@@ -170,6 +170,31 @@ async def an_owner_reclaimed_in_parts_settles_nothing_that_is_left(kit: Kit) -> 
 
 
 @group
+async def what_a_limited_reclaim_left_is_freed_although_its_owner_extends(kit: Kit) -> None:
+    # The owner is told that it lost everything, so nobody but the reaper looks after the rest.
+    await kit.send("a", "b", "c")
+    await kit.claim(owner="w1")
+    await kit.lapse()
+    first = (await kit.reclaim(limit=1)).released
+    assert await kit.broker.extend(["w1"], kit.lease) == ("w1",)
+    rest = (await kit.reclaim()).released
+    assert sorted(first + rest) == ["a", "b", "c"]
+
+
+@group
+async def what_a_limited_reclaim_left_is_freed_although_its_owner_claims(kit: Kit) -> None:
+    await kit.send("a", "b", "c")
+    await kit.claim(owner="w1")
+    await kit.lapse()
+    first = (await kit.reclaim(limit=1)).released
+    again = await kit.claim(owner="w1")
+    assert ids(again) == list(first)
+    rest = (await kit.reclaim()).released
+    assert sorted(first + rest) == ["a", "b", "c"]
+    await kit.settle(done(again[0]))
+
+
+@group
 async def several_lapsed_owners_are_freed_together(kit: Kit) -> None:
     for n in range(4):
         await kit.take(f"t{n}", owner=f"w{n}")
