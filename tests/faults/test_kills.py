@@ -11,14 +11,12 @@ import random
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from celeriac.core import state
-from tests.support.fleet import Project, Worker, seeded
+from tests.support.fleet import Project, Worker, tell
 from tests.support.waiting import wait_for
 
 TASKS = 12_000
@@ -33,19 +31,6 @@ class Kill(NamedTuple):
 
     at: float
     unsettled: frozenset[str]
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    project = Project(tmp_path)
-    yield project
-    project.close()
-
-
-@pytest.fixture
-def rng() -> Iterator[random.Random]:
-    for _, generator in seeded():
-        yield generator
 
 
 def owned_by(project: Project, owners: set[str]) -> set[str]:
@@ -101,7 +86,7 @@ def check(project: Project, ids: list[str], kills: list[Kill], most: float) -> l
     recovery = sorted(
         min(run.at for run in starts[task_id] if run.at > one.at) - one.at for one in kills for task_id in one.unsettled
     )
-    print(  # noqa: T201 -- the figures of the run, shown with -s and in the report of a failure
+    tell(
         f"tasks {len(ids)}, kills {len(kills)}, lost 0, doubled {sum(doubled.values())}, recovery of"
         f" {len(recovery)} running tasks: p50 {quantile(recovery, 0.5):.3f} s, p99 {quantile(recovery, 0.99):.3f} s"
     )

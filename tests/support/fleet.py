@@ -7,6 +7,7 @@ a process may be killed at any moment without spoiling it. It is what happened, 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -14,7 +15,7 @@ import signal
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +23,9 @@ import psutil
 
 from celeriac import Celeriac
 from celeriac.app.find import find_app
+from celeriac.brokers.port import Record
+from celeriac.core.message import StoredResult
+from celeriac.core.state import READY_STATES
 from tests.support.waiting import wait_for
 
 READY_WITHIN: Final = 30.0
@@ -55,6 +59,16 @@ async def anote(self, seconds=0.0):
     import asyncio
     write("start", self.request)
     await asyncio.sleep(seconds)
+    write("end", self.request)
+    return self.request.fencing_token
+
+
+@app.task(bind=True, name="hold")
+def hold(self, seconds=0.0):
+    # Blocks with the GIL held: no other thread of the process runs meanwhile.
+    import ctypes
+    write("start", self.request)
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
     write("end", self.request)
     return self.request.fencing_token
 
@@ -127,6 +141,52 @@ class Project:
                 entries.append(Entry(parts[0], parts[1], int(parts[2]), int(parts[3]), float(parts[4])))
         return entries
 
+    def send(self, name: str, count: int, *args: Any, **options: Any) -> list[str]:
+        """Send ``count`` calls of a task with these arguments; return their ids."""
+        return [self.app.tasks[name].apply_async(args, **options).id for _ in range(count)]
+
+    def runs(self, task_id: str) -> list[Entry]:
+        """Return the starts of one task, in order."""
+        return self.starts().get(task_id, [])
+
+    def wait_started(self, task_id: str, count: int = 1, timeout: float = 15.0) -> Entry:
+        """Wait until the task has started for the ``count``-th time; return that start."""
+        wait_for(lambda: len(self.runs(task_id)) >= count, timeout, f"start {count} of task {task_id}")
+        return self.runs(task_id)[count - 1]
+
+    def results(self, ids: Iterable[str]) -> dict[str, StoredResult]:
+        """Return the stored results of those ids that have one."""
+        wanted = list(ids)
+        return {result.id: result for result in self.app.backend.fetch(wanted)}
+
+    def wait_states(self, ids: Iterable[str], timeout: float = 20.0) -> dict[str, str]:
+        """Wait until every task is over; return the state of each."""
+        wanted = list(ids)
+        left = set(wanted)
+        found: dict[str, str] = {}
+
+        def look() -> bool:
+            ended = {one: result.state for one, result in self.results(left).items() if result.state in READY_STATES}
+            found.update(ended)
+            left.difference_update(ended)
+            return not left
+
+        wait_for(look, timeout, f"{len(wanted)} tasks over")
+        return {one: found[one] for one in wanted}
+
+    def wait_state(self, task_id: str, timeout: float = 20.0) -> str:
+        """Wait until the task is over; return its state."""
+        return self.wait_states([task_id], timeout)[task_id]
+
+    def error(self, task_id: str) -> str:
+        """Return the exception that is stored for a task, as text with its type's name."""
+        kept = json.loads(self.results([task_id])[task_id].body)
+        return f"{kept['exc_type']}: {kept['exc_message']}"
+
+    def record(self, task_id: str) -> Record | None:
+        """Return the broker's record of a task, None if it has none."""
+        return next(iter(self.app.broker.get([task_id])), None)
+
     def starts(self) -> dict[str, list[Entry]]:
         """Return the starts of each task id, in order."""
         found: dict[str, list[Entry]] = defaultdict(list)
@@ -136,22 +196,23 @@ class Project:
         return found
 
     def close(self) -> None:
-        """End every worker and whatever it started."""
+        """End every worker and whatever it started, and make sure that nothing is left."""
         for worker in self.workers:
             worker.destroy()
         if self._app is not None:
             self._app.close()
+        for worker in self.workers:
+            wait_for(worker.group_is_empty, 5, f"no process of {worker.name} left")
 
 
 class Worker:
     """One worker process with its children."""
 
     def __init__(self, project: Project, name: str, options: tuple[str, ...]) -> None:
-        self.health = project.folder / f"{name}.health"
         self.log_path = project.folder / f"{name}.log"
         self.name = name
         command = [sys.executable, "-m", "celeriac", "-A", project.module, "worker", "-n", f"{name}@test"]
-        command += ["-l", "INFO", "--health-file", str(self.health), *options]
+        command += ["-l", "INFO", *options]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 command, cwd=project.folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -159,8 +220,9 @@ class Worker:
         self.pid = self.process.pid
 
     def wait_ready(self) -> None:
-        """Wait until the worker says that it is healthy."""
-        wait_for(lambda: self.health.exists() or self.process.poll() is not None, READY_WITHIN, f"{self.name} ready")
+        """Wait until the worker says that all its children claim."""
+        ready = f"{self.name}@test ready."
+        wait_for(lambda: ready in self.log() or self.process.poll() is not None, READY_WITHIN, f"{self.name} ready")
         assert self.process.poll() is None, self.log()
 
     def children(self) -> dict[int, str]:
@@ -190,6 +252,20 @@ class Worker:
     def wait(self, timeout: float) -> int:
         """Wait for the supervisor's end and return its exit code."""
         return self.process.wait(timeout)
+
+    def stop(self, timeout: float = 15.0) -> None:
+        """Shut down as a service manager would; the worker must end well and leave no process."""
+        self.signal(signal.SIGTERM)
+        assert self.wait(timeout) == 0, self.log()
+        self.wait_gone()
+
+    def wait_gone(self) -> None:
+        """Wait until no process of its group is left, after its supervisor has ended."""
+        wait_for(self.group_is_empty, 5, f"no process of {self.name} left")
+
+    def wait_log(self, text: str, timeout: float = 15.0) -> None:
+        """Wait until it has logged something with this text in it."""
+        wait_for(lambda: text in self.log(), timeout, f"{self.name} to log {text!r}")
 
     def destroy(self) -> None:
         """Make sure nothing of it is left."""
@@ -225,8 +301,13 @@ def _group(process: psutil.Process) -> int:
         return -1
 
 
+def tell(figures: str) -> None:
+    """Show the figures of a run; pytest shows them with -s and with a failure."""
+    print(figures)  # noqa: T201
+
+
 def seeded() -> Iterator[tuple[int, random.Random]]:
     """Yield a seed (from CELERIAC_SEED, or fresh) and its generator; the seed is printed for a replay."""
     seed = int(os.environ.get("CELERIAC_SEED") or random.SystemRandom().randrange(1 << 32))
-    print(f"CELERIAC_SEED={seed}")  # noqa: T201 -- pytest shows it with a failure
+    tell(f"CELERIAC_SEED={seed}")
     yield seed, random.Random(seed)
