@@ -80,12 +80,14 @@ def retry(session: Session, /, ids: tuple[str, ...], every: bool, queue: str | N
     broker.install()
     if ids:
         _dead(session, ids)
-        revived = len(broker.revive(ids))
+        revived = broker.revive(ids)
     else:
         # Listed first and then revived: one that dies again meanwhile is not revived twice.
-        listed = [one.id for one in _pages(session, queue)]
-        revived = len(broker.revive(listed))
-    session.out.line(f"{revived} dead letter{'' if revived == 1 else 's'} put back.")
+        revived = broker.revive([one.id for one in _pages(session, queue)])
+    if not session.app.results_share_broker:
+        # Where the results are kept elsewhere, reviving cannot forget how these tasks ended.
+        session.app.backend.discard(revived)
+    session.out.line(f"{len(revived)} dead letter{'' if len(revived) == 1 else 's'} put back.")
 
 
 @dlq.command()

@@ -12,13 +12,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-_WIDE: Final = 100_000
-"""Columns of a pipe: nothing is cut there."""
 
 
 class Output:
@@ -26,24 +23,23 @@ class Output:
 
     Args:
         quiet: Write no notes.
-        color: False never colours.
+        color: False never colours; True colours on a terminal, unless NO_COLOR is set.
     """
 
     def __init__(self, *, quiet: bool = False, color: bool = True) -> None:
         self.quiet = quiet
-        self._color = color and not os.environ.get("NO_COLOR")
+        self.color = color and not os.environ.get("NO_COLOR")
 
     @cached_property
-    def console(self) -> Console:
-        """Standard output."""
+    def _terminal(self) -> Console | None:
+        """What writes to a terminal; None for a pipe, which needs no such thing."""
+        if not sys.stdout.isatty():
+            return None
         from rich.console import Console
 
-        terminal = sys.stdout.isatty()
         return Console(
-            no_color=not self._color,
-            color_system="auto" if self._color and terminal else None,
-            force_terminal=None if terminal else False,
-            width=None if terminal else _WIDE,
+            color_system="auto" if self.color else None,
+            no_color=not self.color,
             highlight=False,
             markup=False,
             emoji=False,
@@ -51,7 +47,10 @@ class Output:
 
     def line(self, text: str = "", style: str | None = None) -> None:
         """Write a line, as it is."""
-        self.console.print(text, style=style, soft_wrap=True)
+        if self._terminal is None:
+            sys.stdout.write(f"{text}\n")
+        else:
+            self._terminal.print(text, style=style if self.color else None, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Write a line for a person to standard error, unless told to be quiet."""
@@ -60,11 +59,13 @@ class Output:
 
     def error(self, text: str) -> None:
         """Write a line to standard error."""
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 -- this is the command line
+        sys.stdout.flush()
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
     def json(self, value: Any) -> None:
         """Write a value as JSON; what JSON cannot say, as its representation."""
-        self.console.file.write(json.dumps(value, indent=2, default=repr, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(value, indent=2, default=repr, ensure_ascii=False) + "\n")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
         """Write rows under headings; numbers stand right.
@@ -78,17 +79,32 @@ class Output:
         if not found:
             self.line(empty)
             return
+        right = [
+            all(isinstance(row[place], (int, float, type(None))) for row in found) for place in range(len(columns))
+        ]
+        cells = [["-" if value is None else str(value) for value in row] for row in found]
+        if self._terminal is None:
+            self._plain_table([list(columns), *cells], right)
+            return
         from rich import box
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD if self.console.is_terminal else None, pad_edge=False, header_style="bold")
-        for place, name in enumerate(columns):
-            number = all(isinstance(row[place], (int, float, type(None))) for row in found)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold" if self.color else "")
+        for name, number in zip(columns, right, strict=True):
             table.add_column(name, justify="right" if number else "left", overflow="fold")
-        for row in found:
-            table.add_row(*(Text("-" if value is None else str(value)) for value in row))
-        self.console.print(table)
+        for row in cells:
+            table.add_row(*map(Text, row))
+        self._terminal.print(table)
+
+    def _plain_table(self, rows: list[list[str]], right: list[bool]) -> None:
+        widths = [max(len(row[place]) for row in rows) for place in range(len(right))]
+        for row in rows:
+            padded = (
+                cell.rjust(width) if number else cell.ljust(width)
+                for cell, width, number in zip(row, widths, right, strict=True)
+            )
+            self.line("  ".join(padded).rstrip())
 
     def fields(self, values: Mapping[str, object]) -> None:
         """Write names and values, one on each line; those that are None are left out."""

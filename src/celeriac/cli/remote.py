@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar, cast
 
 import click
@@ -61,7 +61,7 @@ def _signal_options(command: F) -> F:
 
 
 @click.command(epilog="Questions: " + "; ".join(f"{name}: {what}" for name, what in _QUESTIONS.items()) + ".")
-@click.argument("question", type=click.Choice(list(_QUESTIONS)))
+@click.argument("question", metavar="QUESTION", type=click.Choice(list(_QUESTIONS)))
 @_remote_options
 @pass_session
 def inspect(
@@ -76,7 +76,7 @@ def inspect(
 
 
 @click.command(epilog="Orders: " + ", ".join(_ORDERS.values()) + ".")
-@click.argument("order", type=click.Choice(list(_ORDERS)))
+@click.argument("order", metavar="ORDER", type=click.Choice(list(_ORDERS)))
 @click.argument("words", nargs=-1)
 @_signal_options
 @_remote_options
@@ -197,9 +197,13 @@ def _lines(answer: object) -> list[str]:
 
 
 def _one_line(value: object) -> str:
-    if isinstance(value, dict):
-        fields = cast("dict[str, object]", value)
-        if len(fields) == 1:
-            return str(next(iter(fields.values())))
-        return ", ".join(f"{name}: {one}" for name, one in fields.items() if one is not None)
-    return str(value)
+    return ", ".join(_pairs(cast("dict[str, object]", value))) if isinstance(value, dict) else str(value)
+
+
+def _pairs(fields: dict[str, object]) -> Iterator[str]:
+    """Yield names with their values; what lies deeper as if it lay here."""
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from _pairs(cast("dict[str, object]", value))
+        elif value is not None:
+            yield f"{name}: {value}"

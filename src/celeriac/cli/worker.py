@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import click
+import msgspec
 
 from celeriac.app import Celeriac
 from celeriac.cli import reloading
@@ -144,6 +145,8 @@ def worker(session: Session, /, **given: Any) -> int:
 def _work(session: Session, target: str, given: dict[str, Any]) -> int:
     app = session.app
     shape = _shape(app, target, given)
+    if not session.out.color:
+        shape = msgspec.structs.replace(shape, log=msgspec.structs.replace(shape.log, color=False))
     options.configure(app.conf, shape)
     session.import_tasks()
     if shape.logfile is not None:
@@ -160,7 +163,7 @@ def _work(session: Session, target: str, given: dict[str, Any]) -> int:
     if not session.out.quiet:
         banner(session.out, app, shape, health_port=None if isinstance(found, Solo) else found.health_port)
     sys.stdout.flush()
-    logs.setup(shape.loglevel, shape.logfile)
+    logs.setup(shape.loglevel, shape.logfile, shape.log)
     return found.run()
 
 
@@ -185,6 +188,9 @@ def _shape(app: Celeriac, target: str, given: dict[str, Any]) -> options.WorkerO
     queues = tuple(name for name in wanted if name not in excluded)
     if not queues:
         raise ImproperlyConfigured(f"-X {','.join(excluded)} leaves no queue to work on")
+    hard, soft = given["time_limit"], given["soft_time_limit"]
+    if hard is not None and soft is not None and soft >= hard:
+        raise ImproperlyConfigured(f"--soft-time-limit {soft:g} must be shorter than --time-limit {hard:g}")
     node = options.node_name(given["hostname"])
     return options.from_settings(
         app.conf,

@@ -163,7 +163,7 @@ def child_main(options: bytes, owner: str, table_path: str, link: Connection, co
         one.close()
     chosen = msgspec.msgpack.decode(options, type=WorkerOptions)
     try:
-        logs.setup(chosen.loglevel, chosen.logfile)
+        logs.setup(chosen.loglevel, chosen.logfile, chosen.log)
         table = SlotTable(Path(table_path), chosen.slots)
         app = find_app(chosen.target)
         configure(app.conf, chosen)

@@ -1,20 +1,86 @@
 """Logging of a worker process.
 
 Only the ``celeriac`` logger is configured, and only if nobody configured logging before: handlers on the root logger or
-on ``celeriac`` are left alone, and so is the root logger's level.
+on ``celeriac`` are left alone, and so is the root logger's level. Lines that a task writes show its name and id.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Final
 
+import msgspec
+
+from celeriac.core.settings import Settings
 from celeriac.errors import ImproperlyConfigured
 from celeriac.events import Bus
 from celeriac.events import log as event_log
+from celeriac.execution.context import current_request
 
-FORMAT: Final = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
+_OWN: Final = ("celeriac.task", "celeriac.worker")
+"""Loggers whose lines name the task by themselves, or are about none."""
+_COLORS: Final = {logging.DEBUG: "34", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "1;31"}
+
+
+class LogStyle(msgspec.Struct, frozen=True, kw_only=True):
+    """How lines look; as the settings ``worker_log_format`` and so on have it.
+
+    Attributes:
+        format, datefmt: Of the worker's own lines.
+        task_format, task_datefmt: Of lines that a task writes; may name ``task_name`` and ``task_id``.
+        color: Colour by level; None means on a terminal, unless NO_COLOR is set.
+    """
+
+    format: str = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
+    datefmt: str | None = None
+    task_format: str = "[%(asctime)s: %(levelname)s/%(processName)s] %(task_name)s[%(task_id)s]: %(message)s"
+    task_datefmt: str | None = None
+    color: bool | None = None
+
+
+def style_of(settings: Settings) -> LogStyle:
+    """Return the style that the settings ask for.
+
+    Raises:
+        ImproperlyConfigured: A format is not one of the standard library's.
+    """
+    style = LogStyle(
+        format=settings.worker_log_format,
+        datefmt=settings.worker_log_datefmt,
+        task_format=settings.worker_task_log_format,
+        task_datefmt=settings.worker_task_log_datefmt,
+        color=settings.worker_log_color,
+    )
+    for name, form in (("worker_log_format", style.format), ("worker_task_log_format", style.task_format)):
+        try:
+            logging.Formatter(form)
+        except ValueError as exc:
+            raise ImproperlyConfigured(
+                f"setting {name} = {form!r}: {exc}; write it as for logging.Formatter, with %(message)s in it"
+            ) from exc
+    return style
+
+
+class Formatter(logging.Formatter):
+    """Writes a line as the worker's own, or as that of the task that runs."""
+
+    def __init__(self, style: LogStyle, *, color: bool) -> None:
+        super().__init__(style.format, style.datefmt)
+        self._task = logging.Formatter(style.task_format, style.task_datefmt)
+        self._color = color
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record."""
+        request = None if record.name in _OWN else current_request.get()
+        if request is None:
+            text = super().format(record)
+        else:
+            record.task_name, record.task_id = request.task, request.id
+            text = self._task.format(record)
+        code = _COLORS.get(record.levelno) if self._color else None
+        return text if code is None else f"\x1b[{code}m{text}\x1b[0m"
 
 
 def level_number(level: str) -> int:
@@ -31,14 +97,28 @@ def level_number(level: str) -> int:
     return number
 
 
-def setup(level: str, logfile: str | None = None) -> None:
-    """Send the log of Celeriac, and of tasks that use its task loggers, to stderr or a file."""
+def setup(level: str, logfile: str | None = None, style: LogStyle | None = None) -> None:
+    """Send the log of Celeriac, and of tasks that use its task loggers, to stderr or a file.
+
+    Args:
+        level: Name of the lowest level that is written.
+        logfile: Path; None means standard error.
+        style: How lines look.
+
+    Raises:
+        ImproperlyConfigured: No such level.
+        OSError: The file cannot be written.
+    """
     logger = logging.getLogger("celeriac")
     logger.setLevel(level_number(level))
     if logging.getLogger().handlers or logger.handlers:
         return
     handler: logging.Handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(FORMAT))
+    style = style or LogStyle()
+    color = style.color
+    if color is None:
+        color = logfile is None and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    handler.setFormatter(Formatter(style, color=color))
     logger.addHandler(handler)
     logger.propagate = False
 

@@ -13,6 +13,7 @@ import msgspec
 
 from celeriac.core.settings import Settings
 from celeriac.errors import ImproperlyConfigured
+from celeriac.worker.logs import LogStyle, style_of
 
 Pool: TypeAlias = Literal["prefork", "threads", "asyncio", "solo"]
 POOLS: Final[tuple[Pool, ...]] = ("prefork", "threads", "asyncio", "solo")
@@ -41,7 +42,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
         watchdog: Seconds without a successful claim poll after which a child that runs nothing is replaced.
         health_file: File touched each second while the worker is healthy.
         health_port: Port of the HTTP probe on 127.0.0.1; 0 picks one.
-        loglevel, logfile: Of the log.
+        loglevel, logfile, log: Of the log.
         time_limit, soft_time_limit: Seconds; they take the place of the settings' (a task's own still come first).
         include: More modules to import for the tasks in them.
     """
@@ -66,6 +67,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     health_port: int | None = None
     loglevel: str = "WARNING"
     logfile: str | None = None
+    log: LogStyle = LogStyle()
     time_limit: float | None = None
     soft_time_limit: float | None = None
     include: tuple[str, ...] = ()
@@ -149,6 +151,7 @@ def from_settings(settings: Settings, **chosen: object) -> WorkerOptions:
         "watchdog": settings.worker_watchdog_timeout,
         "health_file": settings.worker_health_file,
         "health_port": settings.worker_health_port,
+        "log": style_of(settings),
         "queues": (settings.task_default_queue,),
     }
     threads = given.pop("threads", None)

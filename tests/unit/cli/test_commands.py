@@ -70,7 +70,9 @@ def test_call_refuses_bad_input(celeriac: Celeriac, words: tuple[str, ...], comp
         ("proj.tasks", ("worker", "-f", "%I.log"), 2, "there is no file for each child process"),
         ("proj.tasks", ("worker", "--pidfile", "no/such/pid"), 2, "--pidfile 'no/such/pid' cannot be written"),
         ("proj.tasks", ("worker", "-A", "proj"), 2, "-A belongs before the command"),
-        ("proj.tasks", ("wroker",), 2, "There is no command 'wroker'. Did you mean 'worker'?"),
+        ("proj.tasks", ("workers",), 2, "There is no command 'workers'. Did you mean 'worker'?"),
+        ("proj.tasks", ("worker", "--time-limit", "1", "--soft-time-limit", "2"), 2, "must be shorter than"),
+        ("format", ("worker",), 2, "setting worker_log_format = 'no message'"),
         ("proj.tasks", ("beat",), 2, "the scheduler comes in a later version"),
         ("proj.tasks", ("multi", "start", "w1", "-c3"), 2, "write a systemd unit"),
         ("proj.tasks", ("flower", "--port=5555"), 2, "later version"),
@@ -84,6 +86,7 @@ def test_mistakes_get_one_clear_sentence(
     make = "from celeriac import Celeriac\n"
     celeriac.write(broken=make + "app = Celeriac()\n1 / 0\n")
     celeriac.write(settings=make + "app = Celeriac(worker_concurrency=-1)\n")
+    celeriac.write(format=make + "app = Celeriac(broker='sqlite:///q.db', worker_log_format='no message')\n")
     celeriac.write(included=make + "app = Celeriac(include=['no_such'])\n")
     (celeriac.folder / "damaged.db").write_bytes(b"This is no database. " * 500)
     done = celeriac(*words, code=code, app=app)

@@ -41,7 +41,7 @@ def failure(target: str) -> str:
         ({"fm/__init__.py": "", "fm/tasks.py": make("mine")}, "fm.tasks.mine", "mine"),
         ({"fn.py": "class Own:\n    from celeriac import Celeriac\n    app = Celeriac('mine')"}, "fn:Own.app", "mine"),
         # In a module that is not a package, an app attribute of another kind is passed over, as in a Flask project.
-        ({"fo.py": "app = object()\n" + make("queue")}, "fo", "queue"),
+        ({"fx.py": "app = object()\n" + make("queue")}, "fx", "queue"),
         # A namespace package, and an app under two names.
         ({"fp/worker.py": make("app") + "same = app"}, "fp.worker", "app"),
         ({"fq.py": make("one") + "two = one"}, "fq", "one"),
