@@ -247,7 +247,10 @@ class QueueOperations(Protocol[ReqOut, RepIn]):
         ...
 
     def revive(self, ids: Sequence[str]) -> Operation[ReqOut, RepIn, tuple[str, ...]]:
-        """Put dead letters back into their queues with their counts of crashes at zero; return the ids revived."""
+        """Put dead letters back into their queues with their counts of crashes at zero; return the ids revived.
+
+        What is stored here about how they ended is forgotten in the same step: they wait again.
+        """
         ...
 
     def prune(self, dead_letter_age: float | None, limit: int) -> Operation[ReqOut, RepIn, int]:

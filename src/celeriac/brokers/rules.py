@@ -87,7 +87,7 @@ def tally_state(settlement: Settlement) -> str | None:
     if settlement.action == "release":
         return None
     if settlement.action == "done":
-        return settlement.result.state if settlement.result is not None else state.SUCCESS
+        return settlement.result.state if settlement.result is not None else settlement.state
     return kept_state(settlement)
 
 

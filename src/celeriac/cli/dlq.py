@@ -84,7 +84,7 @@ def retry(session: Session, /, ids: tuple[str, ...], every: bool, queue: str | N
     else:
         # Listed first and then revived: one that dies again meanwhile is not revived twice.
         revived = broker.revive([one.id for one in _pages(session, queue)])
-    if not session.app.results_share_broker:
+    if session.app.results_enabled and not session.app.results_share_broker:
         # Where the results are kept elsewhere, reviving cannot forget how these tasks ended.
         session.app.backend.discard(revived)
     session.out.line(f"{len(revived)} dead letter{'' if len(revived) == 1 else 's'} put back.")

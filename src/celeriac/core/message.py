@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from celeriac.core.ids import MAX_ID_BYTES
+from celeriac.core.state import SUCCESS
 from celeriac.errors import DecodeError, InvalidTaskError
 
 DEFAULT_QUEUE: Final = "celery"
@@ -254,6 +255,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         follow_ups: Messages to enqueue; one whose id exists already is dropped.
         reason: Why, for people; kept with dead letters.
         crashed: For ``release``: the run was lost to a dying process and counts as such.
+        state: For ``done`` without a result: the state that the task is counted under.
     """
 
     lease: Lease
@@ -264,6 +266,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     follow_ups: tuple[Message, ...] = ()
     reason: str | None = None
     crashed: bool = False
+    state: str = SUCCESS
 
 
 class Start(msgspec.Struct, frozen=True, gc=False):

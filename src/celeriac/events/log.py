@@ -97,8 +97,8 @@ def _failed(event: TaskFailed) -> None:
 
 def _parked(event: TaskParked) -> None:
     tasks.error(
-        "Task %s[%s] is not registered here; its message is parked and looked at again in %.0fs, and becomes a dead"
-        " letter in %.0fs. Did the module that defines it get imported (include=, imports, autodiscover_tasks)?",
+        "Task %s[%s] is not registered here; its message is parked and looked at again in %.1fs, and becomes a dead"
+        " letter in %.1fs. Did the module that defines it get imported (include=, imports, autodiscover_tasks)?",
         event.name,
         event.id,
         event.delay,

@@ -137,9 +137,13 @@ def _bury(delivery: Delivery, surroundings: Surroundings, reason: str, exc: Base
     """Make a dead letter of a delivery that cannot run."""
     name = delivery.message.task if delivery.message is not None else "?"
     surroundings.bus.emit(TaskDead(delivery.lease.id, name, reason))
+    message = delivery.message
+    parked = message is not None and message.parked_at is not None
     return Settlement(
         lease=delivery.lease,
         action="dead",
+        # A dead letter that a person puts back gets the whole window again.
+        message=msgspec.structs.replace(message, parked_at=None) if message is not None and parked else None,
         reason=reason,
         result=results.dead(delivery, surroundings, exc if exc is not None else DecodeError(reason)),
     )

@@ -49,7 +49,7 @@ def conclude(call: Call, surroundings: Surroundings, outcome: Outcome) -> Settle
             return _retried(call, surroundings, outcome)
         case Ignored():
             surroundings.bus.emit(TaskIgnored(call.message.id, call.message.task))
-            return Settlement(lease=call.delivery.lease, action="done")
+            return Settlement(lease=call.delivery.lease, action="done", state=state.IGNORED)
         case Rejected():
             return _rejected(call, surroundings, outcome)
         case Revoked():

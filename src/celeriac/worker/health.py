@@ -63,6 +63,21 @@ class HealthFile:
         self._path.unlink(missing_ok=True)
 
 
+class HealthBeat:
+    """Keeps the file up to date where no supervisor's main loop does: a service of the keeper."""
+
+    name = "health file"
+
+    def __init__(self, file: HealthFile, look: Callable[[], Health]) -> None:
+        self._file = file
+        self._look = look
+
+    def tick(self) -> float:
+        """Look once."""
+        self._file.update(self._look())
+        return 1.0
+
+
 class HealthServer:
     """The HTTP probe, on 127.0.0.1."""
 

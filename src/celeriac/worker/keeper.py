@@ -21,6 +21,7 @@ from celeriac.worker.control import Control, Handlers
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.runs import monotonic
 from celeriac.worker.service import Service, ServiceLoop
+from celeriac.worker.settler import without_results
 from celeriac.worker.slots import SlotTable
 from celeriac.worker.verdicts import Death, judge_death, judge_expired
 
@@ -42,6 +43,7 @@ class Keeper:
         name: str,
         handlers: Handlers,
         info: Callable[[], dict[str, Any]],
+        extra: Sequence[Service] = (),
     ) -> None:
         """Create the keeper; nothing starts before :meth:`start`.
 
@@ -51,6 +53,7 @@ class Keeper:
             name: The keeper's own owner name; starts all children's.
             handlers: What remote commands do to the supervisor.
             info: Returns what the heartbeat tells.
+            extra: Services of the worker's own to run beside the keeper's.
         """
         self._options = options
         self._name = name
@@ -69,6 +72,7 @@ class Keeper:
             Heartbeat(self._broker, options, self._record),
             self.control,
             Pruner(self._broker, app.conf.dead_letter_expires),
+            *extra,
         )
         self._loop = ServiceLoop(services, self._surroundings.bus)
         self._thread = threading.Thread(target=self._loop.run, name="celeriac-keeper", daemon=True)
@@ -130,6 +134,7 @@ class Keeper:
         app = self._app
         if self._surroundings.stores_results and not app.results_share_broker:
             app.backend.store([one.result for one in settlements if one.result is not None])
+            settlements = without_results(settlements)
         self._broker.settle(settlements)
 
     def _record(self) -> WorkerRecord:

@@ -44,6 +44,14 @@ class ResultSink(Protocol):
     async def store(self, results: Sequence[StoredResult]) -> None: ...
 
 
+def without_results(settlements: Sequence[Settlement]) -> list[Settlement]:
+    """Return the settlements for a broker whose results are kept elsewhere; the states stay, for its counts."""
+    return [
+        one if one.result is None else msgspec.structs.replace(one, result=None, state=one.result.state)
+        for one in settlements
+    ]
+
+
 class Settler:
     """Gathers settlements from all slots and carries them out."""
 
@@ -145,7 +153,7 @@ class Settler:
         results = [one.result for one in batch if one.result is not None]
         if results:
             await self._results.store(results)
-        return await self._broker.settle([msgspec.structs.replace(one, result=None) for one in batch])
+        return await self._broker.settle(without_results(batch))
 
     async def _give_up(self, settlement: Settlement, exc: CeleriacError) -> None:
         """Make a dead letter of a task whose settlement the broker will never take."""

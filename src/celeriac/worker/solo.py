@@ -21,9 +21,10 @@ from celeriac.app import Celeriac
 from celeriac.events import ShutdownPhase, WorkerReady
 from celeriac.worker import logs
 from celeriac.worker.child import ChildProcess
-from celeriac.worker.health import HealthFile
+from celeriac.worker.health import Health, HealthBeat, HealthFile
 from celeriac.worker.keeper import Keeper
 from celeriac.worker.options import WorkerOptions
+from celeriac.worker.runs import monotonic
 from celeriac.worker.slots import SlotTable
 from celeriac.worker.verdicts import Death
 
@@ -39,11 +40,14 @@ class Solo:
         owner = f"{options.node}#{os.getpid()}/solo"
         self._folder = tempfile.TemporaryDirectory(prefix="celeriac-")
         self._table = SlotTable(Path(self._folder.name) / "slots", options.slots)
-        self._keeper = Keeper(app=app, options=options, name=f"{owner}/keeper", handlers=self, info=self._describe)
+        self._health_file = HealthFile(options.health_file) if options.health_file else None
+        beats = (HealthBeat(self._health_file, self.health),) if self._health_file is not None else ()
+        self._keeper = Keeper(
+            app=app, options=options, name=f"{owner}/keeper", handlers=self, info=self._describe, extra=beats
+        )
         self._owner = owner
         self._child = ChildProcess(app, options, owner, self._table)
         self._signals = 0
-        self._health_file = HealthFile(options.health_file) if options.health_file else None
 
     def run(self) -> int:
         """Work until told to stop; return the exit code. Must be called in the main thread."""
@@ -54,8 +58,6 @@ class Solo:
         self._keeper.start()
         self._keeper.adopt(self._owner, self._table)
         bus.emit(WorkerReady(self._options.node))
-        if self._health_file is not None:
-            self._health_file.write()
         try:
             self._child.run(None)
         finally:
@@ -64,6 +66,13 @@ class Solo:
                 self._health_file.remove()
         bus.emit(ShutdownPhase("ended"))
         return 0
+
+    def health(self) -> Health:
+        """Return whether the worker does its work; from any thread."""
+        silent = monotonic() - self._table.last_poll
+        stuck = silent > self._options.watchdog and not any(self._table.running())
+        problems = (f"it has not claimed for {silent:.0f} s",) if stuck else ()
+        return Health(not problems, problems, 1, self._table.runs)
 
     def request_shutdown(self, reason: str) -> None:
         """Stop claiming, finish what runs, end."""

@@ -62,6 +62,7 @@ class Supervisor:
         self._shutdown_deadline: float | None = None
         self._signals = 0
         self._start_failures = 0
+        self._runs_before = 0
         self._stuck = 0
         self._ready_told = False
         self._exit_code = 0
@@ -214,6 +215,7 @@ class Supervisor:
         if child.last_error is not None:
             reason = f"{reason}\n{child.last_error}"
         self._bus.emit(ChildExited(child.owner, child.pid, reason, expected))
+        self._runs_before += child.table.runs
         death = Death(
             owner=child.owner,
             pid=child.pid,
@@ -351,7 +353,7 @@ class Supervisor:
             "queues": list(self._options.queues),
             "children": [child.pid for child in children],
             "running": sum(child.running for child in children),
-            "runs": sum(child.table.runs for child in children),
+            "runs": self._runs_before + sum(child.table.runs for child in children),
             "uptime": monotonic() - self._started,
         }
 

@@ -339,6 +339,7 @@ class Store:
                 entry.changed = self.clock.now()
                 self._put_back(entry, state.PENDING)
                 revived.append(id)
+        self.results.discard(revived)
         return tuple(revived)
 
     def purge(self, queue: str, *, dead: bool) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from celeriac.core.message import Start
+import msgspec
+
+from celeriac.core.message import Start, StoredResult
 from celeriac.testing.conformance.group import Group
 from celeriac.testing.conformance.kit import Kit, dead, done, ids, release
 
@@ -50,6 +52,17 @@ async def revival_puts_them_back_with_a_clean_record(kit: Kit) -> None:
     assert again.crashes == 0
     assert again.message is not None
     assert again.message.argsrepr == "(7,)"
+
+
+@group
+async def revival_forgets_how_it_ended(kit: Kit) -> None:
+    delivery = await kit.take("a")
+    ended = StoredResult(id="a", state="DEAD", date_done=kit.now())
+    await kit.settle(msgspec.structs.replace(dead(delivery), result=ended))
+    await kit.broker.store([StoredResult(id="b", state="DEAD", date_done=kit.now())])
+    assert [one.state for one in await kit.broker.fetch(["a"])] == ["DEAD"]
+    await kit.broker.revive(["a", "b"])
+    assert [one.id for one in await kit.broker.fetch(["a", "b"])] == ["b"]
 
 
 @group

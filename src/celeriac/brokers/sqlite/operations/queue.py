@@ -37,6 +37,7 @@ CANCEL_RESULT: Final = query("cancel_result")
 CANCEL_MARK: Final = query("cancel_mark")
 CANCEL: Final = query("cancel")
 REVIVE: Final = query("revive")
+REVIVE_RESULTS: Final = query("revive_results")
 PRUNE_DEAD: Final = query("prune_dead")
 PRUNE_OWNERS: Final = query("prune_owners")
 PRUNE: Final = tuple(query(f"prune_{what}") for what in ("results", "commands", "replies", "workers"))
@@ -167,8 +168,8 @@ class QueueOperations:
     def revive(self, ids: Sequence[str]) -> SqlOperation[tuple[str, ...]]:
         if not ids:
             return ()
-        reply = yield Transaction((for_items(REVIVE, ids),))
-        revived = {id for (id,) in reply[0]}
+        reply = yield Transaction((for_items(REVIVE_RESULTS, ids), for_items(REVIVE, ids)))
+        revived = {id for (id,) in reply[1]}
         return tuple([id for id in dict.fromkeys(ids) if id in revived])
 
     def prune(self, dead_letter_age: float | None, limit: int) -> SqlOperation[int]:
