@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from celeriac.core.message import StoredResult
     from celeriac.results import SyncResults
 
-R_co = TypeVar("R_co", covariant=True)
+if TYPE_CHECKING:
+    # For type checkers AsyncResult alone is AsyncResult[Any]; at run time nobody asks.
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    R_co = TypeVarWithDefault("R_co", covariant=True, default=Any)
+else:
+    R_co = TypeVar("R_co", covariant=True)
 
 _joining_allowed: ContextVar[bool] = ContextVar("celeriac_joining_allowed", default=False)
 

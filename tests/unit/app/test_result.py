@@ -225,7 +225,8 @@ class TestGet:
         @app.task(ignore_result=True)
         def quiet() -> None: ...
 
-        assert await (await quiet.adelay()).aget() is None
+        receipt: AsyncResult[Any] = await quiet.adelay()
+        assert await receipt.aget() is None
 
     def test_a_parent_that_failed_is_raised_first(self, app: Celeriac, worker: HandWorker) -> None:
         @app.task
