@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from benchmarks.arena import FULL, QUICK, ROOT, Arena, Effort, warm_up
-from benchmarks.machine import load, machine, versions
+from benchmarks.machine import is_busy, load, machine, versions
 from benchmarks.processes import Processes, ProcessFailed
 from benchmarks.redis_server import start_redis
 from benchmarks.report import Record, Row, plain, render
@@ -115,12 +115,18 @@ def run(plan: Plan, command: str) -> Record:
         logs.mkdir()
         described = machine(folder)
         described["Load average over 1, 5, 15 minutes"] = f"{load()} before the run"
+        busy = is_busy()
         processes = stack.enter_context(Processes(logs))
         redis = start_redis(processes, folder) if any(system.redis for system in plan.systems) else None
         arena = Arena(processes, folder, redis)
         warm_up(arena, plan.systems)
         findings = measure(plan, arena)
         described["Load average over 1, 5, 15 minutes"] += f", {load()} after it"
+    if busy:
+        findings.notes.append(
+            "The machine had other work to do when the run began. Rates are too low, costs too high, and the system"
+            " with more processes suffers more: repeat the run on a quiet machine before trusting a ratio."
+        )
     return Record(
         date=date,
         command=command,

@@ -16,13 +16,22 @@ PACKAGES: Final = ("celeriac", "msgspec", "uvloop", "celery", "kombu", "billiard
 
 def machine(folder: Path) -> dict[str, str]:
     """Describe the machine; ``folder`` is where SQLite files go."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
-        "Processor": f"{_processor()}, {cores} cores",
+        "Processor": f"{_processor()}, {cores()} cores",
         "Memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "System": f"{platform.system()} {platform.release()}",
         "File system of the SQLite files": _file_system(folder),
     }
+
+
+def cores() -> int:
+    """Return how many processes may run at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def is_busy() -> bool:
+    """Return whether a good part of the machine has had something else to do in the last minute."""
+    return os.getloadavg()[0] > 0.6 * cores()
 
 
 def load() -> str:

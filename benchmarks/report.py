@@ -60,7 +60,7 @@ METHOD: Final = """\
 - *enqueue*: one process sends while no worker runs. In bulk, Celeriac sends with `apply_many`; Celery has no such call,
   so it sends in a loop over one connection of its producer pool.
 - *drain*: the tasks wait in the queue, then a worker with 2 processes starts; the time is from the first to the last
-  task, without start-up. Celeriac gets ten times as many tasks, so that both take seconds. After each drain it is
+  task, without start-up. Celeriac gets up to ten times as many tasks, so that both take seconds. After each drain it is
   checked that each task ran once, that the broker holds none any more, and that a stored result can be read; otherwise
   there is no figure.
 - *idle latency*: {samples} tasks a run, one at a time, at random intervals of 250 to 350 ms, after which a worker that
