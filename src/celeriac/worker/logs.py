@@ -1,7 +1,8 @@
 """Logging of a worker process.
 
-Only the ``celeriac`` logger is configured, and only if nobody configured logging before: handlers on the root logger or
-on ``celeriac`` are left alone, and so is the root logger's level. Lines that a task writes show its name and id.
+If nobody has configured logging, the root logger writes to stderr or to the log file, at the level asked for, so that
+what tasks and libraries log is seen. A root logger (or a ``celeriac`` logger) that has handlers is never touched: its
+handlers, format and level stay as the project set them. Lines that a task writes show its name and id.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def level_number(level: str) -> int:
 
 
 def setup(level: str, logfile: str | None = None, style: LogStyle | None = None) -> None:
-    """Send the log of Celeriac, and of tasks that use its task loggers, to stderr or a file.
+    """Send the log to stderr or a file, unless the project has configured logging itself.
 
     Args:
         level: Name of the lowest level that is written.
@@ -109,9 +110,9 @@ def setup(level: str, logfile: str | None = None, style: LogStyle | None = None)
         ImproperlyConfigured: No such level.
         OSError: The file cannot be written.
     """
-    logger = logging.getLogger("celeriac")
+    root, logger = logging.getLogger(), logging.getLogger("celeriac")
     logger.setLevel(level_number(level))
-    if logging.getLogger().handlers or logger.handlers:
+    if root.handlers or logger.handlers:
         return
     handler: logging.Handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(sys.stderr)
     style = style or LogStyle()
@@ -119,8 +120,8 @@ def setup(level: str, logfile: str | None = None, style: LogStyle | None = None)
     if color is None:
         color = logfile is None and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     handler.setFormatter(Formatter(style, color=color))
-    logger.addHandler(handler)
-    logger.propagate = False
+    root.addHandler(handler)
+    root.setLevel(level_number(level))
 
 
 def subscribe(bus: Bus) -> None:

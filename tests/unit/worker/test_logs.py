@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -57,3 +59,35 @@ def test_levels_go_by_name() -> None:
     assert level_number("FATAL") == logging.CRITICAL
     with pytest.raises(ImproperlyConfigured, match="log level 'loud' "):
         level_number("loud")
+
+
+SETUP = """
+import logging, sys
+{before}
+from celeriac.worker.logs import setup
+setup("INFO")
+logging.getLogger("proj").info("plain line")
+logging.getLogger("celeriac.worker").info("own line")
+print(logging.getLogger().level, len(logging.getLogger().handlers), len(logging.getLogger("celeriac").handlers))
+"""
+
+
+def run_setup(before: str) -> tuple[str, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", SETUP.format(before=before)], capture_output=True, text=True, timeout=30, check=True
+    )
+    return done.stdout.strip(), done.stderr
+
+
+def test_a_root_logger_that_nobody_configured_writes_what_tasks_log() -> None:
+    told, logged = run_setup("")
+    assert told == f"{logging.INFO} 1 0"
+    assert "plain line" in logged
+    assert logged.count("own line") == 1
+
+
+def test_a_root_logger_that_is_configured_stays_as_it_is() -> None:
+    told, logged = run_setup("logging.basicConfig(level=logging.ERROR, format='mine %(message)s')")
+    assert told == f"{logging.ERROR} 1 0"
+    assert "plain line" not in logged
+    assert logged == "mine own line\n"
