@@ -115,16 +115,3 @@ def test_the_log_stays_small_and_the_file_is_used_again(path: Path) -> None:
     assert largest < 3 * CHECKPOINT_PAGES * 4096
     assert sizes[-1] < 4_000_000, "30,000 tasks of 500 bytes came and went"
     assert sizes[-1] <= sizes[len(sizes) // 2] * 1.1
-
-
-@pytest.mark.serial
-def test_an_idle_waiter_costs_next_to_nothing(path: Path) -> None:
-    with open_broker(f"sqlite:///{path}") as broker:
-        broker.install()
-        waiter = broker.waiter()
-        waiter.wait(0.5)  # Until it looks as rarely as it does when nothing happens.
-        before = time.process_time()
-        assert waiter.wait(2.0) is False
-        share = (time.process_time() - before) / 2.0
-        assert share < 0.02, f"an idle waiter took {share:.2%} of a core"
-        waiter.close()

@@ -1,6 +1,7 @@
 -- Free up to ?2 messages that owner ?1 holds, or, where that is NULL, that are held without a lease. What must not simply
 -- run again is leased to ?3: what was revoked, runs at most once and had begun, or has crashed ?4 times (0: no limit).
--- ?5 JSON array of [seq, token] of runs that are known to have begun. The rows come in no order.
+-- ?5 JSON array of [seq, token] of runs that are known to have begun; without an owner, all that were told of have. The
+-- rows come in no order.
 UPDATE message
 SET
     state = CASE WHEN freed.verdict THEN 3 ELSE 0 END,
@@ -18,7 +19,7 @@ FROM (
             once,
             revoked,
             crashes + (
-                state = 4
+                (state = 4 AND ?1 IS NULL)
                 OR (seq, token) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?5))
             ) AS crashes
         FROM message INDEXED BY message_held
