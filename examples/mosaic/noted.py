@@ -12,7 +12,7 @@ from examples.mosaic.runs import Run, note
 _started: dict[str, float] = {}
 
 
-class NotedTask(Task):
+class NotedTask(Task[..., Any]):
     """A task that notes each of its runs."""
 
     abstract = True

@@ -183,6 +183,9 @@ class Person(pydantic.BaseModel):
 
 
 class Signature:
+    def __repr__(self) -> str:
+        return "Signature()"  # The same in every process of a test run, since it is part of a test's name.
+
     def __json__(self) -> dict[str, Any]:
         return {"task": "proj.add", "at": date(2024, 1, 2)}
 
