@@ -115,6 +115,12 @@ class Control:
         """Revoke tasks and end the runs of those that run."""
         return self.revoke(task_id, destination, terminate=True, signal=signal)
 
+    async def aterminate(
+        self, task_id: Ids, destination: Destination = None, signal: str | None = None
+    ) -> list[Cancelled]:
+        """Revoke tasks and end the runs of those that run; the awaitable twin of :meth:`terminate`."""
+        return await self.arevoke(task_id, destination, terminate=True, signal=signal)
+
     def _revoked(self, task_id: Ids) -> list[StoredResult]:
         ids = [task_id] if isinstance(task_id, str) else [str(one) for one in task_id]
         body = encode(encode_exception(TaskRevokedError("revoked")))
@@ -197,13 +203,22 @@ class Control:
         """Ask workers to finish what runs and end."""
         self.broadcast("shutdown", destination=destination)
 
+    async def ashutdown(self, destination: Destination = None) -> None:
+        """Ask workers to finish what runs and end; the awaitable twin of :meth:`shutdown`."""
+        await self.abroadcast("shutdown", destination=destination)
+
     def purge(self, queues: Iterable[str] | None = None) -> int:
         """Drop all waiting messages; return how many. What runs goes on.
 
         Args:
             queues: Their names; None means every queue of the app: the default one and ``task_queues``.
         """
-        return sum(self._app.broker.purge(queue) for queue in queues or self._app.queue_names())
+        return sum([self._app.broker.purge(queue) for queue in queues or self._app.queue_names()])
+
+    async def apurge(self, queues: Iterable[str] | None = None) -> int:
+        """Drop all waiting messages; the awaitable twin of :meth:`purge`."""
+        broker = self._app.async_broker()
+        return sum([await broker.purge(queue) for queue in queues or self._app.queue_names()])
 
     discard_all = purge
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, Unpack, cast, overload
 from celeriac.app import state
 from celeriac.app.app import Celeriac
 from celeriac.app.options import TaskOptions
-from celeriac.app.registering import BoundTaskDecorator, TaskDecorator, decorated
+from celeriac.app.registering import BoundTaskDecorator, TaskDecorator, check_definition, decorated
 from celeriac.app.task import Task
 
 P = ParamSpec("P")
@@ -106,6 +106,8 @@ def shared_task(*args: Any, **options: Any) -> Any:
 
 
 def _share(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    check_definition(function, options)
+
     def make(app: Celeriac) -> Any:
         return app.make_task(function, options)
 

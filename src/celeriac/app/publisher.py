@@ -187,10 +187,10 @@ class Publisher:
             if known is None:
                 return self._plan_by_name(rules, task)
             task = known
-        plan = task.plan
+        plan = task.send_plan
         if plan is None or plan.rules is not rules:
             self._app.finalize(auto=True)
-            plan = task.plan = Plan(rules, task.name, task)
+            plan = task.send_plan = Plan(rules, task.name, task)
         return plan
 
     def _plan_by_name(self, rules: Rules, name: str) -> Plan:

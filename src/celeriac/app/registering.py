@@ -149,8 +149,6 @@ class Registering(Configured):
         attributes = vars(task)
         attributes.update({key: value for key, value in found.items() if key not in _SELDOM})
         attributes["app"] = self
-        if task.source is None:
-            attributes["source"] = type(task)
         task.make_retry_policy()
         with self._finalizing:
             self._registry.register(task)
@@ -315,6 +313,19 @@ def decorated(
             raise TypeError(
                 f"{decorator} takes the function alone: give options by name, as in @{decorator}(queue='images')"
             )
+
+
+def check_definition(function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Pass if a task can be made of the function with these options, as far as no app is needed to tell.
+
+    Raises:
+        ImproperlyConfigured: It cannot.
+    """
+    _check_function(function, bound=options.get("bind", False))
+    owner = f"task {options.get('name') or getattr(function, '__qualname__', function)!r}"
+    checked = {key: value for key, value in options.items() if key not in ("bind", "base")}
+    check_options(checked, owner)
+    _check_names(options.get("base") or BaseTask, checked, owner)
 
 
 def _check_function(function: Callable[..., Any], *, bound: Any) -> None:

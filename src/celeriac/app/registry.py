@@ -57,7 +57,7 @@ class TaskRegistry(dict[str, "Task[..., Any]"]):
 
 
 def _same_source(one: Task[..., Any], other: Task[..., Any]) -> bool:
-    first, second = one.source, other.source
+    first, second = one.definition, other.definition
     if getattr(first, "__qualname__", None) != getattr(second, "__qualname__", None):
         return False
     if first.__module__ == second.__module__:
@@ -67,5 +67,5 @@ def _same_source(one: Task[..., Any], other: Task[..., Any]) -> bool:
 
 
 def _place(task: Task[..., Any]) -> str:
-    source = task.source
+    source = task.definition
     return f"{source.__module__}.{getattr(source, '__qualname__', source)}"

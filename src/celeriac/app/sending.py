@@ -35,7 +35,7 @@ class Sending(Generic[P, R_co]):
 
     name: str
     app: Celeriac
-    plan: Plan | None = None
+    send_plan: Plan | None = None
     """What the publisher worked out about this task."""
 
     @overload

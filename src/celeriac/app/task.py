@@ -115,8 +115,6 @@ class Task(Sending[P, R_co], Retrying, Reporting):
     """Raises TypeError for arguments that the task does not take; None where nothing is checked."""
     parameter_names: tuple[str, ...] = ()
     """Names of the positional parameters, so that errors can name an argument."""
-    source: Any = None
-    """The function or class that was registered."""
     _function: Callable[..., Any] | None = None
     _self_given = False
     _bound = False
@@ -172,6 +170,11 @@ class Task(Sending[P, R_co], Retrying, Reporting):
 
     # Being made.
 
+    @property
+    def definition(self) -> Any:
+        """The function or class that the task was made of."""
+        return self._function if self._function is not None else type(self)
+
     def wrap(self, function: Callable[..., Any], *, bound: bool) -> None:
         """Run this function, and look like it.
 
@@ -182,7 +185,7 @@ class Task(Sending[P, R_co], Retrying, Reporting):
         functools.update_wrapper(cast("Callable[..., Any]", self), function)
         attributes = vars(self)
         attributes["run"] = function.__get__(self) if bound else function
-        attributes["source"] = attributes["_function"] = function
+        attributes["_function"] = function
         attributes["_self_given"] = bound
 
     def bind(self, app: Celeriac) -> None:
@@ -190,7 +193,6 @@ class Task(Sending[P, R_co], Retrying, Reporting):
         kind: Any = type(self)
         found = vars(self)
         found["app"] = app
-        found["source"] = self.source or kind
         function = self._function or kind.run
         is_method = not isinstance(inspect.getattr_static(kind, "run"), staticmethod)
         without_first = self._self_given if self._function is not None else is_method
@@ -201,7 +203,7 @@ class Task(Sending[P, R_co], Retrying, Reporting):
         positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         found["parameter_names"] = tuple(one.name for one in parameters or () if one.kind in positional)
         if self.typing and app.strict_typing and parameters is not None:
-            found["argument_check"] = signature_check(parameters, getattr(self.source, "__name__", self.name))
+            found["argument_check"] = signature_check(parameters, getattr(self.definition, "__name__", self.name))
         found["converter"] = build_converter(
             function,
             task=self.name,
@@ -241,7 +243,7 @@ class Task(Sending[P, R_co], Retrying, Reporting):
         found["_from_settings"] = frozenset(taken)
         found["at_most_once"] = self.acks_late is False or self.reject_on_worker_lost is False
         found["retry_policy"] = self.make_retry_policy()
-        found["plan"] = None
+        found["send_plan"] = None
 
     def make_retry_policy(self) -> RetryPolicy:
         """Return what the retry options say.

@@ -191,3 +191,16 @@ def test_purging_drops_what_waits(app: Celeriac, add: Task[..., int]) -> None:
     assert app.control.purge() == 2
     assert app.control.purge(["other"]) == 1
     assert app.broker.stats() == []
+
+
+async def test_the_other_twins(app: Celeriac, add: Task[..., int]) -> None:
+    listener = Listener(app, "w1@a")
+    first = add.delay(1)
+    app.broker.claim(["celery"], 1, "me", 60)
+    add.delay(2)
+    assert [one.outcome for one in await app.control.aterminate(first.id, signal="SIGINT")] == ["running"]
+    await app.control.ashutdown()
+    listener.listen()
+    assert [one.name for one in listener.heard] == ["revoke", "shutdown"]
+    assert listener.heard[0].arguments["signal"] == "SIGINT"
+    assert await app.control.apurge() == 1

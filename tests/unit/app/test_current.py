@@ -122,15 +122,14 @@ class TestSharedTasks:
 
         assert named(1) == ("shared.named", 1)
 
-    def test_a_bad_one_is_refused_where_the_apps_are_finalised(self, app: Celeriac) -> None:
-        @shared_task(priority=12)
+    def test_a_bad_one_is_refused_where_it_is_defined(self, app: Celeriac) -> None:
         def bad() -> None: ...
 
-        try:
-            with pytest.raises(ImproperlyConfigured, match="priority=12"):
-                app.finalize()
-        finally:
-            state._process.shared.pop()
+        with pytest.raises(ImproperlyConfigured, match=r"bad.*priority=12"):
+            shared_task(priority=12)(bad)
+        with pytest.raises(ImproperlyConfigured, match=r"bad.*takes none"):
+            shared_task(bind=True)(bad)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        app.finalize()
         wrong: Any = "images"
         with pytest.raises(TypeError, match="shared_task takes the function alone"):
             shared_task(wrong)
