@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,9 +12,8 @@ import pytest
 
 from celeriac import Celeriac, Task
 from celeriac.core.codec import decode_args
-from celeriac.errors import ImproperlyConfigured, InvalidTaskError, OperationalError, SerializationError
+from celeriac.errors import ImproperlyConfigured, InvalidTaskError, SerializationError
 from celeriac.testing.clock import VirtualClock
-from celeriac.testing.faults import Fault, FaultyDriver, Script
 from tests.unit.app.conftest import HandWorker, sent
 
 EVERYTHING = frozenset({"application/json", "application/x-msgpack"})
@@ -352,59 +351,6 @@ class TestByName:
             app.send_task("")
 
 
-class TestMany:
-    def test_sets_are_tuples_dictionaries_and_signatures(self, app: Celeriac, add: Task[..., int]) -> None:
-        receipts = add.apply_many([(1,), [2, 3], {"x": 4, "y": 5}, add.s(6).set(priority=9)], queue="images")
-        found = [sent(app, one.id) for one in receipts]
-        assert [body(one)[:2] for one in found] == [([1], {}), ([2, 3], {}), ([], {"x": 4, "y": 5}), ([6], {})]
-        assert [one.priority for one in found] == [0, 0, 0, 9]
-        assert {one.queue for one in found} == {"images"}
-
-    def test_a_round_trip_takes_500(self, app: Celeriac, add: Task[..., int]) -> None:
-        requests = count_requests(app)
-        receipts = add.apply_many((i,) for i in range(1201))
-        assert len({one.id for one in receipts}) == 1201
-        assert app.broker.stats()[0].ready == 1201
-        assert requests == [500, 500, 201]
-
-    def test_order_is_kept(self, app: Celeriac, add: Task[..., int]) -> None:
-        receipts = add.apply_many([(i,) for i in range(600)])
-        claimed = [one for _ in range(2) for one in app.broker.claim(["celery"], 300, "me", 60)]
-        assert [one.lease.id for one in claimed] == [one.id for one in receipts]
-
-    def test_many_of_none_is_none(self, app: Celeriac, add: Task[..., int]) -> None:
-        assert add.apply_many([]) == []
-
-    def test_a_wrong_set_is_refused_and_its_batch_is_not_sent(self, app: Celeriac, add: Task[..., int]) -> None:
-        with pytest.raises(TypeError, match="missing 1 required"):
-            add.apply_many([(1,), ()])
-        with pytest.raises(TypeError, match="must be a list or tuple"):
-            add.apply_many(["text"])
-        with pytest.raises(TypeError, match="task_id names one task"):
-            add.apply_many([(1,)], task_id="x")
-        with pytest.raises(TypeError, match="unknown option"):
-            add.apply_many([(1,)], queeue="x")  # type: ignore[call-arg]  # pyright: ignore[reportArgumentType]
-        other = app.task(name="other")(lambda: None)
-        with pytest.raises(TypeError, match=r"use app\.send_tasks"):
-            add.apply_many([other.s()])
-        assert app.broker.stats() == []
-
-    def test_different_tasks_go_together(self, app: Celeriac, add: Task[..., int]) -> None:
-        signature = app.signature("elsewhere.mail", ("ann",), options={"queue": "images"})
-        receipts = app.send_tasks([add.s(1), signature, dict(add.s(2))])
-        assert [sent(app, one.id).task for one in receipts] == ["proj.add", "elsewhere.mail", "proj.add"]
-        wrong: Any = [5]
-        with pytest.raises(TypeError, match="send_tasks takes signatures"):
-            app.send_tasks(wrong)
-
-    async def test_the_awaitable_twin_does_the_same(self, app: Celeriac, add: Task[..., int]) -> None:
-        receipts = await add.aapply_many([(i,) for i in range(501)], queue="images")
-        more = await app.asend_tasks([add.s(1)])
-        assert app.broker.stats()[1].ready == 501
-        assert sent(app, receipts[0].id).queue == "images"
-        assert len(more) == 1
-
-
 async def test_awaitable_twins_send(app: Celeriac, add: Task[..., int]) -> None:
     receipts = [
         await add.adelay(1),
@@ -477,73 +423,3 @@ class TestFamily:
         clock: Any = app.clock
         HandWorker(app, clock).step()
         assert sent(app, receipt.get(timeout=5)).priority == 8
-
-
-class TestFaults:
-    def broken(self, app: Celeriac, *faults: Fault) -> Script:
-        """Put faults between the app and its broker."""
-        script = Script(faults)
-        app._connections._driver = FaultyDriver(app._connections._opened(), script)
-        return script
-
-    def test_a_lost_request_is_sent_again(self, app: Celeriac, add: Task[..., int]) -> None:
-        self.broken(app, Fault.LOSE_REQUEST, Fault.LOSE_REPLY)
-        add.delay(1)
-        assert app.broker.stats()[0].ready == 1
-
-    async def test_a_lost_request_is_sent_again_by_the_awaitable_twin(self, app: Celeriac, add: Task[..., int]) -> None:
-        script = self.broken(app, Fault.LOSE_REQUEST, Fault.LOSE_REPLY)
-        await add.adelay(1)
-        script.add(Fault.LOSE_REPLY)
-        await add.aapply_many([(1,), (2,)])
-        assert app.broker.stats()[0].ready == 3
-
-    def test_the_policy_bounds_the_tries(self, app: Celeriac, add: Task[..., int]) -> None:
-        script = self.broken(app, *[Fault.LOSE_REQUEST] * 10)
-        policy = {"max_retries": 2, "interval_start": 0, "interval_step": 0}
-        with pytest.raises(OperationalError, match=r"task proj\.add\[.*\] could not be sent to the broker memory://"):
-            add.apply_async((1,), retry_policy=policy)
-        assert script.pending == 7
-        with pytest.raises(OperationalError):
-            add.apply_async((1,), retry=False)
-        assert script.pending == 6
-
-    def test_the_timeout_bounds_the_time(self, make_app: Callable[..., Celeriac]) -> None:
-        app = make_app(publish_timeout=0.05, task_publish_retry_policy={"max_retries": None, "interval_step": 0.01})
-
-        @app.task
-        def add(x: int) -> None: ...
-
-        script = self.broken(app, *[Fault.LOSE_REQUEST] * 1000)
-        with pytest.raises(OperationalError):
-            add.delay(1)
-        assert 0 < 1000 - script.pending < 100
-
-    def test_many_say_how_many_were_sent(self, app: Celeriac, add: Task[..., int]) -> None:
-        self.broken(app, Fault.NONE, Fault.LOSE_REQUEST)
-        with pytest.raises(OperationalError, match=r"100 tasks could not be sent .* \(500 before them were sent\)"):
-            add.apply_many([(i,) for i in range(600)], retry=False)
-        assert app.broker.stats()[0].ready == 500
-
-    def test_a_bad_policy_in_the_settings_is_refused(self, make_app: Callable[..., Celeriac]) -> None:
-        app = make_app(task_publish_retry_policy={"interval": 3})
-
-        @app.task
-        def add() -> None: ...
-
-        with pytest.raises(ImproperlyConfigured, match="setting task_publish_retry_policy: unknown 'interval'"):
-            add.delay()
-
-
-def count_requests(app: Celeriac) -> list[int]:
-    """Return a list that grows by the number of messages of each request."""
-    counts: list[int] = []
-    operations = app._connections._opened().operations
-    enqueue = operations.enqueue
-
-    def counting(messages: Any) -> Iterator[Any]:
-        counts.append(len(messages))
-        return enqueue(messages)
-
-    vars(operations)["enqueue"] = counting
-    return counts
