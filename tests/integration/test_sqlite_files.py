@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from celeriac.brokers import open_broker
+from celeriac.brokers.sqlite.connection import Connection
 from celeriac.brokers.sqlite.install import upgrade, version_of
 from celeriac.brokers.sqlite.schema import APPLICATION_ID, MIGRATIONS, OBJECTS, VERSION
+from celeriac.brokers.sqlite.url import parse
+from celeriac.core.clock import SYSTEM
 from celeriac.core.message import Message, Settlement
 from celeriac.errors import BrokerError, CeleriacError, ImproperlyConfigured, SchemaError, StoreCorrupt, StoreFull
 
@@ -47,6 +50,14 @@ def test_a_new_file_is_made_and_marked(path: Path) -> None:
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     found = connection.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
     assert set(found) == OBJECTS
+    connection.close()
+
+
+@pytest.mark.parametrize(("parameters", "level"), [("", 1), ("?synchronous=normal", 1), ("?synchronous=full", 2)])
+def test_how_durable_a_commit_is_stands_in_the_url(path: Path, parameters: str, level: int) -> None:
+    connection = Connection(parse(f"sqlite:///{path}{parameters}"), SYSTEM)
+    with connection.lock:
+        assert connection.use(installs=True).execute("PRAGMA synchronous").fetchone() == (level,)
     connection.close()
 
 
