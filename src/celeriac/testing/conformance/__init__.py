@@ -79,6 +79,7 @@ GROUPS: Final[tuple[Group, ...]] = (
     cancel.group,
     cancel.results,
     dead.group,
+    dead.results,
     prune.group,
     prune.results,
     control.workers,

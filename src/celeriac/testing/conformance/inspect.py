@@ -211,6 +211,13 @@ async def a_settlement_without_result_counts_as_success(kit: Kit) -> None:
 
 
 @tallies
+async def a_settlement_without_result_may_say_what_it_counts_as(kit: Kit) -> None:
+    await kit.settle(done(await kit.take("a"), state="IGNORED"))
+    await kit.settle(done(await kit.take("b"), state="IGNORED", result=result("b", "FAILURE")))
+    assert await kit.broker.tallies() == {("proj.add", "IGNORED"): 1, ("proj.add", "FAILURE"): 1}
+
+
+@tallies
 async def what_is_given_back_or_refused_is_not_counted(kit: Kit) -> None:
     first = await kit.take("a")
     await kit.settle(release(first))
