@@ -201,6 +201,7 @@ class Model:
             item.crashes = 0
             item.suspect = None  # The port does not say.
             item.cancelled = False
+            self.results.pop(id, None)
         return found
 
     def purge(self, queue: str, *, dead: bool) -> int:
@@ -234,7 +235,14 @@ class Model:
         return {id: item for id, item in self.items.items() if item.lease is not None and item.lease.owner in owners}
 
     def reclaimed(
-        self, found: Reclaimed, *, losers: set[str], limit: int, crash_limit: int, guilty: Sequence[Lease]
+        self,
+        found: Reclaimed,
+        *,
+        losers: set[str],
+        limit: int,
+        crash_limit: int,
+        guilty: Sequence[Lease],
+        by_owner: bool,
     ) -> None:
         """Check what a reclaim did to what these owners held, and follow it."""
         held = self.held(losers)
@@ -243,7 +251,7 @@ class Model:
         verdicts = {verdict.lease.id: verdict for verdict in found.verdicts}
         for id in freed:
             item = held[id]
-            item.crashes += item.state == "STARTED" or item.lease in guilty
+            item.crashes += (item.state == "STARTED" and not by_owner) or item.lease in guilty
             item.suspect = True
             condemned = item.once or item.cancelled or item.crashes >= crash_limit
             assert condemned == (id in verdicts), f"{id} after {item.crashes} crashes"

@@ -230,7 +230,14 @@ class PortMachine(RuleBasedStateMachine):
         while True:
             found = self.broker.reclaim(by, limit, crash_limit=crash_limit, owner=owner, guilty=guilty)
             told |= set(found.owners)
-            self.model.reclaimed(found, losers=losers, limit=limit, crash_limit=crash_limit, guilty=guilty)
+            self.model.reclaimed(
+                found,
+                losers=losers,
+                limit=limit,
+                crash_limit=crash_limit,
+                guilty=guilty,
+                by_owner=owner is not None,
+            )
             for verdict in found.verdicts:
                 assert verdict.lease.owner == by
             self.remember(verdict.lease for verdict in found.verdicts)

@@ -232,9 +232,10 @@ class QueueOperations(Protocol[ReqOut, RepIn]):
     ) -> Operation[ReqOut, RepIn, Reclaimed]:
         """Free what owners held whose lease ran out, or, with ``owner``, what that one holds, at once.
 
-        A message that had started (known to the broker by ``start``, or named in ``guilty``) counts one crash more;
-        if it is at-most-once, cancelled, or has reached ``crash_limit`` crashes, it is leased to ``by`` and returned
-        as a verdict. Every other message goes back to its queue, to its old place, with a greater token, as suspect.
+        A message that had started counts one crash more: without ``owner`` one that is known to have by ``start``, with
+        ``owner`` one that is named in ``guilty``, since that caller knows what ran. If it is at-most-once, cancelled,
+        or has reached ``crash_limit`` crashes, it is leased to ``by`` and returned as a verdict. Every other message
+        goes back to its queue, to its old place, with a greater token, as suspect.
         At most ``limit`` messages a call: call again until nothing is returned.
         """
         ...

@@ -279,11 +279,11 @@ class Store:
             for entry in sorted(self._held.values(), key=lambda entry: entry.seq)
             if (entry.owner not in live if owner is None else entry.owner == owner)
         )
-        blamed = {(lease.id, lease.token) for lease in guilty}
+        blamed = {(lease.ref, lease.token) for lease in guilty}
         released: list[str] = []
         verdicts: list[Delivery] = []
         for entry in islice(freed, max(0, limit)):
-            if entry.state == state.STARTED or (entry.id, entry.token) in blamed:
+            if (owner is None and entry.state == state.STARTED) or (entry.seq, entry.token) in blamed:
                 entry.crashes += 1
             entry.suspect = True
             entry.changed = now

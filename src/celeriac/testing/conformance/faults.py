@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from celeriac.brokers.port import WorkerRecord
-from celeriac.core.message import Delivery, Message, Settlement, Start
+from celeriac.core.message import Delivery, Lease, Message, Settlement, Start
 from celeriac.errors import OperationalError
 from celeriac.testing.conformance.group import Group
 from celeriac.testing.conformance.kit import Broker, Kit, dead, done, ids, release, result, retry
@@ -111,7 +111,8 @@ async def start(kit: Kit) -> None:
 
     async def check(delivery: Delivery) -> None:
         assert await kit.state(delivery.lease.id) == "STARTED"
-        await kit.reclaim(owner="w1")
+        await kit.lapse()
+        await kit.reclaim()
         again = await kit.take_next(delivery.lease.id)
         assert again.crashes == 1, "one start, one crash"
         await kit.settle(done(again))
@@ -222,15 +223,16 @@ async def reclaim(kit: Kit) -> None:
 @group
 async def reclaim_with_verdicts(kit: Kit) -> None:
     # A verdict in a reply that never came is owned by a judge who does not know of it. It must come up again.
-    async def prepare(name: str) -> str:
+    async def prepare(name: str) -> Lease:
         delivery = await kit.take(name, owner=f"owner of {name}")
         await kit.broker.start([Start(delivery.lease, once=True)])
-        return name
+        return delivery.lease
 
-    async def act(broker: Broker, name: str) -> None:
-        await broker.reclaim("judge", 10, crash_limit=3, owner=f"owner of {name}")
+    async def act(broker: Broker, lease: Lease) -> None:
+        await broker.reclaim("judge", 10, crash_limit=3, owner=lease.owner, guilty=[lease])
 
-    async def check(name: str) -> None:
+    async def check(lease: Lease) -> None:
+        name = lease.id
         reclaimed = await kit.reclaim(by="second judge", owner="judge")
         assert ids(reclaimed.verdicts) == [name]
         assert reclaimed.verdicts[0].crashes == 1

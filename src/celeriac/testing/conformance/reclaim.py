@@ -76,6 +76,16 @@ async def a_run_that_was_started_and_is_guilty_counts_once(kit: Kit) -> None:
 
 
 @group
+async def with_an_owner_a_started_run_that_is_not_guilty_is_no_crash(kit: Kit) -> None:
+    await kit.send("ran", "ended")
+    ran, ended = await kit.claim(owner="w1")
+    await kit.broker.start([Start(ran.lease), Start(ended.lease)])
+    reclaimed = await kit.reclaim(owner="w1", guilty=[ran.lease], crash_limit=2)
+    assert sorted(reclaimed.released) == ["ended", "ran"]
+    assert {d.lease.id: d.crashes for d in await kit.claim()} == {"ran": 1, "ended": 0}
+
+
+@group
 async def a_superseded_lease_makes_nobody_guilty(kit: Kit) -> None:
     old = await kit.take("a", owner="w1")
     await kit.settle(release(old))
