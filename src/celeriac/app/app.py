@@ -103,7 +103,7 @@ class Celeriac(Registering):
         self.publisher.settings_changed()
         self._connections.settings_changed()
         if self.finalized:
-            for task in self._registry.values():
+            for task in list(self._registry.values()):
                 task.settle_options()
 
     # Sending by name.
@@ -276,7 +276,7 @@ class Celeriac(Registering):
 
     def _after_fork(self) -> None:
         """Begin anew in a child process: connections, and the process id in messages, are the parent's."""
-        self._connections.forget()
+        self._connections.leave_to_parent()
         self.publisher.settings_changed()
 
     def __repr__(self) -> str:

@@ -69,10 +69,15 @@ class Connections:
     def __init__(self, urls: Callable[[], Urls], clock: Clock) -> None:
         self._urls = urls
         self._clock = clock
-        self.forget()
+        self._inherited: list[Any] = []
+        self._forget()
 
-    def forget(self) -> None:
-        """Start over without closing anything: what is open belongs to another process."""
+    def leave_to_parent(self) -> None:
+        """Start over in a child process. What the parent opened is kept unused, lest its end were felt there."""
+        self._inherited += [self._loops, self._driver, self._store, self._broker, self._results]
+        self._forget()
+
+    def _forget(self) -> None:
         self._lock = threading.RLock()
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopConnections] = weakref.WeakKeyDictionary()
         self._driver: AnyDriver | None = None
@@ -94,7 +99,7 @@ class Connections:
             urls = self._urls()
             if self._used is not None and self._used != urls:
                 self.close()
-                self.forget()
+                self._forget()
             self._used = urls
             self._settled = True
 

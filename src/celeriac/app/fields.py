@@ -13,7 +13,7 @@ from uuid import UUID
 from celeriac.app import times
 from celeriac.app.canvas import signatures
 from celeriac.app.narrowing import is_mapping
-from celeriac.app.options import Wrong, check_send_names, priority, queue_name
+from celeriac.app.options import Wrong, priority, queue_name
 from celeriac.core.codec import NO_EMBED, encode
 from celeriac.errors import CeleriacError, InvalidTaskError
 
@@ -28,10 +28,8 @@ def message_fields(options: Mapping[str, Any], *, what: str, now: float, zone: t
         zone: In which datetimes without a time zone are read.
 
     Raises:
-        TypeError: An option is unknown.
         InvalidTaskError: An option's value is not valid.
     """
-    check_send_names(options, what)
     fields: dict[str, Any] = {}
     name = ""
     try:

@@ -14,7 +14,7 @@ import msgspec
 
 from celeriac.app import times
 from celeriac.app.fields import embed_of, message_fields
-from celeriac.app.options import did_you_mean
+from celeriac.app.options import SEND_NAMES, check_send_names, did_you_mean
 from celeriac.core.codec import encode_args
 from celeriac.core.codec.content import JSON
 from celeriac.core.codec.reprs import saferepr
@@ -112,6 +112,7 @@ class Plan:
         self.expires = None if task is None else task.expires
         self.ignored = task is not None and task.ignore_result
         self.trail = task is None or task.trail
+        self.what = f"task {name!r}"
         self._own = {} if task is None else _given(task)
         self._route: dict[str, Any] | None = None
         self._fields: dict[str, Any] | None = None
@@ -142,7 +143,7 @@ class Plan:
         else:
             merged = self._merged(args, kwargs, options or {})
             if "retry_policy" in merged:
-                check_policy(merged["retry_policy"], f"task {self.name!r}: retry_policy")
+                check_policy(merged["retry_policy"], f"{self.what}: retry_policy")
             fields = self._fields_of(merged, now)
             embed = embed_of(merged)
             serializer = merged.get("serializer") or serializer
@@ -181,6 +182,7 @@ class Plan:
         return saferepr(args, levels=levels), saferepr(kwargs, levels=levels) if kwargs else "{}"
 
     def _merged(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+        check_send_names(options, self.what)
         if self._route is None:
             return self._resolve(args, kwargs, {**self._own, **_not_none(options)})
         if options.get("routing_key") and options.get("queue") is None:
@@ -191,11 +193,19 @@ class Plan:
     def _resolve(self, args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         if given.get("routing_key") and given.get("queue") is None:
             given = {**given, "queue": given["routing_key"]}
-        return self.rules.router.resolve(self.name, args, kwargs, given, task=self.task)
+        found = self.rules.router.resolve(self.name, args, kwargs, given, task=self.task)
+        unknown = found.keys() - given.keys() - SEND_NAMES
+        if unknown:
+            name = min(unknown)
+            raise ImproperlyConfigured(
+                f"setting task_routes: the route of {self.what} has an unknown option {name!r}"
+                f"{did_you_mean(name, SEND_NAMES)}"
+            )
+        return found
 
     def _fields_of(self, options: Mapping[str, Any], now: float) -> dict[str, Any]:
         rules = self.rules
-        fields = message_fields(options, what=f"task {self.name!r}", now=now, zone=rules.zone)
+        fields = message_fields(options, what=self.what, now=now, zone=rules.zone)
         fields["task"] = self.name
         fields["origin"] = rules.origin
         if "priority" not in fields and rules.priority is not None:

@@ -28,10 +28,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 TaskClass = TypeVar("TaskClass", bound=BaseTask[..., Any])
 
-_SELDOM = frozenset({"lazy", "shared"})
-"""Options of Celery's that have no meaning here and do no harm."""
-
-
+_MEANINGLESS = frozenset({"lazy", "shared"})
+"""Options of Celery's that are accepted and change nothing."""
 _RUN: Any = cast("Any", BaseTask).run
 
 
@@ -131,6 +129,7 @@ class Registering(Configured):
         if isinstance(function, BaseTask):
             raise ImproperlyConfigured(f"{function!r} is a task already: decorate the function once")
         _check_function(function, bound=bound)
+        _check_base(base)
         function_name = getattr(function, "__name__", None)
         name = options.pop("name", None)
         if name is None:
@@ -147,7 +146,7 @@ class Registering(Configured):
         found = check_options({"name": name, **options}, owner)
         _check_names(type(task), options, owner)
         attributes = vars(task)
-        attributes.update({key: value for key, value in found.items() if key not in _SELDOM})
+        attributes.update({key: value for key, value in found.items() if key not in _MEANINGLESS})
         attributes["app"] = self
         task.make_retry_policy()
         with self._finalizing:
@@ -322,6 +321,7 @@ def check_definition(function: Callable[..., Any], options: Mapping[str, Any]) -
         ImproperlyConfigured: It cannot.
     """
     _check_function(function, bound=options.get("bind", False))
+    _check_base(options.get("base"))
     owner = f"task {options.get('name') or getattr(function, '__qualname__', function)!r}"
     checked = {key: value for key, value in options.items() if key not in ("bind", "base")}
     check_options(checked, owner)
@@ -352,6 +352,11 @@ def _check_function(function: Callable[..., Any], *, bound: Any) -> None:
                 f"task {what} has bind=True, so it is called with the task as its first argument, and it takes none:"
                 " add a parameter self, or leave bind out"
             )
+
+
+def _check_base(base: Any) -> None:
+    if base is not None and not (inspect.isclass(base) and issubclass(base, BaseTask)):
+        raise ImproperlyConfigured(f"base={base!r} must be a subclass of celeriac.Task")
 
 
 def _check_names(kind: type[BaseTask[..., Any]], options: Mapping[str, Any], owner: str) -> None:

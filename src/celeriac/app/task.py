@@ -240,6 +240,7 @@ class Task(Sending[P, R_co], Retrying, Reporting):
             if name in self._from_settings or getattr(self, name, None) is None:
                 found[name] = conf[setting]
                 taken.add(name)
+        found["result_expires"] = self.result_expires or None  # 0 means never, too.
         found["_from_settings"] = frozenset(taken)
         found["at_most_once"] = self.acks_late is False or self.reject_on_worker_lost is False
         found["retry_policy"] = self.make_retry_policy()

@@ -192,6 +192,9 @@ def test_functions_that_cannot_be_tasks_are_refused(app: Celeriac) -> None:
         app.task(bind=True)(nothing)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(ImproperlyConfigured, match="is a task already"):
         app.task(app.task(nothing))
+    not_a_task: Any = dict
+    with pytest.raises(ImproperlyConfigured, match=r"must be a subclass of celeriac\.Task"):
+        app.task(base=not_a_task)(nothing)
     wrong: Any = "images"
     with pytest.raises(TypeError, match="takes the function alone"):
         app.task(wrong)

@@ -315,6 +315,17 @@ class TestRoutes:
         assert sent(app, add.delay().id).queue == "celery"
         assert sent(app, add.apply_async((1,), queue="mine").id).queue == "mine"
 
+    def test_a_route_with_an_unknown_option_is_named(self, make_app: Callable[..., Celeriac]) -> None:
+        app = make_app(task_routes={"proj.add": {"queeue": "images"}})
+        with pytest.raises(ImproperlyConfigured, match=r"setting task_routes: .*'proj.add'.* did you mean 'queue'"):
+            app.send_task("proj.add")
+
+    def test_a_route_may_say_when(self, make_app: Callable[..., Celeriac], clock: VirtualClock) -> None:
+        app = make_app(task_routes={"proj.add": {"countdown": 60, "serializer": "msgpack"}})
+        message = sent(app, app.send_task("proj.add").id)
+        assert (message.eta, message.content_type) == (clock.now() + 60, "application/x-msgpack")
+        assert sent(app, app.send_task("proj.add", countdown=5).id).eta == clock.now() + 5
+
     def test_routes_that_change_take_effect(self, app: Celeriac, add: Task[..., int]) -> None:
         assert sent(app, add.delay(1).id).queue == "celery"
         app.conf.task_routes = {"proj.add": "other"}
