@@ -45,12 +45,13 @@ CREATE TABLE owner (
 ) WITHOUT ROWID;
 
 -- How a task ended, or how far it is. over: the task is over, so nothing interim may replace this.
+-- With row numbers: ids are random, so that without them each result would change a page of its own.
 CREATE TABLE result (
-    id TEXT PRIMARY KEY,
+    id TEXT PRIMARY KEY NOT NULL,
     over INTEGER NOT NULL,
     expires REAL,
     payload BLOB NOT NULL
-) WITHOUT ROWID;
+);
 CREATE INDEX result_expires ON result (expires) WHERE expires IS NOT NULL;
 
 -- How many settlements there have been.
