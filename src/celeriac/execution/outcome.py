@@ -105,7 +105,9 @@ def format_traceback(exc: BaseException) -> str:
         top = exc.__traceback__
         while top is not None and top.tb_next is not None and _is_own(top):
             top = top.tb_next
-        return "".join(tracebacks.format_exception(type(exc), exc, top))
+        text = "".join(tracebacks.format_exception(type(exc), exc, top))
+        # A lone surrogate (a file's name that is not UTF-8 has them) could be kept by no store.
+        return text.encode("utf-8", "backslashreplace").decode()
     except Exception:  # A hostile __str__ or __repr__ must not cost the task its outcome.
         return f"{type(exc).__module__}.{type(exc).__qualname__} (its text could not be formatted)"
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import signal
 import threading
 import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Final, Protocol
+
+from celeriac.worker import forks
 
 INTERRUPT_SIGNAL: Final = signal.SIGUSR1
 
@@ -57,13 +60,15 @@ class MainThreadInterrupter:
         signal.signal(INTERRUPT_SIGNAL, self._handle)
 
     def begin(self) -> int:
+        if signal.getsignal(INTERRUPT_SIGNAL) != self._handle:
+            self.install()  # An earlier task has put a handler of its own in place, or none, which would be deadly.
         self._run += 1
         return self._run
 
     def guard(self, invoke: Callable[[], Any]) -> Any:
         self._guarded = True
         try:
-            value = invoke()
+            value = forks.call(invoke)
             self._guarded = False
         except BaseException:
             # Also where the interrupt came after the last line of the task's code and before the line above.
@@ -108,7 +113,7 @@ class ThreadInterrupter:
             self._thread = threading.get_ident()
             self._sent = False
         try:
-            value = invoke()
+            value = forks.call(invoke)
             self._close()
         except BaseException:
             self._close()  # Again, where the interrupt arrived inside the first.
@@ -152,9 +157,12 @@ class CoroutineInterrupter:
 
     @types.coroutine
     def _drive(self, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        pid = os.getpid()
         try:
             awaited = coroutine.send(None)
             while True:
+                if os.getpid() != pid:
+                    forks.leave(None)
                 try:
                     value = yield awaited
                 except BaseException as exc:
@@ -162,7 +170,13 @@ class CoroutineInterrupter:
                 else:
                     awaited = coroutine.send(value)
         except StopIteration as stop:
+            if os.getpid() != pid:
+                forks.leave(None)
             return stop.value
+        except BaseException as exc:
+            if os.getpid() != pid:
+                forks.leave(exc)
+            raise
         finally:
             self._task = None
             coroutine.close()

@@ -5,7 +5,8 @@ waits in this process, the settler lingers a little for a fuller batch; otherwis
 cannot be reached is tried again for ever, with backoff: no settlement is dropped and no task is run again by this
 process meanwhile, because :attr:`Settler.behind` stops claiming. A settlement that the broker refuses for good (a
 follow-up for a queue with an impossible name, say) makes its task a dead letter and holds up no other. Where results
-live in another store they are stored first, so that a crash in between repeats a step and loses none.
+live in another store they are stored first, so that a crash in between repeats a step and loses none; and only where
+the lease still holds, so that a superseded run does not overwrite what its successor stored.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from typing import Final, Protocol
 import msgspec
 
 from celeriac.core import state
-from celeriac.core.message import Message, Settlement, StoredResult
-from celeriac.errors import BrokerError, CeleriacError, OperationalError
+from celeriac.core.message import Message, Settlement, Start, StoredResult
+from celeriac.errors import BrokerError, OperationalError
 from celeriac.events import LeaseLost, TaskDead
 from celeriac.execution import results as stored_results
 from celeriac.execution.runnable import Surroundings
@@ -34,6 +35,8 @@ BEHIND: Final = 2000
 
 class SettleBroker(Protocol):
     """What the settler needs of a broker."""
+
+    async def start(self, starts: Sequence[Start]) -> tuple[str, ...]: ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> tuple[str, ...]: ...
 
@@ -126,7 +129,7 @@ class Settler:
     async def _settle(self, batch: list[Settlement]) -> None:
         try:
             await self._insist(batch)
-        except CeleriacError as exc:
+        except Exception as exc:  # Also what cannot be packed: an error here would end the process, and so its tasks.
             if len(batch) == 1:
                 await self._give_up(batch[0], exc)
                 return
@@ -150,12 +153,29 @@ class Settler:
     async def _attempt(self, batch: list[Settlement]) -> tuple[str, ...]:
         if self._results is None:
             return await self._broker.settle(batch)
-        results = [one.result for one in batch if one.result is not None]
+        owned = await self._still_owned([one for one in batch if one.result is not None])
+        results = [one.result for one in owned if one.result is not None]
         if results:
             await self._results.store(results)
         return await self._broker.settle(without_results(batch))
 
-    async def _give_up(self, settlement: Settlement, exc: CeleriacError) -> None:
+    async def _still_owned(self, settlements: Sequence[Settlement]) -> list[Settlement]:
+        """Return those whose lease still holds.
+
+        A result store of its own cannot compare tokens, and what was taken over must not overwrite how the task ended
+        elsewhere, so the broker is asked first.
+        """
+        newest: dict[str, Settlement] = {}
+        for one in settlements:
+            known = newest.get(one.lease.id)
+            if known is None or known.lease.token < one.lease.token:
+                newest[one.lease.id] = one
+        if not newest:
+            return []
+        lost = set(await self._broker.start([Start(one.lease) for one in newest.values()]))
+        return [one for id, one in newest.items() if id not in lost]
+
+    async def _give_up(self, settlement: Settlement, exc: Exception) -> None:
         """Make a dead letter of a task whose settlement the broker will never take."""
         lease = settlement.lease
         name = (settlement.result.task if settlement.result is not None else None) or "?"
@@ -167,6 +187,6 @@ class Settler:
         for result in (told, None):
             try:
                 await self._insist([Settlement(lease=lease, action="dead", reason=reason, result=result)])
-            except CeleriacError:
+            except Exception:
                 continue
             return
