@@ -253,6 +253,9 @@ class Fetcher:
         if self._last_chance and not (self._alone or self._sync.held or self._coroutines.busy):
             self._alone = True
             delivery = self._last_chance.popleft()
+            # Others on their last chance need not wait for it: another process may be free.
+            self._release(self._last_chance, "not started")
+            self._last_chance.clear()
             message = delivery.message
             task = self._surroundings.tasks.get(message.task) if message is not None else None
             if task is not None and task.is_async:
