@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import itertools
+import os
 import threading
 
 import pytest
@@ -69,6 +71,32 @@ def test_many_threads_claim_each_message_once() -> None:
     for thread in threads:
         thread.join(30)
     assert sorted(id for mine in claimed for id in mine) == sorted(sent)
+
+
+def test_a_fork_copies_a_whole_store_that_nobody_is_inside_of() -> None:
+    broker = open_broker("memory://fork")
+    stop = threading.Event()
+
+    def work() -> None:
+        for number in itertools.count():
+            broker.enqueue([Message(id=f"task-{number}-{place}", task="proj.add") for place in range(10)])
+            if stop.is_set():
+                return
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        for _ in range(10):
+            pid = os.fork()
+            if pid == 0:
+                whole = sum(stats.ready for stats in broker.stats()) % 10 == 0
+                broker.enqueue([Message(id="child", task="proj.add")])
+                os._exit(0 if whole and broker.get(["child"]) else 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    finally:
+        stop.set()
+        worker.join(30)
+    assert broker.get(["child"]) == []
 
 
 async def test_a_cancelled_wait_leaves_what_it_has_not_reported() -> None:

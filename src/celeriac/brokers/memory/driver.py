@@ -1,13 +1,15 @@
 """The memory broker: for tests, eager mode and simulations. It lives and dies with its process.
 
 All drivers for one name share one store as long as one of them lives, so an application and a worker in another thread
-of the same process see the same messages. Guarantee: only one caller is inside the store at a time.
+of the same process see the same messages. A forked child has a copy of its own. Guarantee: only one caller is inside
+the store at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -179,3 +181,25 @@ def shared_store(name: str, clock: Clock) -> SharedStore:
     if shared.clock is not clock:
         raise ImproperlyConfigured(f"memory://{name} is open in this process on another clock; use another name")
     return shared
+
+
+_frozen: list[SharedStore] = []
+
+
+def _freeze() -> None:
+    """Let nobody be inside a store while the process forks: the child's copy would be half changed, and locked."""
+    _finding.acquire()
+    _frozen.extend(_stores.values())
+    for shared in _frozen:
+        shared.changed.acquire()
+
+
+def _thaw() -> None:
+    for shared in _frozen:
+        shared.changed.release()
+    _frozen.clear()
+    _finding.release()
+
+
+if hasattr(os, "register_at_fork"):  # Where it is missing there is no fork.
+    os.register_at_fork(before=_freeze, after_in_parent=_thaw, after_in_child=_thaw)
