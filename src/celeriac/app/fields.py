@@ -10,10 +10,12 @@ from datetime import tzinfo
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from celeriac.app import times
 from celeriac.app.canvas import signatures
 from celeriac.app.narrowing import is_mapping
-from celeriac.app.options import Wrong, priority, queue_name
+from celeriac.app.options import Wrong, compression, flag, priority, queue_name, serializer, stamp_names
 from celeriac.core.codec import NO_EMBED, encode
 from celeriac.errors import CeleriacError, InvalidTaskError
 
@@ -37,7 +39,9 @@ def message_fields(options: Mapping[str, Any], *, what: str, now: float, zone: t
             reader = _READERS.get(name)
             if reader is not None and value is not None:
                 field, read = reader
-                fields[field] = read(value)
+                found = read(value)
+                if field is not None:
+                    fields[field] = found
     except (Wrong, SerializationFailed) as exc:
         raise InvalidTaskError(f"{what}: {name}={options[name]!r:.200} {exc}") from None
     try:
@@ -62,6 +66,9 @@ def embed_of(options: Mapping[str, Any]) -> dict[str, Any] | None:
         "callbacks": signatures(link, "link") or None,
         "errbacks": signatures(link_error, "link_error") or None,
     }
+
+
+_TOO_MANY: Final = 2**63
 
 
 class SerializationFailed(Exception):
@@ -94,15 +101,15 @@ def _limit(value: Any, name: str) -> float | None:
 
 
 def _add_stamps(fields: dict[str, Any], options: Mapping[str, Any], what: str) -> None:
-    names = options.get("stamped_headers")
-    if not names:
+    given: object = options.get("stamped_headers")
+    if given is None:
         return
-    if isinstance(names, str) or not all(isinstance(one, str) for one in names):
-        raise InvalidTaskError(f"{what}: stamped_headers={names!r} must be a list of names")
-    fields["stamped_headers"] = tuple(names)
-    stamps = {one: options[one] for one in names if one in options}
+    names = stamp_names(given)
+    if names is None:
+        raise InvalidTaskError(f"{what}: stamped_headers={given!r:.200} must be a list of names")
+    fields["stamped_headers"] = names
     try:
-        fields["stamps"] = _headers(stamps)
+        fields["stamps"] = _headers({_text(one): options[one] for one in names if one in options})
     except (Wrong, SerializationFailed) as exc:
         raise InvalidTaskError(f"{what}: a stamp {exc}") from None
 
@@ -121,14 +128,8 @@ def _id(value: Any) -> str:
     return str(value) if isinstance(value, UUID) else _text(value)
 
 
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise Wrong("must be True or False")
-    return value
-
-
 def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _TOO_MANY:
         raise Wrong("must be a whole number from 0")
     return value
 
@@ -143,7 +144,7 @@ def _exchange(value: Any) -> str:
     name = value if isinstance(value, str) else getattr(value, "name", None)
     if not isinstance(name, str):
         raise Wrong("must be the name of an exchange")
-    return name
+    return _text(name) if name else name
 
 
 def _headers(value: Any) -> dict[str, Any]:
@@ -153,25 +154,33 @@ def _headers(value: Any) -> dict[str, Any]:
     for name, one in found.items():
         if not isinstance(name, str):
             raise Wrong(f"must have text as names, not {name!r}")
+        # What a header may be is what every broker's own format carries: plain values, without type tags.
         try:
-            # What a header may be is what every broker's own format carries: plain values, without type tags.
-            plain = encode(one, "json", subject=f"header {name!r}")
+            tagged = b"__type__" in encode(one, "json", subject=f"header {name!r}").body
+            msgspec.msgpack.encode({name: one})
         except CeleriacError as exc:
             raise SerializationFailed(str(exc)) from None
-        if b"__type__" in plain.body:
+        except (UnicodeEncodeError, OverflowError, RecursionError) as exc:
+            raise SerializationFailed(f"has {name!r}, which no message can carry: {exc}") from None
+        if tagged:
             raise SerializationFailed(
                 f"has {name!r} of type {type(one).__name__}: headers carry text, numbers, lists and dictionaries only"
             )
     return found
 
 
-_READERS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
+_READERS: Final[Mapping[str, tuple[str | None, Callable[[Any], Any]]]] = {
+    # Option: (field, how it is read); without a field, it is checked only.
+    "serializer": (None, serializer),
+    "compression": (None, compression),
+    "retry": (None, flag),
+    "add_to_parent": (None, flag),
     "task_id": ("id", _id),
     "queue": ("queue", queue_name),
     "priority": ("priority", priority),
     "shadow": ("shadow", _text),
     "headers": ("headers", _headers),
-    "ignore_result": ("ignore_result", _flag),
+    "ignore_result": ("ignore_result", flag),
     "root_id": ("root_id", _id),
     "parent_id": ("parent_id", _id),
     "group_id": ("group", _id),

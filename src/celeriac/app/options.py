@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 
+from celeriac.app.narrowing import is_list
 from celeriac.core.codec import compression_type, content_type_of
 from celeriac.core.message import MAX_PRIORITY, MAX_QUEUE_BYTES
 from celeriac.errors import CeleriacError, ImproperlyConfigured
@@ -174,13 +175,23 @@ def check_send_names(options: Mapping[str, Any], what: str) -> None:
     """
     unknown = options.keys() - SEND_NAMES
     if unknown:
-        unknown -= set(options.get("stamped_headers") or ())
+        unknown -= set(stamp_names(options.get("stamped_headers")) or ())
     if unknown:
         name = sorted(unknown)[0]
         raise TypeError(f"{what} got an unknown option {name!r}{did_you_mean(name, SEND_NAMES)}")
     for name in ("producer", "connection"):
         if options.get(name) is not None:
             raise TypeError(f"{what} got {name}=: leave it out, the app keeps one connection for the process")
+
+
+def stamp_names(value: object) -> tuple[str, ...] | None:
+    """Return the names that ``stamped_headers`` lists; None if it is no list of texts."""
+    listed = (
+        value if is_list(value) else tuple(cast("set[Any]", value)) if isinstance(value, (set, frozenset)) else None
+    )
+    if listed is None or not all(isinstance(one, str) for one in listed):
+        return None
+    return tuple(listed)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -222,7 +233,8 @@ def _optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else check(value)
 
 
-def _flag(value: Any) -> bool:
+def flag(value: Any) -> bool:
+    """Return a switch."""
     if not isinstance(value, bool):
         raise Wrong("must be True or False")
     return value
@@ -299,13 +311,15 @@ def _expires(value: Any) -> Any:
     return value if isinstance(value, datetime) else _duration(value)
 
 
-def _serializer(value: Any) -> str:
+def serializer(value: Any) -> str:
+    """Return the name of a serializer."""
     name = _text(value)
     content_type_of(name)
     return name
 
 
-def _compression(value: Any) -> str:
+def compression(value: Any) -> str:
+    """Return the name of a compression."""
     name = _text(value)
     compression_type(name)
     return name
@@ -333,18 +347,18 @@ _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "expires": _optional(_expires),
     "priority": _optional(priority),
     "queue": _optional(queue_name),
-    "serializer": _optional(_serializer),
-    "result_serializer": _optional(_serializer),
-    "compression": _optional(_compression),
-    "acks_late": _optional(_flag),
-    "acks_on_failure_or_timeout": _optional(_flag),
-    "reject_on_worker_lost": _optional(_flag),
-    "ignore_result": _optional(_flag),
-    "store_errors_even_if_ignored": _optional(_flag),
-    "store_eager_result": _optional(_flag),
-    "track_started": _optional(_flag),
-    "typing": _flag,
-    "pydantic": _flag,
-    "trail": _flag,
-    "send_events": _flag,
+    "serializer": _optional(serializer),
+    "result_serializer": _optional(serializer),
+    "compression": _optional(compression),
+    "acks_late": _optional(flag),
+    "acks_on_failure_or_timeout": _optional(flag),
+    "reject_on_worker_lost": _optional(flag),
+    "ignore_result": _optional(flag),
+    "store_errors_even_if_ignored": _optional(flag),
+    "store_eager_result": _optional(flag),
+    "track_started": _optional(flag),
+    "typing": flag,
+    "pydantic": flag,
+    "trail": flag,
+    "send_events": flag,
 }

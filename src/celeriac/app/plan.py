@@ -6,6 +6,7 @@ depends on its own arguments and options.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -14,6 +15,7 @@ import msgspec
 
 from celeriac.app import times
 from celeriac.app.fields import embed_of, message_fields
+from celeriac.app.narrowing import is_mapping
 from celeriac.app.options import SEND_NAMES, check_send_names, did_you_mean
 from celeriac.core.codec import encode_args
 from celeriac.core.codec.content import JSON
@@ -75,18 +77,20 @@ class PublishPolicy(msgspec.Struct, frozen=True, kw_only=True):
     interval_max: float = 1.0
 
 
-def check_policy(policy: Mapping[str, Any], what: str) -> None:
+def check_policy(policy: Any, what: str) -> None:
     """Pass if it is a policy, or a part of one.
 
     Raises:
         ImproperlyConfigured: A name is unknown, or a value is not a number of at least 0.
     """
+    if not is_mapping(policy):
+        raise ImproperlyConfigured(f"{what}={policy!r:.200} must be a dictionary")
     for name, value in policy.items():
         if name in ("errback", "timeout", "retry_errors", "accept_retry_errors"):
             raise ImproperlyConfigured(f"{what}: {name} has no meaning here: leave it out")
         if name not in PublishPolicy.__struct_fields__:
             raise ImproperlyConfigured(f"{what}: unknown {name!r}{did_you_mean(name, PublishPolicy.__struct_fields__)}")
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
         if not number and not (name == "max_retries" and value is None):
             raise ImproperlyConfigured(f"{what}: {name}={value!r} must be a number of at least 0")
 
@@ -179,7 +183,7 @@ class Plan:
         if self.secrets:
             args = tuple("***" if place in self.secrets else one for place, one in enumerate(args))
         levels = self.rules.repr_levels
-        return saferepr(args, levels=levels), saferepr(kwargs, levels=levels) if kwargs else "{}"
+        return _sayable(saferepr(args, levels=levels)), _sayable(saferepr(kwargs, levels=levels)) if kwargs else "{}"
 
     def _merged(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
         check_send_names(options, self.what)
@@ -228,6 +232,11 @@ def sending_request() -> Request | None:
     while request is not None and request.called_directly:
         request = cast("Request | None", request.get("caller"))
     return request
+
+
+def _sayable(text: str) -> str:
+    """Return text that UTF-8 can say; what an object's own __repr__ returns need not be such."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _given(task: Task[..., Any]) -> dict[str, Any]:
