@@ -37,6 +37,14 @@ async def afork(how):
     return fork.run(how)
 
 
+@app.task(name="cancel_all")
+async def cancel_all():
+    import asyncio
+    for one in asyncio.all_tasks():
+        one.cancel()
+    await asyncio.sleep(0.1)
+
+
 @app.task(name="reset_handler")
 def reset_handler():
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
@@ -129,3 +137,16 @@ def test_superseded_run_leaves_a_separate_result_store_alone(make_project: Calla
     assert bytes(project.results([task])[task].body) == b'"the second run"'
     stopped.stop()
     other.stop()
+
+
+@pytest.mark.timeout(60)
+def test_task_that_ends_and_fails_its_engine_becomes_a_dead_letter(make_project: Callable[..., Project]) -> None:
+    """Its runs end, so none is under way when the process fails: they must count as lost all the same."""
+    project = make_project(extra=TASKS)
+    worker = project.start_worker("-c", "1")
+    ids = [*project.send("note", 20), *project.send("cancel_all", 1), *project.send("note", 20)]
+    states = project.wait_states(ids)
+    assert states.pop(ids[20]) == state.DEAD
+    assert set(states.values()) == {state.SUCCESS}
+    assert worker.log().count("exited with code 70") == 3, worker.log()
+    worker.stop()

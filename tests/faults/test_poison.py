@@ -119,7 +119,7 @@ def test_at_most_once_task_never_runs_twice(make_project: Callable[..., Project]
     worker = project.start_worker(*options)
     states = project.wait_states([killer, *beside], 30)
     starts = project.starts()
-    assert [one for one in beside[:10] + [killer] if len(starts.get(one, [])) > 1] == []
+    assert [one for one in [*beside[:10], killer] if len(starts.get(one, [])) > 1] == []
     assert states[killer] == state.FAILURE
     assert project.error(killer).startswith("WorkerLostError")
     assert "at-most-once" in project.error(killer)
