@@ -13,6 +13,7 @@ from celeriac import AsyncResult, Celeriac, Task, current_app, current_task, sha
 from celeriac.app import state
 from celeriac.app.current import StandIn
 from celeriac.errors import ImproperlyConfigured
+from tests.unit.app.conftest import HandWorker
 
 
 def in_thread(function: Callable[[], Any]) -> Any:
@@ -133,6 +134,31 @@ class TestSharedTasks:
         wrong: Any = "images"
         with pytest.raises(TypeError, match="shared_task takes the function alone"):
             shared_task(wrong)
+
+
+def test_an_app_factory_may_wrap_all_tasks_in_a_context(make_app: Callable[..., Celeriac], clock: Any) -> None:
+    # The pattern of Flask's documentation: shared tasks, one class of task, settings from the web app's own.
+    contexts: list[str] = []
+
+    @shared_task(bind=True)
+    def in_context(self: Task[..., Any], x: int) -> Any:
+        return contexts[-1], x, self.request.called_directly
+
+    class ContextTask(Task[..., Any]):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            contexts.append("entered")
+            try:
+                return self.run(*args, **kwargs)
+            finally:
+                contexts.append("left")
+
+    app = make_app("web", task_cls=ContextTask)
+    app.config_from_object({"task_ignore_result": False, "task_default_queue": "web"})
+    app.set_default()
+    receipt = in_context.delay(5)
+    HandWorker(app, clock).run()
+    assert receipt.get(timeout=1) == ["entered", 5, False]
+    assert in_context(6) == ("entered", 6, True)
 
 
 class TestPickling:

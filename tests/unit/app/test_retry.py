@@ -83,6 +83,21 @@ class TestRetry:
         assert settlement is not None
         assert settlement.due == 1_800_000_000 + seconds
 
+    @pytest.mark.parametrize(
+        ("when", "seconds"), [(None, 180.0), (5, 5.0), (datetime.fromtimestamp(1_800_000_060, UTC), 60.0)]
+    )
+    def test_the_exception_alone_is_enough(self, app: Celeriac, worker: HandWorker, when: Any, seconds: float) -> None:
+        @app.task
+        def flaky() -> None:
+            raise Retry("later", when=when)
+
+        flaky.delay()
+        settlement = worker.step()
+        assert settlement is not None
+        assert settlement.due == 1_800_000_000 + seconds
+        assert settlement.message is not None
+        assert settlement.message.retries == 1
+
     def test_the_backoff_of_the_task_is_honoured(self, make_app: Callable[..., Celeriac], clock: VirtualClock) -> None:
         app = make_app(rng=Seeded())
         worker = HandWorker(app, clock)
