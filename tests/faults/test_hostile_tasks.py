@@ -45,6 +45,14 @@ async def cancel_all():
     await asyncio.sleep(0.1)
 
 
+@app.task(name="spoil")
+def spoil():
+    import threading
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    sys.stdout = sys.stderr = None
+    os.close(0)
+
+
 @app.task(name="reset_handler")
 def reset_handler():
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
@@ -149,4 +157,13 @@ def test_task_that_ends_and_fails_its_engine_becomes_a_dead_letter(make_project:
     assert states.pop(ids[20]) == state.DEAD
     assert set(states.values()) == {state.SUCCESS}
     assert worker.log().count("exited with code 70") == 3, worker.log()
+    worker.stop()
+
+
+@pytest.mark.timeout(60)
+def test_worker_ends_whatever_tasks_made_of_threads_and_streams(make_project: Callable[..., Project]) -> None:
+    project = make_project(extra=TASKS)
+    worker = project.start_worker("-c", "1")
+    ids = [*project.send("spoil", 1), *project.send("note", 5)]
+    assert set(project.wait_states(ids).values()) == {state.SUCCESS}
     worker.stop()
