@@ -9,19 +9,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 
 from celeriac.app import Celeriac
 from celeriac.app.find import find_app
 from celeriac.brokers.facade import AsyncBroker
-from celeriac.worker import logs
+from celeriac.core.message import Lease
+from celeriac.worker import forks, logs
 from celeriac.worker.engine import Engine, ResultStore
 from celeriac.worker.link import Drain, Fatal, Ready, Retire, Revoke, ToChild
 from celeriac.worker.loop import new_loop
@@ -81,6 +81,9 @@ class ChildProcess:
         try:
             loop.run_until_complete(self._engine_run(link))
         except BaseException as exc:
+            if link is not None:
+                # What runs here could not be settled any more, so nothing is gained by waiting for it.
+                _fail(link, () if self._engine is None else self._engine.settler.unsettled)
             self._failure = exc
             if self._engine is not None:
                 self._engine.sync_slots.stop()
@@ -171,17 +174,18 @@ def child_main(options: bytes, owner: str, table_path: str, link: Connection, co
         child = ChildProcess(app, chosen, owner, table)
         child.run(link)
     except BaseException:
-        try:
-            link.send(Fatal(traceback.format_exc()))
-        except OSError:
-            traceback.print_exc()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(FAILED)
-    sys.stdout.flush()
-    sys.stderr.flush()
+        _fail(link, ())
     # Threads that user code left behind must not keep the process, and with it a slot of the worker, for ever.
-    os._exit(0)
+    forks.exit_now(0)
+
+
+def _fail(link: Connection, unsettled: tuple[Lease, ...]) -> NoReturn:
+    """Tell the supervisor which exception is being handled, and end this process."""
+    try:
+        link.send(Fatal(traceback.format_exc(), unsettled))
+    except OSError:
+        traceback.print_exc()
+    forks.exit_now(FAILED)
 
 
 def _quiet_signals() -> None:

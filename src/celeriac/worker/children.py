@@ -20,7 +20,7 @@ import msgspec
 from celeriac.core.ids import new_id
 from celeriac.errors import ImproperlyConfigured
 from celeriac.worker.child import SIGNALS_LEFT_TO_SUPERVISOR, child_main
-from celeriac.worker.link import Drain, FromChild, ToChild
+from celeriac.worker.link import Drain, Fatal, FromChild, ToChild
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.runs import monotonic
 from celeriac.worker.slots import SlotTable
@@ -50,7 +50,7 @@ class Child:
         self.state: State = "starting"
         self.started = monotonic()
         self.idle_since = self.started
-        self.last_error: str | None = None
+        self.failure: Fatal | None = None
         self.cause: Cause | None = None
         self.culprit: str | None = None
         self.why = ""

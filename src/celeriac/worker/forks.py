@@ -42,7 +42,12 @@ def leave(exc: BaseException | None) -> NoReturn:
         code = 1
         with contextlib.suppress(Exception):
             traceback.print_exception(exc)
+    exit_now(code & 0xFF)
+
+
+def exit_now(code: int) -> NoReturn:
+    """End this process at once, with what it has printed, whatever a task has made of its streams."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # Closed, or no stream at all.
             stream.flush()
-    os._exit(code & 0xFF)
+    os._exit(code)

@@ -122,7 +122,9 @@ class Keeper:
                 ]
             )
         while True:
-            reclaimed = self._broker.reclaim(self._name, BATCH, crash_limit=limit, owner=death.owner)
+            reclaimed = self._broker.reclaim(
+                self._name, BATCH, crash_limit=limit, owner=death.owner, guilty=death.unsettled
+            )
             self._settle([judge_expired(one, self._surroundings, limit) for one in reclaimed.verdicts])
             if not reclaimed.released and not reclaimed.verdicts:
                 break

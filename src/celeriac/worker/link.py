@@ -9,6 +9,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from celeriac.core.message import Lease
+
 
 class Ready(msgspec.Struct, frozen=True):
     """Child: I claim tasks."""
@@ -21,9 +23,10 @@ class Retire(msgspec.Struct, frozen=True):
 
 
 class Fatal(msgspec.Struct, frozen=True):
-    """Child: I cannot start or go on; this is why."""
+    """Child: I cannot start or go on; this is why, and what ended here and is not settled."""
 
     error: str
+    unsettled: tuple[Lease, ...] = ()
 
 
 class Drain(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 import msgspec
 
 from celeriac.core import state
-from celeriac.core.message import Message, Settlement, Start, StoredResult
+from celeriac.core.message import Lease, Message, Settlement, Start, StoredResult
 from celeriac.errors import BrokerError, OperationalError
 from celeriac.events import LeaseLost, TaskDead
 from celeriac.execution import results as stored_results
@@ -89,7 +89,7 @@ class Settler:
         self._busy = busy
         self._settled = settled
         self._waiting: deque[Settlement] = deque()
-        self._in_flight = 0
+        self._in_flight: list[Settlement] = []
         self._woken = asyncio.Event()
         self._wake_sent = False
 
@@ -110,6 +110,11 @@ class Settler:
         """Nothing is unsettled."""
         return not self._waiting and not self._in_flight
 
+    @property
+    def unsettled(self) -> tuple[Lease, ...]:
+        """What has ended and is not known to be settled."""
+        return tuple(one.lease for one in [*self._in_flight, *self._waiting])
+
     async def run(self) -> None:
         """Settle for ever; cancelled at the end, when :attr:`idle`."""
         while True:
@@ -121,9 +126,9 @@ class Settler:
             self._wake_sent = False
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-                self._in_flight = len(batch)
+                self._in_flight = batch
                 await self._settle(batch)
-                self._in_flight = 0
+                self._in_flight = []
                 self._settled()
 
     async def _settle(self, batch: list[Settlement]) -> None:

@@ -189,8 +189,8 @@ class Supervisor:
             case Retire(reason):
                 child.why = reason
                 child.drain()
-            case Fatal(error):
-                child.last_error = error
+            case Fatal():
+                child.failure = words
             case None:
                 # End of file: its exit is about to be seen through the sentinel.
                 self._selector.unregister(child.link)
@@ -205,15 +205,15 @@ class Supervisor:
             return
         while (words := child.receive()) is not None:
             if isinstance(words, Fatal):
-                child.last_error = words.error
+                child.failure = words
         self._selector.unregister(child.process.sentinel)
         if child.link in self._selector.get_map():
             self._selector.unregister(child.link)
         child.process.join()
         cause, reason = self._explain(child)
         expected = child.cause is not None or cause == "shutdown"
-        if child.last_error is not None:
-            reason = f"{reason}\n{child.last_error}"
+        if child.failure is not None:
+            reason = f"{reason}\n{child.failure.error}"
         self._bus.emit(ChildExited(child.owner, child.pid, reason, expected))
         self._runs_before += child.table.runs
         death = Death(
@@ -223,6 +223,7 @@ class Supervisor:
             reason=reason.partition("\n")[0],
             running=tuple(child.table.running()),
             culprit=child.culprit,
+            unsettled=child.failure.unsettled if child.failure is not None else (),
         )
         self._keeper.bury_child(death)
         if child.state == "starting" and not expected:

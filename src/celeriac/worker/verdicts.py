@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from celeriac.brokers.port import Record
-from celeriac.core.message import Delivery, Settlement
+from celeriac.core.message import Delivery, Lease, Settlement
 from celeriac.errors import TimeLimitExceeded, WorkerLostError
 from celeriac.execution.call import open_call
 from celeriac.execution.conclude import bury, conclude
@@ -36,6 +36,8 @@ class Death(msgspec.Struct, frozen=True, kw_only=True):
         reason: The same in words.
         running: What it ran.
         culprit: Id of the task to blame, for ``time limit`` and ``revoked``.
+        unsettled: What had ended in it without being settled, where it failed and said so. It counts as lost runs: a
+            task that makes its process fail once it has ended must not do so for ever.
     """
 
     owner: str
@@ -44,6 +46,7 @@ class Death(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     running: tuple[Running, ...] = ()
     culprit: str | None = None
+    unsettled: tuple[Lease, ...] = ()
 
 
 def describe_exit(code: int | None) -> str:
