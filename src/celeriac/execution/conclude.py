@@ -98,7 +98,7 @@ def _succeeded(call: Call, surroundings: Surroundings, value: Any) -> Settlement
         follow_ups = surroundings.follow_ups.callbacks(request.embed["callbacks"], message, value)
     stored: StoredResult | None = None
     if wants_result(call, surroundings):
-        kept = value if task.converter is None else task.converter.convert_result(value)
+        kept = value if task.converter is None else task.converter.dump_result(value)
         stored = results.success(
             message, request, kept, serializer=task.result_serializer, runtime=runtime, surroundings=surroundings
         )

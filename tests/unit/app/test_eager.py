@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from celeriac import Celeriac, Task
 from celeriac.app.eager_result import EagerResult
@@ -202,3 +203,16 @@ async def test_an_eager_result_answers_like_another(app: Celeriac) -> None:
     await result.arevoke()
     await result.aforget()
     assert result.get() == 5
+
+
+class Person(BaseModel):
+    name: str
+    secret: str = "hidden"
+
+
+def test_a_returned_model_is_dumped_as_the_task_says(app: Celeriac) -> None:
+    @app.task(pydantic=True, pydantic_dump_kwargs={"exclude": {"secret"}})
+    def greet(person: Person) -> Any:
+        return Person(name=person.name.upper())
+
+    assert greet.apply(({"name": "ada"},)).get() == {"name": "ADA"}
