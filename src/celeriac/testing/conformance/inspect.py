@@ -80,6 +80,37 @@ async def a_record_of_an_owned_message_names_its_owner_and_token(kit: Kit) -> No
 
 
 @group
+async def a_record_tells_when_its_state_was_reached(kit: Kit) -> None:
+    async def reached(state: str) -> None:
+        record = await kit.record("a")
+        assert record.state == state
+        assert record.changed is not None
+        assert abs(kit.now() - record.changed) < kit.lease * 0.5, f"{state} is new"
+        await kit.advance(kit.lease)
+
+    await kit.send("a", eta=kit.now() + kit.lease * 0.5)
+    await reached("SCHEDULED")
+    await kit.broker.promote(10)
+    await reached("PENDING")
+    delivery = await kit.take_next("a")
+    await reached("RECEIVED")
+    await kit.broker.start([Start(delivery.lease)])
+    await reached("STARTED")
+    await kit.broker.start([Start(delivery.lease)])
+    record = await kit.record("a")
+    assert record.changed is not None
+    assert record.changed < kit.now() - kit.lease * 0.5, "it started a while ago, however often that is told"
+    await kit.reclaim(owner="w1")
+    await reached("PENDING")
+    await kit.settle(dead(await kit.take_next("a")))
+    await reached("DEAD")
+    await kit.broker.revive(["a"])
+    await reached("PENDING")
+    await kit.settle(retry(await kit.take_next("a"), due=kit.now() + kit.lease * 5))
+    await reached("RETRY")
+
+
+@group
 async def looking_changes_nothing(kit: Kit) -> None:
     await one_of_each(kit)
     before = await kit.broker.get(STATES)
@@ -146,8 +177,10 @@ async def an_empty_page_has_no_room(kit: Kit) -> None:
 async def what_waits_in_the_queue_goes(kit: Kit) -> None:
     await one_of_each(kit)
     await kit.send("elsewhere", queue="two")
+    await kit.send("elsewhere, later", queue="two", eta=kit.now() + kit.lease * 9)
     assert await kit.broker.purge("celery") == 3
-    assert sorted(record.id for record in await kit.pages(STATES)) == ["DEAD", "RECEIVED", "STARTED", "elsewhere"]
+    left = sorted(record.id for record in await kit.pages(STATES))
+    assert left == ["DEAD", "RECEIVED", "STARTED", "elsewhere", "elsewhere, later"]
     assert await kit.broker.purge("celery") == 0
     await kit.advance(kit.lease * 6)
     assert await kit.drain() == []
