@@ -14,9 +14,10 @@ FACTOR: Final = 2.0
 
 
 class Backoff:
-    """Delays of one service: 0.1 s, doubling up to 5 s, each between half and whole of that."""
+    """Delays of one service: 0.1 s, doubling up to 5 s (or ``longest``), each between half and whole of that."""
 
-    def __init__(self, bus: Bus, service: str) -> None:
+    def __init__(self, bus: Bus, service: str, longest: float = LONGEST) -> None:
+        self._longest = longest
         self._bus = bus
         self._service = service
         self._delay = FIRST
@@ -26,8 +27,8 @@ class Backoff:
         """Report a failure and return the seconds to wait."""
         if self._since is None:
             self._since = time.monotonic()
-        delay = self._delay * random.uniform(0.5, 1.0)
-        self._delay = min(LONGEST, self._delay * FACTOR)
+        delay = min(self._longest, self._delay) * random.uniform(0.5, 1.0)
+        self._delay = min(self._longest, self._delay * FACTOR)
         self._bus.emit(ServiceFailed(self._service, f"{type(exc).__name__}: {exc}", delay))
         return delay
 

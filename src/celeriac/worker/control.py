@@ -17,6 +17,7 @@ from celeriac.brokers.facade import SyncBroker
 from celeriac.brokers.port import Command, CommandReply
 from celeriac.core import state
 from celeriac.core.message import Message
+from celeriac.worker.backoff import LONGEST
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.runs import monotonic
 from celeriac.worker.slots import SlotTable
@@ -42,6 +43,7 @@ class Control:
     """Reads commands and answers them."""
 
     name = "remote control"
+    longest_backoff = LONGEST
 
     def __init__(
         self,

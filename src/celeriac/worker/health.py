@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from celeriac.errors import ImproperlyConfigured
+from celeriac.worker.backoff import LONGEST
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -67,6 +68,7 @@ class HealthBeat:
     """Keeps the file up to date where no supervisor's main loop does: a service of the keeper."""
 
     name = "health file"
+    longest_backoff = LONGEST
 
     def __init__(self, file: HealthFile, look: Callable[[], Health]) -> None:
         self._file = file

@@ -17,6 +17,7 @@ from celeriac.brokers.port import WorkerRecord
 from celeriac.core.message import Settlement
 from celeriac.events import LeaseLost
 from celeriac.execution.runnable import Surroundings
+from celeriac.worker.backoff import LONGEST
 from celeriac.worker.control import Control, Handlers
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.runs import monotonic
@@ -67,7 +68,7 @@ class Keeper:
         self.leases = Leases(self._broker, options, name, self.children, self._surroundings)
         services: Sequence[Service] = (
             self.leases,
-            Reaper(self._broker, options, name, self._settle, self._surroundings),
+            Reaper(self._broker, options, name, self.leases, settle=self._settle, surroundings=self._surroundings),
             Promoter(self._broker),
             Heartbeat(self._broker, options, self._record),
             self.control,
@@ -147,7 +148,11 @@ class Keeper:
 
 
 class Leases:
-    """Renews the leases of all children, four times in the life of one."""
+    """Renews the leases of all children, four times in the life of one.
+
+    It also tells when leases can be judged: not soon after the store was out of reach, when others that live have not
+    had the time to renew theirs.
+    """
 
     name = "lease renewal"
 
@@ -164,12 +169,23 @@ class Leases:
         self._keeper = keeper
         self._children = children
         self._bus = surroundings.bus
+        self._renewed: float | None = None
+        self._calm_at = 0.0
+        self.longest_backoff = self._lease / 4
+
+    def judges(self, now: float) -> bool:
+        """Return whether a lease that has run out tells that its owner is gone."""
+        return self._renewed is not None and now >= self._calm_at and now - self._renewed < self._lease / 2
 
     def tick(self) -> float:
         """Renew once."""
         children = self._children()
         asked = monotonic()
         lost = set(self._broker.extend([self._keeper, *children], self._lease))
+        now = monotonic()
+        if now - (asked if self._renewed is None else self._renewed) > self._lease / 2:
+            self._calm_at = now + self._lease
+        self._renewed = now
         for owner, table in children.items():
             if owner in lost:
                 # What the child holds is others' to run by now. The lease in its table stays old until it has given up
@@ -185,16 +201,20 @@ class Reaper:
     """Frees what vanished workers held."""
 
     name = "reaper"
+    longest_backoff = LONGEST
 
     def __init__(
         self,
         broker: SyncBroker[Any, Any],
         options: WorkerOptions,
         keeper: str,
+        leases: Leases,
+        *,
         settle: Callable[[Sequence[Settlement]], None],
         surroundings: Surroundings,
     ) -> None:
         self._broker = broker
+        self._leases = leases
         self._limit = options.delivery_limit
         self._keeper = keeper
         self._settle = settle
@@ -202,6 +222,8 @@ class Reaper:
 
     def tick(self) -> float:
         """Reap one batch."""
+        if not self._leases.judges(monotonic()):
+            return REAP_EVERY
         reclaimed = self._broker.reclaim(self._keeper, BATCH, crash_limit=self._limit)
         self._settle([judge_expired(one, self._surroundings, self._limit) for one in reclaimed.verdicts])
         return 0.0 if len(reclaimed.released) + len(reclaimed.verdicts) >= BATCH else REAP_EVERY
@@ -211,6 +233,7 @@ class Promoter:
     """Makes due messages ready even while every child is busy, so that counts of queues are true."""
 
     name = "promoter"
+    longest_backoff = LONGEST
 
     def __init__(self, broker: SyncBroker[Any, Any]) -> None:
         self._broker = broker
@@ -224,6 +247,7 @@ class Heartbeat:
     """Keeps the worker's record alive."""
 
     name = "heartbeat"
+    longest_backoff = LONGEST
 
     def __init__(
         self, broker: SyncBroker[Any, Any], options: WorkerOptions, record: Callable[[], WorkerRecord]
@@ -241,6 +265,7 @@ class Pruner:
     """Clears away what has expired."""
 
     name = "pruner"
+    longest_backoff = LONGEST
 
     def __init__(self, broker: SyncBroker[Any, Any], dead_letter_age: float | None) -> None:
         self._broker = broker

@@ -25,6 +25,11 @@ class Service(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def longest_backoff(self) -> float:
+        """Longest seconds until it is tried again after a failure."""
+        ...
+
     def tick(self) -> float:
         """Do what is due and return the seconds until the next call."""
         ...
@@ -34,7 +39,7 @@ class _Slot:
     def __init__(self, service: Service, bus: Bus) -> None:
         self.service = service
         self.due = 0.0
-        self.backoff = Backoff(bus, service.name)
+        self.backoff = Backoff(bus, service.name, service.longest_backoff)
 
 
 class ServiceLoop:
