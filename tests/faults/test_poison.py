@@ -55,7 +55,7 @@ def assert_buried(project: Project, task_id: str, cause: str) -> None:
     assert cause in error
     record = project.record(task_id)
     assert record is not None
-    assert record.state == state.DEAD
+    assert (record.state, record.crashes) == (state.DEAD, LIMIT)
     assert record.reason is not None
     assert cause in record.reason
 

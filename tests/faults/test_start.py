@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import signal
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from celeriac.core import state
 from tests.support.fleet import Project
 from tests.support.waiting import wait_for
 
@@ -43,10 +49,41 @@ def test_module_that_cannot_be_imported_is_told_at_once(make_project: Callable[.
 
 
 @pytest.mark.timeout(60)
-def test_probe_answers_while_the_worker_works(project: Project) -> None:
-    worker = project.start_worker("-c", "1", "--health-port", "0", "-l", "INFO")
-    # The port is picked by the system; the worker says which.
-    wait_for(lambda: "health" in worker.log().lower(), 5, "the port in the log")
-    worker.stop()
+def test_probe_answers_while_the_worker_works(make_project: Callable[..., Project]) -> None:
+    project = make_project(worker_watchdog_timeout=1, worker_lease=2)
+    worker = project.start_worker("-c", "1", "--health-port", "0")
+    found = re.search(r"http://127\.0\.0\.1:\d+/health", worker.log())
+    assert found is not None, worker.log()
+    code, answer = probe(found[0])
+    assert (code, answer["ok"], answer["children"], answer["problems"]) == (200, True, 1, [])
+    worker.signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
     with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen("http://127.0.0.1:9/health", timeout=1)
+        probe(found[0])
+
+
+@pytest.mark.timeout(60)
+def test_probe_tells_when_no_child_gets_to_work(make_project: Callable[..., Project]) -> None:
+    """Its only child is stopped, so nothing is claimed; the supervisor replaces it, and all is well again."""
+    project = make_project(worker_watchdog_timeout=1)
+    worker = project.start_worker("-c", "1", "--health-port", "0")
+    found = re.search(r"http://127\.0\.0\.1:\d+/health", worker.log())
+    assert found is not None, worker.log()
+    (first,) = worker.children()
+    os.kill(first, signal.SIGSTOP)
+    wait_for(lambda: probe(found[0])[0] == 503, 10, "the probe to tell")
+    wait_for(lambda: probe(found[0])[0] == 200, 10, "the probe to tell that all is well again")
+    assert set(worker.children()) != {first}
+    (task,) = project.send("note", 1)
+    assert project.wait_state(task) == state.SUCCESS
+    worker.stop()
+
+
+def probe(url: str) -> tuple[int, dict[str, Any]]:
+    """Ask the HTTP probe; return its status code and answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return reply.status, json.load(reply)
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code, json.load(refusal)
