@@ -165,13 +165,7 @@ class AsyncResult(Generic[R_co]):
         return stored is not None and stored.state in state.READY_STATES
 
     def successful(self) -> bool:
-        """Return whether the task is over and returned.
-
-        Raises:
-            ValueError: It is not over.
-        """
-        if not self.ready():
-            raise ValueError(f"task {self.id} is not over yet: ask ready() first")
+        """Return whether the task is over and returned."""
         return self._look_state() == state.SUCCESS
 
     def failed(self) -> bool:
