@@ -190,7 +190,8 @@ class PortMachine(RuleBasedStateMachine):
             crashed = data.draw(st.booleans())
             return Settlement(lease=lease, action="release", crashed=crashed, follow_ups=follow_ups)
         if action == "dead":
-            return Settlement(lease=lease, action="dead", reason="why", follow_ups=follow_ups)
+            crashed = data.draw(st.booleans())
+            return Settlement(lease=lease, action="dead", reason="why", crashed=crashed, follow_ups=follow_ups)
         return Settlement(lease=lease, action="done", result=result, follow_ups=follow_ups)
 
     @rule(owners=st.lists(st.sampled_from(OWNERS), min_size=1, max_size=3, unique=True))

@@ -254,7 +254,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         result: What to store in the result store.
         follow_ups: Messages to enqueue; one whose id exists already is dropped.
         reason: Why, for people; kept with dead letters.
-        crashed: For ``release``: the run was lost to a dying process and counts as such.
+        crashed: For ``release`` and ``dead``: the run was lost to a dying process and counts as such.
         state: For ``done`` without a result: the state that the task is counted under.
     """
 

@@ -84,7 +84,8 @@ def judge_death(death: Death, run: Running, record: Record, surroundings: Surrou
         return _lost(call, surroundings, death.reason)
     if death.cause in _LOST_RUN:
         if record.crashes + 1 >= limit:
-            return _poison(call, surroundings, record.crashes + 1, death.reason)
+            poisoned = _poison(call, surroundings, record.crashes + 1, death.reason)
+            return msgspec.structs.replace(poisoned, crashed=True)
         return Settlement(lease=lease, action="release", crashed=True, reason=death.reason)
     return Settlement(lease=lease, action="release", reason=death.reason)
 

@@ -32,10 +32,10 @@ async def they_carry_message_crashes_and_time(kit: Kit) -> None:
     delivery = await kit.take("a", argsrepr="(7,)")
     await kit.settle(release(delivery, crashed=True))
     before = kit.now()
-    await kit.settle(dead(await kit.take_next("a")))
+    await kit.settle(dead(await kit.take_next("a"), crashed=True))
     record = await kit.record("a")
     assert record.message is not None
-    assert (record.message.argsrepr, record.crashes, record.queue) == ("(7,)", 1, "celery")
+    assert (record.message.argsrepr, record.crashes, record.queue) == ("(7,)", 2, "celery")
     assert record.changed is not None
     assert before - 1 <= record.changed <= kit.now() + 1
 
