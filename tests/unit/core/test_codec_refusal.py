@@ -1,6 +1,7 @@
 """An argument that cannot be encoded is named, with what to do about it."""
 
 import dataclasses
+import traceback
 import types
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,19 @@ def test_a_sqlalchemy_model_is_refused_with_the_advice_to_pass_its_key(serialize
     assert "(more.number)" in text
     # A mapped dataclass is a model first.
     assert "is a Order model instance: pass its primary key (user.id)" in refusal(Order(id=1))
+
+
+def test_the_traceback_shows_the_one_error_that_says_what_to_do() -> None:
+    with pytest.raises(SerializationError) as caught:
+        encode_args((object(),), {}, task="proj.mail")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert shown.count("Traceback") == 1, shown
+
+
+def test_an_error_of_the_users_own_code_is_shown_as_the_cause() -> None:
+    with pytest.raises(SerializationError, match="LookupError: no text for it") as caught:
+        encode_args((Shy(),), {}, task="proj.mail")
+    assert isinstance(caught.value.__cause__, LookupError)
 
 
 def test_the_place_inside_an_argument_is_told() -> None:

@@ -54,7 +54,7 @@ def encode(
     try:
         body = write(value)
     except Exception as exc:  # user objects and libraries raise what they like while they are being encoded
-        raise _explained(exc, subject, value, serializer=name) from exc
+        raise _explained(exc, subject, value, serializer=name) from _foreign(exc)
     encoded = Encoded(body, SERIALIZERS[name], content_encoding)
     return encoded if compression is None else _compressed(encoded, compression)
 
@@ -93,8 +93,10 @@ def encode_args(
     try:
         return encode(parts, serializer, compression)
     except SerializationError as exc:
-        error = _name_argument(args, kwargs, serializer=serializer, task=task, parameter_names=parameter_names)
-        raise (error or exc) from (error.__cause__ if error is not None else exc.__cause__)
+        error: CeleriacError = exc
+    # Outside of the except clause, so that a traceback does not show the first error, which says less.
+    named = _name_argument(args, kwargs, serializer=serializer, task=task, parameter_names=parameter_names)
+    raise (error if named is None else named) from (error if named is None else named).__cause__
 
 
 def decode(
@@ -235,6 +237,11 @@ def _explained(exc: Exception, subject: str, value: Any, *, serializer: str, var
     return SerializationError(f"{subject} cannot be encoded as {serializer}: {type(exc).__name__}: {exc}")
 
 
+def _foreign(exc: Exception) -> Exception | None:
+    """Return ``exc`` if it tells more than the error made of it, as one of the user's own code does."""
+    return None if isinstance(exc, Refused) else exc
+
+
 def _name_argument(
     args: Args, kwargs: Kwargs, *, serializer: str, task: str, parameter_names: Sequence[str]
 ) -> CeleriacError | None:
@@ -252,6 +259,6 @@ def _name_argument(
             write(value)
         except Exception as exc:  # as in encode()
             error = _explained(exc, f"{label}{owner}", value, serializer=serializer, variable=name)
-            error.__cause__ = exc
+            error.__cause__ = _foreign(exc)
             return error
     return None
