@@ -99,6 +99,8 @@ def _named(target: str, module: ModuleType, path: str) -> Celeriac:
         except AttributeError:
             near = [name for name, one in vars(module).items() if _is_app(one)]
             hint = f"; its apps are {', '.join(sorted(near))}" if near else "; it has no app at all"
+            if target.endswith(".py"):
+                hint = f". A module is named without .py: -A {module.__name__}"
             raise ImproperlyConfigured(
                 f"-A {target}: module {module.__name__} ({_file(module)}) has no {path!r}{hint}"
             ) from None

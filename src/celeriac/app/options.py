@@ -178,7 +178,7 @@ def check_send_names(options: Mapping[str, Any], what: str) -> None:
         unknown -= set(stamp_names(options.get("stamped_headers")) or ())
     if unknown:
         name = sorted(unknown)[0]
-        raise TypeError(f"{what} got an unknown option {name!r}{did_you_mean(name, SEND_NAMES)}")
+        raise TypeError(f"{what} got an unknown option {name!r}{did_you_mean(name, SEND_NAMES | {'args', 'kwargs'})}")
     for name in ("producer", "connection"):
         if options.get(name) is not None:
             raise TypeError(f"{what} got {name}=: leave it out, the app keeps one connection for the process")

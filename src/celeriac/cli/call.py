@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -91,7 +92,11 @@ def call(session: Session, /, name: str, wait: bool, timeout: float | None, as_j
     if session.target is not None:
         session.import_tasks()
         if name not in app.tasks:
-            session.out.note(f"Note: {name!r} is not a task of {session.target}; a worker that has it may run it.")
+            near = difflib.get_close_matches(name, app.tasks.regular(), n=1)
+            guess = f" Did you mean {near[0]!r}?" if near else ""
+            session.out.note(
+                f"Note: {name!r} is not a task of {session.target}; it is sent, for a worker that has it.{guess}"
+            )
     options = {key: value for key, value in given.items() if value is not None and key not in ("args", "kwargs")}
     try:
         sent = app.send_task(name, given["args"], given["kwargs"], **options)

@@ -139,6 +139,7 @@ def test_an_option_that_is_none_is_not_given(app: Celeriac, add: Task[..., int])
     ("options", "error", "words"),
     [
         ({"coutdown": 3}, TypeError, "unknown option 'coutdown': did you mean 'countdown'"),
+        ({"kwarg": {}}, TypeError, "unknown option 'kwarg': did you mean 'kwargs'"),
         ({"producer": object()}, TypeError, "leave it out"),
         ({"task_id": ""}, InvalidTaskError, "task_id='' must be a text"),
         ({"task_id": 5}, InvalidTaskError, "task_id=5 must be a text"),

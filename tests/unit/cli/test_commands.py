@@ -21,7 +21,9 @@ def test_call_takes_every_option(celeriac: Celeriac) -> None:
     assert waiting["priority"] == 7
     assert waiting["request"]["delivery_info"] == {"routing_key": "q"}
     assert waiting["eta"].startswith("2030-01-01T00:00:00")
-    assert "is not a task of proj.tasks" in celeriac("call", "proj.tasks.ad").err
+    unknown = celeriac("call", "proj.tasks.ad").err.replace("\n", " ")
+    assert "is not a task of proj.tasks" in unknown
+    assert "Did you mean 'proj.tasks.add'?" in unknown
     assert json.loads(celeriac("call", "proj.tasks.add", "-a", "[1]", "-j").out).keys() == {"id"}
 
 
@@ -49,6 +51,8 @@ def test_call_refuses_bad_input(celeriac: Celeriac, words: tuple[str, ...], comp
         ("nothing_there", ("worker",), 2, "Error: -A nothing_there: there is no module 'nothing_there'"),
         ("proj.tasks:nope", ("worker",), 2, "has no 'nope'; its apps are app"),
         ("proj", ("worker",), 2, "has no Celeriac app"),
+        ("proj/tasks.py", ("worker",), 2, "is not the name of an app: give a module"),
+        ("proj.py", ("worker",), 2, "A module is named without .py: -A proj"),
         ("broken", ("worker",), 2, "importing 'broken' failed: ZeroDivisionError: division by zero"),
         ("settings", ("worker",), 2, "setting worker_concurrency = -1"),
         ("included", ("worker",), 2, "importing the tasks failed: ModuleNotFoundError: No module named 'no_such'"),
