@@ -129,8 +129,8 @@ class WorkerLostError(TaskError):
     """The process that ran the task died."""
 
 
-class Terminated(TaskError):
-    """The process that ran the task was ended on request."""
+class Terminated(TaskRevokedError):
+    """Raised inside a running task that was revoked with ``terminate``; the task ends as REVOKED."""
 
 
 class TimeLimitExceeded(TaskError):

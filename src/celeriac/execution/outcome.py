@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from celeriac.errors import Ignore, Reject, Retry, TaskRevokedError, TimeLimitExceeded
+from celeriac.errors import Ignore, Reject, Retry, Terminated, TimeLimitExceeded
 from celeriac.execution.context import Request
 from celeriac.execution.runnable import Runnable
 
@@ -86,8 +86,8 @@ def classify(task: Runnable, request: Request, exc: BaseException) -> Outcome:
             return Ignored()
         case Reject():
             return Rejected(str(exc.reason) if exc.reason is not None else "rejected by the task", exc.requeue)
-        case TaskRevokedError():
-            return Revoked(str(exc) or "revoked", terminated=True)
+        case Terminated():  # Not its base class, which get() raises for a revoked task that this one waited for.
+            return Revoked(str(exc) or "terminated", terminated=True)
         case TimeLimitExceeded():
             return Failed(exc, format_traceback(exc))
         case _:

@@ -93,7 +93,7 @@ class MainThreadInterrupter:
 
 
 class ThreadInterrupter:
-    """For a slot that is another thread. Only the exception's type arrives: CPython takes no instance."""
+    """For a slot that is another thread."""
 
     def __init__(self) -> None:
         self._run = 0
@@ -131,10 +131,23 @@ class ThreadInterrupter:
         with self._lock:
             if self._thread is not None and run == self._run:
                 self._sent = True
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(type(exc)))
+                kind = ctypes.py_object(_ready_made(exc))
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), kind)
 
     def nudge(self) -> None:
         """Nothing is needed: the exception waits for the thread."""
+
+
+def _ready_made(exc: BaseException) -> type[BaseException]:
+    """Return a class like the exception's whose instances say what it says: CPython takes no instance for a thread."""
+    kind = type(exc)
+    arguments = exc.args
+
+    def init(self: BaseException) -> None:
+        kind.__init__(self, *arguments)
+
+    names = {"__init__": init, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    return type(kind.__name__, (kind,), names)
 
 
 class CoroutineInterrupter:

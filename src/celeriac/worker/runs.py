@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import msgspec
 
 from celeriac.core.message import Delivery, Lease, Settlement
-from celeriac.errors import SoftTimeLimitExceeded, TaskRevokedError
+from celeriac.errors import SoftTimeLimitExceeded, Terminated
 from celeriac.execution.call import open_call
 from celeriac.execution.record import Call
 from celeriac.execution.runnable import Surroundings
@@ -101,7 +101,7 @@ class Run:
         if not self.revoked:
             self.revoked = True
             self.interrupted = True
-            self.interrupt(TaskRevokedError("terminated"))
+            self.interrupt(Terminated("terminated"))
 
 
 def monotonic() -> float:

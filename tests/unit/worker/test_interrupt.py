@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from celeriac.errors import SoftTimeLimitExceeded, TaskRevokedError, TimeLimitExceeded
+from celeriac.errors import SoftTimeLimitExceeded, Terminated, TimeLimitExceeded
 from celeriac.worker.interrupt import (
     INTERRUPT_SIGNAL,
     CoroutineInterrupter,
@@ -105,7 +105,7 @@ def _locked() -> threading.Lock:
 
 def test_busy_loop_of_the_main_thread_is_interrupted(main_thread: MainThreadInterrupter) -> None:
     run = main_thread.begin()
-    beside = Beside(main_thread, run, TaskRevokedError("terminated"))
+    beside = Beside(main_thread, run, Terminated("terminated"))
 
     def task() -> None:
         beside.go.set()
@@ -113,7 +113,7 @@ def test_busy_loop_of_the_main_thread_is_interrupted(main_thread: MainThreadInte
         while time.monotonic() < deadline:
             pass
 
-    with pytest.raises(TaskRevokedError, match="terminated"):
+    with pytest.raises(Terminated, match="terminated"):
         main_thread.guard(task)
     beside.join()
 
@@ -123,7 +123,7 @@ def test_task_that_catches_the_interrupt_goes_on_and_can_be_interrupted_again(
 ) -> None:
     run = main_thread.begin()
     soft = Beside(main_thread, run, SoftTimeLimitExceeded("soft"))
-    revoke = Beside(main_thread, run, TaskRevokedError("terminated"))
+    revoke = Beside(main_thread, run, Terminated("terminated"))
     cleaned: list[str] = []
 
     def task() -> None:
@@ -136,7 +136,7 @@ def test_task_that_catches_the_interrupt_goes_on_and_can_be_interrupted_again(
         revoke.go.set()
         time.sleep(LONG)
 
-    with pytest.raises(TaskRevokedError):
+    with pytest.raises(Terminated):
         main_thread.guard(task)
     assert cleaned == ["up"]
     revoke.join()
@@ -235,6 +235,8 @@ def test_thread_gets_the_exception_when_it_next_runs_python_code() -> None:
 
     (found,) = in_thread(lambda: interrupter.guard(task))
     assert isinstance(found, SoftTimeLimitExceeded)
+    assert str(found) == "soft"
+    assert type(found).__qualname__ == "SoftTimeLimitExceeded"
     beside.join()
 
 
@@ -369,8 +371,8 @@ class TestCoroutines:
 
         run = Coroutine(body)
         await waiting.wait()
-        run.interrupter.interrupt(TaskRevokedError("terminated"))
-        with pytest.raises(TaskRevokedError):
+        run.interrupter.interrupt(Terminated("terminated"))
+        with pytest.raises(Terminated):
             await run.task
 
     async def test_task_group_inside_is_unwound(self) -> None:
