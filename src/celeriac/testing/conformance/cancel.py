@@ -149,6 +149,18 @@ async def a_cancelled_task_can_still_be_buried(kit: Kit) -> None:
 
 
 @group
+async def a_person_may_revive_what_was_cancelled_and_buried(kit: Kit) -> None:
+    delivery = await kit.take("a")
+    await outcome(kit, "a")
+    await kit.settle(dead(delivery))
+    await kit.broker.revive(["a"])
+    again = await kit.take_next("a")
+    assert again.cancelled is False
+    await kit.settle(release(again))
+    assert await kit.drain() == ["a"]
+
+
+@group
 async def a_new_task_of_that_name_is_not_cancelled(kit: Kit) -> None:
     delivery = await kit.take("a")
     await outcome(kit, "a")

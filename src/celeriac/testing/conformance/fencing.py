@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from celeriac.core.message import Delivery, Settlement, Start
 from celeriac.testing.conformance.group import Group
-from celeriac.testing.conformance.kit import Kit, dead, done, release, retry
+from celeriac.testing.conformance.kit import Kit, dead, done, release, result, retry
 
 group = Group("fencing")
 
 
 def attempts(kit: Kit, lost: Delivery) -> list[Settlement]:
-    """Return everything that a worker that lost its lease may still try."""
-    return [
+    """Return everything that a worker that lost its lease may still try, each with something to send and to store."""
+    plain = [
         done(lost),
         retry(lost, due=None, argsrepr="changed"),
         retry(lost, due=kit.now() + kit.lease),
@@ -20,16 +22,22 @@ def attempts(kit: Kit, lost: Delivery) -> list[Settlement]:
         release(lost, message=kit.message(lost.lease.id, argsrepr="changed"), due=kit.now() + kit.lease),
         dead(lost),
     ]
+    more = {"follow_ups": (kit.message("ghost"),), "result": result("ghost", body=b'"of a lost run"')}
+    return [msgspec.structs.replace(settlement, **more) for settlement in plain]
 
 
 async def refuse_all(kit: Kit, lost: Delivery) -> None:
     """Try everything with a lost lease; nothing may change."""
     id = lost.lease.id
     before = await kit.broker.get([id])
+    tallies = await kit.broker.tallies()
     assert await kit.broker.start([Start(lost.lease, once=True)]) == (id,)
     for settlement in attempts(kit, lost):
         assert await kit.broker.settle([settlement]) == (id,), settlement.action
-    assert await kit.broker.get([id]) == before
+    assert await kit.broker.get([id, "ghost"]) == before
+    assert await kit.broker.tallies() == tallies
+    if kit.capabilities.results:
+        assert await kit.broker.fetch(["ghost"]) == []
 
 
 @group

@@ -59,6 +59,7 @@ class Kit:
         self._binding = binding
         self._closing: list[Callable[[], Awaitable[None]]] = []
         self._driver = binding.connect()
+        self.capabilities = self._driver.capabilities
         self._ids = itertools.count(1)
         self.broker = self._drive(self._driver)
 
