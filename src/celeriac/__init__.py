@@ -12,6 +12,8 @@
         return x + y
 """
 
+from typing import TYPE_CHECKING, Any, Final
+
 from celeriac.app.app import Celeriac
 from celeriac.app.canvas import Signature, signature
 from celeriac.app.current import current_app, current_task, shared_task
@@ -37,3 +39,19 @@ __version__ = "0.1.0"
 
 Celery = Celeriac
 """The app's class under the name that Celery's users know."""
+
+_LATER: Final = {
+    **dict.fromkeys(("chain", "chord", "chunks", "group", "xmap", "xstarmap"), "workflows: use link= and link_error="),
+    "signals": "signals: use the hooks of a task's base class, such as on_failure",
+    "schedules": "periodic tasks: let cron or a systemd timer run `celeriac call`",
+    "beat": "periodic tasks: let cron or a systemd timer run `celeriac call`",
+}
+
+if not TYPE_CHECKING:  # or type checkers would believe in every name
+
+    def __getattr__(name: str) -> Any:
+        """Say what becomes of a name of Celery that is not there yet. An AttributeError would lose this on import."""
+        if name in _LATER:
+            what, _, instead = _LATER[name].partition(": ")
+            raise ImportError(f"celeriac.{name} comes in a later version, with {what}; until then {instead}", name=name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -121,3 +121,15 @@ def test_importing_celeriac_leaves_asyncio_and_the_command_line_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["chain", "group", "chord", "signals", "schedules"])
+def test_names_that_are_not_there_yet_say_so_on_import(name: str) -> None:
+    with pytest.raises(ImportError, match=f"celeriac.{name} comes in a later version, with .*; until then "):
+        exec(f"from celeriac import {name}")
+
+
+def test_other_names_are_missing_in_the_ordinary_way() -> None:
+    assert not hasattr(celeriac, "no_such_name")
+    with pytest.raises(ImportError, match="cannot import name 'no_such_name' from 'celeriac'"):
+        exec("from celeriac import no_such_name")
