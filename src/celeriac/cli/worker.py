@@ -155,6 +155,8 @@ def _work(session: Session, target: str, given: dict[str, Any]) -> int:
     for name, (flag, reason) in _IGNORED.items():
         if given[name]:
             session.out.note(f"Note: {flag} has no effect: {reason}.")
+    for note in _unheeded(app):
+        session.out.note(note)
     if given["purge"]:
         session.out.note(f"Dropped {app.control.purge(shape.queues)} waiting tasks.")
     # Opened again by the thread that uses it, and not inherited by children.
@@ -165,6 +167,20 @@ def _work(session: Session, target: str, given: dict[str, Any]) -> int:
     sys.stdout.flush()
     logs.setup(shape.loglevel, shape.logfile, shape.log)
     return found.run()
+
+
+def _unheeded(app: Celeriac) -> list[str]:
+    """Return a note for each thing that the app asks of its workers and this version does not do."""
+    notes: list[str] = []
+    limited = sorted(name for name, task in app.tasks.regular().items() if task.rate_limit is not None)
+    if limited and not app.conf.worker_disable_rate_limits:
+        rest = f" and {len(limited) - 1} more" if len(limited) > 1 else ""
+        notes.append(f"Note: rate_limit has no effect yet: {limited[0]}{rest} will run as fast as the workers can.")
+    if app.conf.beat_schedule:
+        notes.append(
+            "Note: beat_schedule has no effect yet: let cron or a systemd timer send these tasks with `celeriac call`."
+        )
+    return notes
 
 
 def _refuse(given: dict[str, Any]) -> None:
