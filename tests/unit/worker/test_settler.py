@@ -144,7 +144,8 @@ async def test_it_says_when_it_falls_behind(surroundings: Surroundings) -> None:
     async with running(surroundings, broker) as settler:
         for number in range(BEHIND + 1):
             settler.add(settlement(str(number)))
-        assert settler.behind
+        behind = [settler.behind]
         await until(lambda: settler.idle)
-        assert not settler.behind
+        behind.append(settler.behind)
+    assert behind == [True, False]
     assert len(broker.settled()) == BEHIND + 1
