@@ -59,3 +59,10 @@ def test_what_is_wrong_is_named(url: str, words: list[str]) -> None:
 
 def test_the_path_is_absolute_whatever_the_url() -> None:
     assert os.path.isabs(parse("sqlite:///x.db").path)
+
+
+@pytest.mark.parametrize("url", ["sqlite://user:hunter2@host/x.db", "sqlite:///x.db?password=hunter2"])
+def test_errors_show_no_password(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured) as caught:
+        parse(url)
+    assert "hunter2" not in str(caught.value)

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from celeriac.core.redact import redact_url
 from celeriac.errors import ImproperlyConfigured
 
 BUSY_TIMEOUT: Final = 5.0
@@ -47,7 +48,9 @@ def parse(url: str) -> Location:
     """
     _, _, rest = url.partition("://")
     place, _, query = rest.partition("?")
+    url = redact_url(url)  # From here on it is only shown.
     if not place.startswith("/"):
+        place = place.rpartition("@")[2]
         host = place.partition("/")[0]
         raise ImproperlyConfigured(
             f"{url!r}: a SQLite file is on this machine, so there is no host {host!r}: write sqlite:///{place} for a"
