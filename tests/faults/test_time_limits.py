@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -72,7 +72,7 @@ async def ablock(self):
 
 
 @pytest.fixture
-def project(make_project: Callable[..., Project]) -> Iterator[Project]:
+def project(make_project: Callable[..., Project]) -> Project:
     return make_project(extra=EXTRA)
 
 
