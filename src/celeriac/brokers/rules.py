@@ -40,10 +40,10 @@ def packed(messages: Iterable[Message]) -> list[tuple[Message, bytes]]:
 
 
 def opened(payload: bytes) -> Message | None:
-    """Return the message in these bytes; None if there is none."""
+    """Return the message in these bytes; None if there is none, or if a store has something else than bytes there."""
     try:
         return unpack(payload)
-    except DecodeError:
+    except (DecodeError, TypeError):
         return None
 
 
@@ -52,8 +52,13 @@ def delivery(
 ) -> Delivery:
     """Return what a claim hands out for a stored message."""
     message = opened(payload)
-    raw = payload if message is None else b""
+    raw = raw_bytes(payload) if message is None else b""
     return Delivery(message, lease, crashes, suspect, raw, cancelled)
+
+
+def raw_bytes(payload: object) -> bytes:
+    """Return what a store has in the place of a message, for people to look at: bytes, or anything as text."""
+    return payload if isinstance(payload, bytes) else str(payload).encode("utf-8", "backslashreplace")
 
 
 def opened_result(id: str, payload: bytes) -> StoredResult:

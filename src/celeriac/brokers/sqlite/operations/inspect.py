@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -79,7 +80,11 @@ class InspectOperations:
 
     def workers(self) -> SqlOperation[list[WorkerRecord]]:
         reply = yield Transaction((Statement(WORKERS),), writes=False)
-        return [msgspec.structs.replace(_worker.decode(text), age=max(0.0, age)) for text, age in reply[0]]
+        found: list[WorkerRecord] = []
+        for text, age in reply[0]:
+            with suppress(msgspec.MsgspecError, TypeError, UnicodeDecodeError):  # Not to hide the others.
+                found.append(msgspec.structs.replace(_worker.decode(text), age=max(0.0, age)))
+        return found
 
     def purge(self, queue: str, *, dead: bool = False) -> SqlOperation[int]:
         """Drop what there was when the purge began, some thousands in one transaction.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from celeriac.brokers.port import Cancelled, Promoted, Reclaimed
@@ -85,7 +86,8 @@ class QueueOperations:
             steps.append(for_items(CLAIM_MANY, wanted, owner, limit))
         steps.append(Statement(CLAIM_OWN, (owner, lease)))
         rows = (yield Transaction(steps))[-2]
-        rows.sort(key=_urgent_first)
+        with suppress(TypeError):  # A priority that is no number, in a file that somebody edited: any order will do.
+            rows.sort(key=_urgent_first)
         return [
             delivery(
                 payload, Lease(id, owner, token, seq), crashes=crashes, suspect=suspect == 1, cancelled=revoked == 1

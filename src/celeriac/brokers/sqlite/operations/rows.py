@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.brokers.port import Record
-from celeriac.brokers.rules import is_over, opened
+from celeriac.brokers.rules import is_over, opened, raw_bytes
 from celeriac.core import state
 from celeriac.core.message import Message, StoredResult, pack_result
 
@@ -51,7 +51,7 @@ def record(row: tuple[Any, ...]) -> Record:
         state=STATES[int(number)],
         queue=queue,
         message=message,
-        raw=payload if message is None else b"",
+        raw=raw_bytes(payload) if message is None else b"",
         due=due,
         owner=owner,
         token=token,
