@@ -31,6 +31,8 @@ WATCH: Final = 0.02
 IDLE_WATCH: Final = 0.25
 FIRST_MEAN: Final = 0.02
 """First guess of a task's run time, so that a new process begins with a claim of one or two."""
+REVOKED_FOR: Final = 5.0
+"""Seconds for which a claimed task that was revoked does not start, beyond twice the work that is claimed ahead."""
 START_PATIENCE: Final = 30.0
 """Seconds a slot waits for the broker to record a start before it gives the task up for another worker."""
 
@@ -73,7 +75,7 @@ class Engine:
         self.surroundings = surroundings
         self.table = table
         self.owner = owner
-        self.revoked: set[str] = set()
+        self.revoked: dict[str, float] = {}
         self._options = options
         self._broker = broker
         self._progress: ProgressSink = own_results if own_results is not None else broker
@@ -161,15 +163,18 @@ class Engine:
 
     def revoke(self, ids: Sequence[str], terminate: bool) -> None:
         """Drop these tasks if they wait here; with ``terminate``, interrupt them if they run here."""
-        wanted = set(ids)
-        self.revoked |= wanted
-        if len(self.revoked) > 10_000:  # Ids of tasks that never come here must not gather for ever.
-            self.revoked = wanted
+        now = monotonic()
+        everywhere = [*self.sync_slots.running, *self.coroutines.running.values()]
+        running = {run.lease.id: run for run in everywhere if run is not None}
+        # What is claimed from now on comes with the broker's mark. Only what waits here already needs ours, and not for
+        # long: ids may be used again, and those of tasks that never come here must not gather.
+        until = now + REVOKED_FOR + 2 * self._options.claim_ahead
+        kept = {one: end for one, end in self.revoked.items() if end > now}
+        self.revoked = kept | {one: until for one in ids if one not in running}
         if terminate:
-            for run in [*self.sync_slots.running, *self.coroutines.running.values()]:
-                if run is not None and run.lease.id in wanted:
-                    self.revoked.discard(run.lease.id)
-                    run.revoke()
+            for one in ids:
+                if one in running:
+                    running[one].revoke()
 
     # Inner parts.
 

@@ -25,7 +25,8 @@ class Home(Protocol):
     surroundings: Surroundings
     table: SlotTable
     owner: str
-    revoked: set[str]
+    revoked: dict[str, float]
+    """Ids of tasks that must not start, and until when (monotonic)."""
 
     def finished(self, settlement: Settlement | None) -> None:
         """Take the settlement of a delivery, None if it is no longer ours to settle; from any thread."""
@@ -40,8 +41,7 @@ def admit(home: Home, delivery: Delivery, now: float) -> Call | Settlement:
     """
     if now > home.table.lease_until:
         return Settlement(lease=delivery.lease, action="release", reason=STALE)
-    if home.revoked and delivery.lease.id in home.revoked:
-        home.revoked.discard(delivery.lease.id)
+    if home.revoked and home.revoked.pop(delivery.lease.id, 0.0) > now:
         delivery = msgspec.structs.replace(delivery, cancelled=True)
     return open_call(delivery, home.surroundings)
 
