@@ -66,11 +66,12 @@ class Keeper:
         self._lock = threading.Lock()
         self.control = Control(app=app, options=options, handlers=handlers, children=self.children)
         self.leases = Leases(self._broker, options, name, self.children, self._surroundings)
+        self._heartbeat = Heartbeat(self._broker, options, self._record)
         services: Sequence[Service] = (
             self.leases,
             Reaper(self._broker, options, name, self.leases, settle=self._settle, surroundings=self._surroundings),
             Promoter(self._broker),
-            Heartbeat(self._broker, options, self._record),
+            self._heartbeat,
             self.control,
             Pruner(self._broker, app.conf.dead_letter_expires),
             *extra,
@@ -104,6 +105,8 @@ class Keeper:
         with self._lock:
             self._children[owner] = table
         self._loop.wake(self.leases)
+        # So that whoever asks for the worker right after its start is told of its children.
+        self._loop.wake(self._heartbeat)
 
     def bury_child(self, death: Death) -> None:
         """Renew no more, and settle or give back at once what the child held."""
