@@ -6,7 +6,7 @@ import msgspec
 
 from celeriac.core.message import Delivery, Settlement, Start
 from celeriac.testing.conformance.group import Group
-from celeriac.testing.conformance.kit import Kit, dead, done, release, result, retry
+from celeriac.testing.conformance.kit import Kit, dead, done, release, result, retry, revoked
 
 group = Group("fencing")
 
@@ -67,6 +67,18 @@ async def an_owner_that_claims_again_must_use_its_new_lease(kit: Kit) -> None:
     await kit.reclaim(owner="w1")
     current = await kit.take_next("a", owner="w1")
     await refuse_all(kit, lost)
+    await kit.settle(done(current))
+
+
+@group
+async def a_lost_lease_does_not_end_a_cancelled_task(kit: Kit) -> None:
+    lost = await kit.take("a", owner="w1")
+    await kit.reclaim(owner="w1")
+    current = await kit.take_next("a", owner="w1")
+    await kit.broker.cancel(revoked("a"))
+    await refuse_all(kit, lost)
+    if kit.capabilities.results:
+        assert await kit.result("a") is None
     await kit.settle(done(current))
 
 
