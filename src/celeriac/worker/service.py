@@ -51,6 +51,7 @@ class ServiceLoop:
         self._woken = threading.Event()
         self._stopping = False
         self._order_backoff = Backoff(bus, "keeper")
+        self._orders_due = 0.0
 
     def order(self, work: Callable[[], None]) -> None:
         """Have ``work`` done before any service; until it succeeds. From any thread."""
@@ -82,10 +83,15 @@ class ServiceLoop:
 
     def _do_orders(self) -> float:
         while self._orders:
+            wait = self._orders_due - time.monotonic()
+            if wait > 0:
+                return wait
             try:
                 self._orders[0]()
             except Exception as exc:
-                return self._order_backoff.failed(_plain(exc))
+                wait = self._order_backoff.failed(_plain(exc))
+                self._orders_due = time.monotonic() + wait
+                return wait
             self._order_backoff.worked()
             self._orders.popleft()
         return LONGEST_WAIT

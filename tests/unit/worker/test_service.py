@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -101,3 +103,57 @@ def test_an_order_is_repeated_until_it_succeeds_even_while_stopping() -> None:
     run(loop, lambda: loop.order(order))
     assert done.is_set()
     assert len(tries) == 3
+
+
+def test_orders_are_not_repeated_sooner_because_services_are_ticked_meanwhile() -> None:
+    bus = Bus()
+    told: list[ServiceFailed] = []
+    bus.subscribe(ServiceFailed, told.append)
+    often = Ticking("often", 0.001)
+    times: list[float] = []
+
+    def order() -> None:
+        times.append(time.monotonic())
+        if len(times) < 3:
+            raise OperationalError("away")
+
+    loop = ServiceLoop([often], bus)
+
+    def meanwhile() -> None:
+        loop.order(order)
+        for _ in range(20):
+            assert often.ticked.acquire(timeout=10)
+
+    run(loop, meanwhile)
+    waits = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert len(waits) == 2
+    assert all(wait >= event.retry_in for wait, event in zip(waits, told, strict=True))
+
+
+def test_orders_are_done_in_the_order_they_were_given() -> None:
+    done: list[int] = []
+    loop = ServiceLoop([], Bus())
+
+    def meanwhile() -> None:
+        for number in range(5):
+            loop.order(lambda number=number: done.append(number))  # type: ignore[misc]
+
+    run(loop, meanwhile)
+    assert done == [0, 1, 2, 3, 4]
+
+
+def test_an_error_that_is_no_error_of_ours_is_told_with_its_traceback() -> None:
+    bus = Bus()
+    told: list[ServiceFailed] = []
+    bus.subscribe(ServiceFailed, told.append)
+
+    def order() -> None:
+        if not told:
+            raise ZeroDivisionError("a bug")
+
+    loop = ServiceLoop([], bus)
+    run(loop, lambda: loop.order(order))
+    (event,) = told
+    assert event.service == "keeper"
+    assert "ZeroDivisionError: a bug" in event.error
+    assert "in order" in event.error

@@ -1,151 +1,261 @@
-"""The settler: batches, patience with a broker that is away, one bad settlement among good ones, two stores."""
+"""Settling: in batches, until it has worked, and no bad settlement holds up a good one."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
-from celeriac import Celeriac
+from celeriac.core import state
 from celeriac.core.message import Lease, Settlement, Start, StoredResult
-from celeriac.errors import BrokerError, OperationalError
+from celeriac.errors import BrokerError, InvalidTaskError, OperationalError, StoreFull
 from celeriac.events import LeaseLost, ServiceFailed, ServiceRecovered, TaskDead
-from celeriac.execution.runnable import Surroundings
-from celeriac.worker.settler import BEHIND, Settler
+from celeriac.events.names import Event
+from celeriac.worker.settler import BATCH, BEHIND, Settler
+from tests.support.bench import Bench, listen
 
 
-class Broker:
-    """Takes settlements down, and fails as it is told to."""
+class Store:
+    """A broker and a result store that remember the order of calls and refuse as told."""
 
     def __init__(self) -> None:
-        self.log: list[tuple[str, Any]] = []
+        self.calls: list[str] = []
+        self.batches: list[list[Settlement]] = []
+        self.results: list[StoredResult] = []
         self.failures: list[Exception] = []
-        self.refused: set[str] = set()
+        self.refuses: Callable[[Settlement], Exception | None] = lambda one: None
         self.lost: set[str] = set()
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def start(self, starts: Sequence[Start]) -> tuple[str, ...]:
-        self.log.append(("start", [one.lease.id for one in starts]))
-        return tuple(one.lease.id for one in starts if one.lease.id in self.lost)
+        self.calls.append("start")
+        return tuple(start.lease.id for start in starts if start.lease.id in self.lost)
 
     async def settle(self, settlements: Sequence[Settlement]) -> tuple[str, ...]:
+        await self.gate.wait()
+        self.calls.append("settle")
         if self.failures:
             raise self.failures.pop(0)
-        if any(one.lease.id in self.refused and one.action != "dead" for one in settlements):
-            raise BrokerError("too big")
-        self.log.append(("settle", [(one.lease.id, one.action) for one in settlements]))
+        for one in settlements:
+            if (error := self.refuses(one)) is not None:
+                raise error
+        self.batches.append(list(settlements))
         return tuple(one.lease.id for one in settlements if one.lease.id in self.lost)
 
     async def store(self, results: Sequence[StoredResult]) -> None:
-        self.log.append(("store", [(one.id, one.state) for one in results]))
+        self.calls.append("store")
+        self.results += results
 
-    def settled(self) -> list[str]:
-        return [id for word, items in self.log if word == "settle" for id, _ in items]
-
-
-@pytest.fixture
-def surroundings() -> Surroundings:
-    return Celeriac("settling", broker="memory://settler").worker_surroundings("w@test")
+    @property
+    def settled(self) -> list[Settlement]:
+        return [one for batch in self.batches for one in batch]
 
 
-def settlement(id: str, **fields: Any) -> Settlement:
-    return Settlement(lease=Lease(id, "w@test#1/1", 1), action=fields.pop("action", "done"), **fields)
+class Stand:
+    """A settler at work."""
+
+    def __init__(self, *, separate: bool = False) -> None:
+        surroundings = Bench().surroundings
+        self.events: list[Event] = listen(surroundings)
+        self.store = Store()
+        self.told = 0
+        self.is_busy = False
+        self.settler = Settler(
+            broker=self.store,
+            results=self.store if separate else None,
+            surroundings=surroundings,
+            owner="owner",
+            loop=asyncio.get_running_loop(),
+            busy=lambda: self.is_busy,
+            settled=self._tell,
+        )
+
+    def _tell(self) -> None:
+        self.told += 1
+
+    async def idle(self) -> None:
+        async with asyncio.timeout(10):
+            while not self.settler.idle:  # noqa: ASYNC110 -- what is awaited is the settler's own state
+                await asyncio.sleep(0.001)
+
+    def of(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.events if type(event) is kind]
 
 
 @asynccontextmanager
-async def running(
-    surroundings: Surroundings, broker: Broker, *, own_results: bool = False, busy: Callable[[], bool] = lambda: False
-) -> AsyncIterator[Settler]:
-    settler = Settler(
-        broker=broker,
-        results=broker if own_results else None,
-        surroundings=surroundings,
-        owner="w@test#1/1",
-        loop=asyncio.get_running_loop(),
-        busy=busy,
-        settled=lambda: None,
-    )
-    task = asyncio.create_task(settler.run())
+async def at_work(*, separate: bool = False) -> AsyncIterator[Stand]:
+    stand = Stand(separate=separate)
+    task = asyncio.create_task(stand.settler.run())
     try:
-        yield settler
+        yield stand
+        assert not task.done(), task
     finally:
         task.cancel()
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 -- what is awaited is the settler's own state
-            await asyncio.sleep(0)
+def done(task_id: str, token: int = 1, result: bool = False) -> Settlement:
+    kept = StoredResult(id=task_id, state=state.SUCCESS, task="work") if result else None
+    return Settlement(lease=Lease(task_id, "owner", token), action="done", result=kept)
 
 
-async def test_what_ends_in_the_same_moment_goes_in_one_round_trip(surroundings: Surroundings) -> None:
-    broker = Broker()
-    async with running(surroundings, broker) as settler:
-        for number in range(100):
-            settler.add(settlement(str(number)))
-        assert not settler.idle
-        await until(lambda: settler.idle)
-    assert [len(items) for _, items in broker.log] == [100]
+def ids(settlements: Iterable[Settlement]) -> list[str]:
+    return [one.lease.id for one in settlements]
 
 
-async def test_a_broker_that_is_away_is_asked_until_it_answers(surroundings: Surroundings) -> None:
-    broker = Broker()
-    broker.failures = [OperationalError("away"), OSError("away, too")]
-    told: list[Any] = []
-    surroundings.bus.subscribe(ServiceFailed, told.append)
-    surroundings.bus.subscribe(ServiceRecovered, told.append)
-    async with running(surroundings, broker) as settler:
-        settler.add(settlement("a"))
-        await until(lambda: len(told) == 1)
-        settler.add(settlement("b"))
-        assert settler.unsettled == (Lease("a", "w@test#1/1", 1), Lease("b", "w@test#1/1", 1))
-        await until(lambda: settler.idle)
-    assert broker.settled() == ["a", "b"]
-    assert [type(event) for event in told] == [ServiceFailed, ServiceFailed, ServiceRecovered]
+async def test_what_gathers_goes_in_one_batch() -> None:
+    async with at_work() as stand:
+        stand.store.gate.clear()
+        stand.settler.add(done("first"))
+        await asyncio.sleep(0.01)
+        for number in range(20):
+            stand.settler.add(done(f"t{number}"))
+        stand.store.gate.set()
+        await stand.idle()
+        assert [ids(batch) for batch in stand.store.batches] == [["first"], [f"t{number}" for number in range(20)]]
+        assert stand.told == 2
 
 
-async def test_one_bad_settlement_becomes_a_dead_letter_and_the_others_are_settled(surroundings: Surroundings) -> None:
-    broker = Broker()
-    broker.refused = {"bad"}
-    dead: list[TaskDead] = []
-    surroundings.bus.subscribe(TaskDead, dead.append)
-    async with running(surroundings, broker) as settler:
-        for id in ("a", "bad", "b"):
-            settler.add(settlement(id))
-        await until(lambda: settler.idle)
-    assert [item for _, items in broker.log for item in items] == [("a", "done"), ("bad", "dead"), ("b", "done")]
-    assert [(event.id, event.reason) for event in dead] == [("bad", "the broker refused its settlement: too big")]
+async def test_settles_at_once_when_nothing_else_waits_and_lingers_when_it_does() -> None:
+    async with at_work() as stand:
+        stand.settler.add(done("a"))
+        await stand.idle()
+        stand.is_busy = True
+        stand.settler.add(done("b"))
+        await asyncio.sleep(0)
+        stand.settler.add(done("c"))
+        await stand.idle()
+        assert [ids(batch) for batch in stand.store.batches] == [["a"], ["b", "c"]]
 
 
-async def test_results_of_their_own_are_stored_before_the_message_goes(surroundings: Surroundings) -> None:
-    broker = Broker()
-    async with running(surroundings, broker, own_results=True) as settler:
-        settler.add(settlement("a", result=StoredResult(id="a", state="SUCCESS")))
-        await until(lambda: settler.idle)
-    assert broker.log == [("start", ["a"]), ("store", [("a", "SUCCESS")]), ("settle", [("a", "done")])]
+async def test_no_batch_is_larger_than_the_port_takes() -> None:
+    async with at_work() as stand:
+        for number in range(2 * BATCH + 1):
+            stand.settler.add(done(f"t{number}"))
+        await stand.idle()
+        assert [len(batch) for batch in stand.store.batches] == [BATCH, BATCH, 1]
 
 
-async def test_a_lost_run_stores_nothing_in_another_store_and_is_reported(surroundings: Surroundings) -> None:
-    broker = Broker()
-    broker.lost = {"a"}
-    lost: list[LeaseLost] = []
-    surroundings.bus.subscribe(LeaseLost, lost.append)
-    async with running(surroundings, broker, own_results=True) as settler:
-        settler.add(settlement("a", result=StoredResult(id="a", state="SUCCESS")))
-        await until(lambda: settler.idle)
-    assert "store" not in [word for word, _ in broker.log]
-    assert [event.ids for event in lost] == [("a",)]
+async def test_other_threads_may_add() -> None:
+    async with at_work() as stand:
+
+        def add(part: int) -> None:
+            for number in range(500):
+                stand.settler.add(done(f"{part}-{number}"))
+
+        await asyncio.gather(*(asyncio.to_thread(add, part) for part in range(4)))
+        await stand.idle()
+        assert len(set(ids(stand.store.settled))) == 2_000
 
 
-async def test_it_says_when_it_falls_behind(surroundings: Surroundings) -> None:
-    broker = Broker()
-    async with running(surroundings, broker) as settler:
-        for number in range(BEHIND + 1):
-            settler.add(settlement(str(number)))
-        behind = [settler.behind]
-        await until(lambda: settler.idle)
-        behind.append(settler.behind)
-    assert behind == [True, False]
-    assert len(broker.settled()) == BEHIND + 1
+@pytest.mark.parametrize("error", [OperationalError("away"), StoreFull("full"), OSError("broken pipe")])
+async def test_nothing_is_lost_while_the_broker_is_away(error: Exception) -> None:
+    async with at_work() as stand:
+        stand.store.failures = [error] * 2
+        for number in range(3):
+            stand.settler.add(done(f"t{number}"))
+        await stand.idle()
+        assert ids(stand.store.settled) == ["t0", "t1", "t2"]
+        assert len(stand.of(ServiceFailed)) == 2
+        assert len(stand.of(ServiceRecovered)) == 1
+        assert stand.of(TaskDead) == []
+
+
+@pytest.mark.parametrize("error", [BrokerError("refused"), InvalidTaskError("queue name"), ValueError("a bug")])
+async def test_bad_settlement_holds_up_no_other_and_becomes_a_dead_letter(error: Exception) -> None:
+    async with at_work() as stand:
+        stand.store.refuses = lambda one: error if one.lease.id == "bad" and one.action == "done" else None
+        for task_id in ("a", "bad", "b"):
+            stand.settler.add(done(task_id, result=True))
+        await stand.idle()
+        assert ids(stand.store.settled) == ["a", "bad", "b"]
+        buried = stand.store.settled[1]
+        assert (buried.action, buried.lease) == ("dead", done("bad").lease)
+        assert str(error) in (buried.reason or "")
+        assert buried.result is not None
+        assert (buried.result.id, buried.result.state, buried.result.task) == ("bad", state.DEAD, "work")
+        assert str(error) in json.dumps(json.loads(buried.result.body))
+        (event,) = stand.of(TaskDead)
+        assert isinstance(event, TaskDead)
+        assert event.id == "bad"
+
+
+async def test_what_is_refused_with_a_result_is_buried_without_one() -> None:
+    async with at_work() as stand:
+        stand.store.refuses = lambda one: BrokerError("results are refused") if one.result is not None else None
+        stand.settler.add(done("a", result=True))
+        await stand.idle()
+        (buried,) = stand.store.settled
+        assert (buried.action, buried.result) == ("dead", None)
+
+
+async def test_what_is_refused_altogether_is_told_and_let_go() -> None:
+    async with at_work() as stand:
+        stand.store.refuses = lambda one: BrokerError("never") if one.lease.id == "bad" else None
+        stand.settler.add(done("bad"))
+        stand.settler.add(done("good"))
+        await stand.idle()
+        assert ids(stand.store.settled) == ["good"]
+        assert len(stand.of(TaskDead)) == 1
+
+
+async def test_superseded_settlements_are_told() -> None:
+    async with at_work() as stand:
+        stand.store.lost = {"b"}
+        for task_id in ("a", "b"):
+            stand.settler.add(done(task_id))
+        await stand.idle()
+        assert stand.of(LeaseLost) == [LeaseLost(("b",), "owner")]
+
+
+async def test_too_much_unsettled_stops_claiming() -> None:
+    async with at_work() as stand:
+        stand.store.gate.clear()
+        for number in range(BEHIND + BATCH + 1):
+            stand.settler.add(done(f"t{number}"))
+        await asyncio.sleep(0.01)
+        assert (stand.settler.behind, stand.settler.idle) == (True, False)
+        assert len(stand.settler.unsettled) == BEHIND + BATCH + 1
+        stand.store.gate.set()
+        await stand.idle()
+        assert (stand.settler.behind, stand.settler.unsettled) == (False, ())
+
+
+# A result store of its own.
+
+
+async def test_results_come_before_the_settlement() -> None:
+    async with at_work(separate=True) as stand:
+        stand.settler.add(done("a", result=True))
+        await stand.idle()
+        assert stand.store.calls == ["start", "store", "settle"]
+        assert [result.id for result in stand.store.results] == ["a"]
+        assert [one.result for one in stand.store.settled] == [None]
+
+
+async def test_result_of_a_superseded_run_is_not_stored() -> None:
+    async with at_work(separate=True) as stand:
+        stand.store.lost = {"old"}
+        stand.settler.add(done("old", result=True))
+        stand.settler.add(done("new", result=True))
+        await stand.idle()
+        assert [result.id for result in stand.store.results] == ["new"]
+
+
+async def test_without_results_the_store_is_not_asked() -> None:
+    async with at_work(separate=True) as stand:
+        stand.settler.add(done("a"))
+        await stand.idle()
+        assert stand.store.calls == ["settle"]
+
+
+async def test_step_that_is_repeated_stores_the_result_again() -> None:
+    async with at_work(separate=True) as stand:
+        stand.store.failures = [OperationalError("reply lost")]
+        stand.settler.add(done("a", result=True))
+        await stand.idle()
+        assert stand.store.calls == ["start", "store", "settle"] * 2
+        assert ids(stand.store.settled) == ["a"]
