@@ -90,7 +90,7 @@ class Appetite:
         if now < self._probe_at:
             return 0
         self._probes_for_async = async_room > 0
-        return min(room, self._probe_size)
+        return self._probe_size  # Even more than there is room for: what is of use may stand far behind.
 
     def retry_in(self, now: float) -> float | None:
         """Return the seconds after which to ask again though nothing has changed; None for never."""
@@ -108,5 +108,5 @@ class Appetite:
             return
         useful = coroutines if self._probes_for_async else plain
         self._probe_wait = PROBE_FIRST if useful else min(PROBE_LONGEST, 2 * self._probe_wait)
-        self._probe_size = min(PROBE_MOST, 2 * self._probe_size)
+        self._probe_size = min(PROBE_MOST, 4 * self._probe_size)
         self._probe_at = now if useful else now + self._probe_wait

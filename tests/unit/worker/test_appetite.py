@@ -115,7 +115,7 @@ def test_probes_grow_rare_and_larger_while_they_bring_nothing_of_use() -> None:
         waits.append(wait)
         assert appetite.wanted(BUSY, now + wait / 2) == 0, "it probes too soon"
         now += wait
-    assert sizes == [1, 2, 4, 8, 16, 32, PROBE_MOST, PROBE_MOST, PROBE_MOST, PROBE_MOST]
+    assert sizes == [1, 4, 16, *[PROBE_MOST] * 7]
     assert waits[0] == pytest.approx(2 * PROBE_FIRST)
     assert waits[-1] == pytest.approx(PROBE_LONGEST)
     assert waits == sorted(waits)

@@ -1,0 +1,421 @@
+"""The engine of a child process at work on a broker in memory, with threads for its sync slots."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from celeriac import Celeriac
+from celeriac.brokers import connect
+from celeriac.brokers.facade import AsyncBroker
+from celeriac.brokers.port import Record
+from celeriac.core import state
+from celeriac.core.message import Start
+from celeriac.events import TaskReceived
+from celeriac.events.names import Event
+from celeriac.testing.faults import Chance, FaultyDriver
+from celeriac.worker.engine import Engine
+from celeriac.worker.fetcher import LAST_CHANCE_PATIENCE
+from celeriac.worker.options import WorkerOptions
+from celeriac.worker.runs import monotonic
+from celeriac.worker.slots import SlotTable
+from tests.support.bench import listen
+
+OWNER = "engine@test#1/1"
+LIMIT = 3
+
+_numbers = itertools.count()
+
+
+class House:
+    """An engine, its broker, and what its tasks write down."""
+
+    def __init__(self, folder: Path, *, shape: dict[str, Any], settings: dict[str, Any]) -> None:
+        self.url = f"memory://engine-{os.getpid()}-{next(_numbers)}"
+        self.app = Celeriac("house", broker=self.url, backend=self.url, set_as_current=False, **settings)
+        self.options = WorkerOptions(
+            target="house",
+            node="engine@test",
+            queues=("celery",),
+            delivery_limit=LIMIT,
+            **{"threads": 1, "coroutines": 10, "lease": 60.0, **shape},
+        )
+        self.table = SlotTable(folder / "slots", self.options.slots)
+        self.table.note_lease(monotonic() + self.options.lease)
+        self.running: set[str] = set()
+        self.beside: dict[str, set[str]] = {}
+        self.runs: Counter[str] = Counter()
+        self.go = threading.Event()
+        self.retired: list[str] = []
+        self.events: list[Event] = []
+        self.engine: Engine | None = None
+        self._lock = threading.Lock()
+        self._define()
+
+    def _define(self) -> None:
+        @self.app.task(bind=True, name="plain")
+        def plain(task: Any, seconds: float = 0.0, waits: bool = False) -> None:
+            self._begin(task.request.id)
+            if waits:
+                self.go.wait(10)
+            time.sleep(seconds)
+            self._end(task.request.id)
+
+        @self.app.task(bind=True, name="coroutine")
+        async def coroutine(task: Any, seconds: float = 0.0, waits: bool = False) -> None:
+            self._begin(task.request.id)
+            while waits and not self.go.is_set():  # noqa: ASYNC110 -- the event is one for threads
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(seconds)
+            self._end(task.request.id)
+
+    def _begin(self, task_id: str) -> None:
+        with self._lock:
+            self.runs[task_id] += 1
+            self.beside[task_id] = set(self.running)
+            for other in self.running:
+                self.beside[other].add(task_id)
+            self.running.add(task_id)
+
+    def _end(self, task_id: str) -> None:
+        with self._lock:
+            self.running.discard(task_id)
+
+    def send(self, name: str, count: int = 1, **kwargs: Any) -> list[str]:
+        return [self.app.tasks[name].apply_async(kwargs=kwargs).id for _ in range(count)]
+
+    def crash(self, task_id: str, times: int) -> None:
+        """Let the broker know of runs of the next message that were lost to dying processes."""
+        for _ in range(times):
+            (delivery,) = self.app.broker.claim(["celery"], 1, "dead", 60.0)
+            assert delivery.lease.id == task_id
+            self.app.broker.reclaim("test", 10, crash_limit=99, owner="dead", guilty=[delivery.lease])
+
+    def record(self, task_id: str) -> Record | None:
+        return next(iter(self.app.broker.get([task_id])), None)
+
+    def states(self, ids: Sequence[str]) -> dict[str, str]:
+        return {result.id: result.state for result in self.app.backend.fetch(ids)}
+
+    async def over(self, ids: Sequence[str], seconds: float = 10.0) -> dict[str, str]:
+        """Wait until the tasks are over; return their states."""
+        await until(lambda: set(self.states(ids)) == set(ids), f"{len(ids)} tasks over", seconds)
+        return self.states(ids)
+
+
+async def until(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for: {what}"
+        await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def at_work(house: House, broker: AsyncBroker[Any, Any] | None = None) -> AsyncIterator[Engine]:
+    """Run the engine; drain it at the end, which must settle everything."""
+    surroundings = house.app.worker_surroundings("engine@test", delivery_limit=LIMIT)
+    house.events = listen(surroundings)
+    engine = house.engine = Engine(
+        options=house.options,
+        owner=OWNER,
+        surroundings=surroundings,
+        broker=broker or house.app.async_broker(),
+        own_results=None,
+        table=house.table,
+    )
+    slots = threading.Thread(target=engine.sync_slots.run_main, daemon=True)
+    slots.start()
+    running = asyncio.create_task(engine.run(house.retired.append))
+    try:
+        yield engine
+    finally:
+        house.go.set()
+        async with asyncio.timeout(10):
+            await asyncio.wait({running, asyncio.create_task(engine.drain())}, return_when=asyncio.FIRST_COMPLETED)
+            await running
+        await asyncio.to_thread(slots.join, 5)
+        assert not slots.is_alive()
+        assert list(house.table.running()) == []
+        await house.app.aclose()
+
+
+Make = Callable[..., House]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    def make(settings: dict[str, Any] | None = None, **shape: Any) -> House:
+        return House(tmp_path, shape=shape, settings=settings or {})
+
+    return make
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
+async def test_runs_both_kinds_and_settles_everything(make: Make) -> None:
+    house = make(threads=2)
+    ids = [one for _ in range(10) for one in [*house.send("plain", 20), *house.send("coroutine", 20)]]
+    async with at_work(house):
+        assert set((await house.over(ids)).values()) == {state.SUCCESS}
+    assert set(house.runs.values()) == {1}
+    assert house.app.broker.stats() == []
+    assert house.table.runs == len(ids)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_lost_requests_and_replies_lose_and_double_nothing(make: Make, seed: int) -> None:
+    """Every tenth round trip goes wrong, before or after its effect; what was claimed in vain is reclaimed."""
+    house = make(threads=2)
+    ids = [one for _ in range(5) for one in [*house.send("plain", 20), *house.send("coroutine", 20)]]
+    faulty = AsyncBroker(FaultyDriver(connect(house.url), Chance(seed, 0.1)))
+    async with at_work(house, faulty) as engine:
+
+        def look() -> bool:
+            if not (engine.sync_slots.held or engine.coroutines.busy) and engine.settler.idle:
+                # A claim whose reply was lost is owned by an engine that does not know of it. Leases would end that.
+                house.app.broker.reclaim("test", 500, crash_limit=99, owner=OWNER)
+            return len(house.states(ids)) == len(ids)
+
+        await until(look, "every task over", 30)
+    assert set(house.states(ids).values()) == {state.SUCCESS}
+    assert house.app.broker.stats() == []
+    await faulty.close()
+
+
+async def test_what_was_claimed_ahead_is_given_back_when_every_slot_is_busy_for_long(make: Make) -> None:
+    house = make()
+    first, *others = house.send("plain", 5, waits=True)
+    async with at_work(house):
+        await until(lambda: house.running, "the first run")
+        await until(lambda: all(_owner(house, one) is None for one in others), "the others given back", 2)
+        assert _owner(house, first) == OWNER
+        house.go.set()
+        assert set((await house.over([first, *others])).values()) == {state.SUCCESS}
+    assert set(house.runs.values()) == {1}
+
+
+def _owner(house: House, task_id: str) -> str | None:
+    record = house.record(task_id)
+    return None if record is None else record.owner
+
+
+async def test_coroutines_start_while_plain_functions_keep_every_slot_busy(make: Make) -> None:
+    """They stand behind many plain functions, which another process may run meanwhile."""
+    house = make()
+    plain = house.send("plain", 20, waits=True)
+    coroutines = house.send("coroutine", 3)
+    async with at_work(house):
+        assert set((await house.over(coroutines)).values()) == {state.SUCCESS}
+        assert len(house.running) == 1
+        await until(lambda: sum(_owner(house, one) is None for one in plain) == 19, "the others given back")
+    received = Counter(event.id for event in house.events if isinstance(event, TaskReceived))
+    assert max(received.values()) <= 2, "what is given back at once is not worth a line"
+
+
+async def test_plain_functions_start_while_coroutines_keep_every_slot_busy(make: Make) -> None:
+    house = make(coroutines=3)
+    coroutines = house.send("coroutine", 20, waits=True)
+    plain = house.send("plain", 3)
+    async with at_work(house):
+        assert set((await house.over(plain)).values()) == {state.SUCCESS}
+        assert len(house.running) == 3
+        await until(lambda: sum(_owner(house, one) is None for one in coroutines) == 17, "the others given back")
+
+
+# Last chances.
+
+
+@pytest.mark.parametrize("name", ["plain", "coroutine"])
+async def test_last_chance_runs_alone(make: Make, name: str) -> None:
+    house = make(threads=3)
+    (suspect,) = house.send(name, seconds=0.1)
+    house.crash(suspect, LIMIT - 1)
+    others = house.send("plain", 15, seconds=0.01) + house.send("coroutine", 15, seconds=0.01)
+    async with at_work(house):
+        assert set((await house.over([suspect, *others])).values()) == {state.SUCCESS}
+    assert house.beside[suspect] == set()
+    assert any(house.beside[one] for one in others), "nothing ran beside anything: the test has shown nothing"
+
+
+async def test_last_chances_run_one_after_the_other(make: Make) -> None:
+    house = make(threads=3)
+    suspects = house.send("plain", 4, seconds=0.02)
+    for _ in range(LIMIT - 1):
+        deliveries = house.app.broker.claim(["celery"], 10, "dead", 60.0)
+        house.app.broker.reclaim("test", 10, crash_limit=99, owner="dead", guilty=[one.lease for one in deliveries])
+    async with at_work(house):
+        assert set((await house.over(suspects)).values()) == {state.SUCCESS}
+    assert [house.beside[one] for one in suspects] == [set()] * 4
+
+
+async def test_last_chance_is_parked_where_it_cannot_be_alone(make: Make) -> None:
+    house = make()
+    (long,) = house.send("coroutine", waits=True)
+    async with at_work(house) as engine:
+        await until(lambda: house.running, "the long one")
+        (suspect,) = house.send("plain")
+        house.crash(suspect, LIMIT - 1)
+        await until(lambda: _owner(house, suspect) == OWNER, "the last chance claimed")
+        (waiting,) = house.send("coroutine")
+        await asyncio.sleep(0.05)
+        assert house.running == {long}, "something was started beside a last chance that waits"
+        engine.fetcher.rebalance(monotonic() + LAST_CHANCE_PATIENCE + 1)
+        await until(lambda: (found := house.record(suspect)) is not None and found.state == state.SCHEDULED, "parked")
+        assert (await house.over([waiting]))[waiting] == state.SUCCESS
+        house.go.set()
+        assert (await house.over([suspect]))[suspect] == state.SUCCESS
+    assert house.runs[suspect] == 1
+
+
+# Starts that must be known first.
+
+
+class Superseding(AsyncBroker[Any, Any]):
+    """A broker that says of every start that the lease is gone."""
+
+    async def start(self, starts: Sequence[Start]) -> tuple[str, ...]:
+        return tuple(one.lease.id for one in starts)
+
+
+async def test_suspect_that_was_taken_over_does_not_run_and_the_engine_goes_on(make: Make) -> None:
+    house = make()
+    (suspect,) = house.send("plain")
+    house.crash(suspect, 1)
+    others = house.send("plain", 10)
+    async with at_work(house, Superseding(connect(house.url))):
+        assert set((await house.over(others)).values()) == {state.SUCCESS}
+        assert suspect not in house.runs
+
+
+async def test_start_of_a_suspect_is_known_before_it_runs(make: Make) -> None:
+    house = make()
+    (suspect,) = house.send("plain", waits=True)
+    house.crash(suspect, 1)
+    async with at_work(house):
+        await until(lambda: house.running, "the run")
+        record = house.record(suspect)
+        assert record is not None
+        assert record.state == state.STARTED
+
+
+# Leases, revoking, recycling, draining.
+
+
+async def test_what_waits_is_not_started_after_the_lease_was_lost(make: Make) -> None:
+    house = make(claim_ahead=10.0, lease=0.3)
+    first, *others = house.send("plain", 6, waits=True)
+    async with at_work(house):
+        await until(lambda: house.running, "the first run")
+        await until(lambda: all(_owner(house, one) == OWNER for one in others), "the others claimed")
+        await until(lambda: monotonic() > house.table.lease_until, "the end of the lease")
+        # The worker was cut off; a reaper gives what it held to the others. Then it is back and renews its lease.
+        house.app.broker.reclaim("reaper", 10, crash_limit=99, owner=OWNER)
+        house.table.note_loss()
+        house.app.broker.extend([OWNER], 60)
+        house.table.note_lease(monotonic() + 60)
+        house.go.set()
+        assert set((await house.over([first, *others])).values()) == {state.SUCCESS}
+    assert [house.runs[one] for one in others] == [1] * 5
+    assert house.runs[first] == 2, "what ran was taken over, so it ran again"
+
+
+async def test_what_waits_is_not_started_when_the_lease_has_run_out(make: Make) -> None:
+    house = make(claim_ahead=10.0)
+    house.table.note_lease(monotonic() - 1)
+    ids = house.send("plain", 3)
+    async with at_work(house):
+        # Each claim renews; what it brings may run, and nothing else.
+        assert set((await house.over(ids)).values()) == {state.SUCCESS}
+    assert set(house.runs.values()) == {1}
+
+
+async def test_revoked_tasks_that_wait_do_not_start(make: Make) -> None:
+    house = make(claim_ahead=10.0)
+    first, *others = house.send("plain", 4, waits=True)
+    async with at_work(house) as engine:
+        await until(lambda: house.running, "the first run")
+        await until(lambda: all(_owner(house, one) == OWNER for one in others), "the others claimed")
+        engine.revoke([first, others[1]], terminate=False)
+        house.go.set()
+        states = await house.over([first, *others])
+    assert states == {
+        first: state.SUCCESS,
+        others[0]: state.SUCCESS,
+        others[1]: state.REVOKED,
+        others[2]: state.SUCCESS,
+    }
+    assert house.runs[others[1]] == 0
+
+
+@pytest.mark.parametrize("name", ["plain", "coroutine"])
+async def test_running_task_is_terminated(make: Make, name: str) -> None:
+    house = make()
+    (task,) = house.send(name, waits=True)
+    async with at_work(house) as engine:
+        await until(lambda: house.running, "the run")
+        engine.revoke([task], terminate=True)
+        house.go.set()  # A thread notices when it next runs Python code.
+        assert await house.over([task]) == {task: state.REVOKED}
+
+
+async def test_revoked_id_may_be_used_again(make: Make) -> None:
+    house = make()
+    async with at_work(house) as engine:
+        await house.over(house.send("plain"))
+        engine.revoke(["reused"], terminate=False)
+        engine.revoked["reused"] = monotonic() - 1  # The time for which it is remembered is over.
+        house.app.tasks["plain"].apply_async(task_id="reused")
+        assert await house.over(["reused"]) == {"reused": state.SUCCESS}
+
+
+@pytest.mark.parametrize("most", [1, 7])
+async def test_runs_no_more_than_its_share(make: Make, most: int) -> None:
+    house = make(threads=2, max_tasks_per_child=most)
+    ids = house.send("plain", 15) + house.send("coroutine", 15)
+    async with at_work(house):
+        await until(lambda: house.retired, "the wish to be replaced")
+        await asyncio.sleep(0.05)
+    assert house.retired == [f"ran {most} tasks (max_tasks_per_child={most})"]
+    assert sum(house.runs.values()) == most
+    assert len(house.states(ids)) == most
+    assert [stats.ready for stats in house.app.broker.stats()] == [len(ids) - most]
+
+
+async def test_grown_process_wants_to_be_replaced_once(make: Make) -> None:
+    house = make(max_memory_per_child=1)
+    ids = house.send("plain", 30, seconds=0.005)
+    async with at_work(house):
+        await until(lambda: house.retired, "the wish to be replaced")
+        assert set((await house.over(ids)).values()) == {state.SUCCESS}
+    assert len(house.retired) == 1
+    assert "max_memory_per_child=1" in house.retired[0]
+
+
+async def test_drain_gives_back_what_has_not_started_and_settles_the_rest(make: Make) -> None:
+    house = make(claim_ahead=10.0, threads=2)
+    plain = house.send("plain", 30, waits=True)
+    coroutines = house.send("coroutine", 5, waits=True)
+    async with at_work(house):
+        await until(lambda: len(house.running) == 7, "every slot busy")
+    ids = plain + coroutines
+    ran = {one for one in ids if house.runs[one]}
+    assert len(ran) == 7
+    assert house.states(ids) == dict.fromkeys(ran, state.SUCCESS)
+    assert {one for one in ids if _owner(house, one) is None and house.record(one) is not None} == set(ids) - ran
+
+
+async def test_each_claim_poll_is_noted_though_nothing_is_there(make: Make) -> None:
+    house = make()
+    async with at_work(house):
+        await until(lambda: house.table.last_poll > 0, "the first poll")
+        first = house.table.last_poll
+        await until(lambda: house.table.last_poll > first, "another")
