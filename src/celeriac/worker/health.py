@@ -7,6 +7,7 @@ holds, so its age says for how long it has not; the HTTP probe answers 200 or 50
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
@@ -51,9 +52,10 @@ class HealthFile:
             raise ImproperlyConfigured(f"worker_health_file {path!r} cannot be written: {exc}") from exc
 
     def update(self, health: Health) -> None:
-        """Write the file if the worker is healthy."""
+        """Write the file if the worker is healthy. What cannot be written grows old, and that says enough."""
         if health.ok:
-            self.write()
+            with contextlib.suppress(OSError):
+                self.write()
 
     def write(self) -> None:
         """Write the process id into the file, which also touches it."""
@@ -61,7 +63,8 @@ class HealthFile:
 
     def remove(self) -> None:
         """Remove the file."""
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._path.unlink()
 
 
 class HealthBeat:
