@@ -64,31 +64,38 @@ def _received(event: TaskReceived) -> None:
 
 
 def _succeeded(event: TaskSucceeded) -> None:
-    try:
-        value = repr(event.value)
-    except Exception:
-        value = f"<unprintable {type(event.value).__name__}>"
+    value = _shown(event.value)
     if len(value) > _VALUE_LIMIT:
         value = value[:_VALUE_LIMIT] + "..."
     tasks.info("Task %s[%s] succeeded in %.6fs: %s", event.name, event.id, event.runtime, value)
 
 
+def _shown(value: object) -> str:
+    """Return ``repr(value)``; one that raises must not cost its event the line."""
+    try:
+        return repr(value)
+    except Exception:
+        return f"<unprintable {type(value).__name__}>"
+
+
 def _retried(event: TaskRetried) -> None:
-    tasks.info("Task %s[%s] retry %d in %.1fs: %r", event.name, event.id, event.retries, event.delay, event.exception)
+    reason = _shown(event.exception)
+    tasks.info("Task %s[%s] retry %d in %.1fs: %s", event.name, event.id, event.retries, event.delay, reason)
     if event.traceback:
         tasks.debug("Task %s[%s] raised\n%s", event.name, event.id, event.traceback)
 
 
 def _failed(event: TaskFailed) -> None:
+    reason = _shown(event.exception)
     if event.expected:
-        tasks.info("Task %s[%s] raised expected: %r", event.name, event.id, event.exception)
+        tasks.info("Task %s[%s] raised expected: %s", event.name, event.id, reason)
         return
     tasks.error(
-        "Task %s[%s] failed in %.6fs: %r\nargs: %s kwargs: %s\n%s",
+        "Task %s[%s] failed in %.6fs: %s\nargs: %s kwargs: %s\n%s",
         event.name,
         event.id,
         event.runtime,
-        event.exception,
+        reason,
         event.args,
         event.kwargs,
         event.traceback or "",
