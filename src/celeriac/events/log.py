@@ -19,6 +19,7 @@ from celeriac.events.names import (
     ServiceRecovered,
     ShutdownPhase,
     TaskDead,
+    TaskEvent,
     TaskFailed,
     TaskIgnored,
     TaskParked,
@@ -41,15 +42,15 @@ def subscribe(bus: Bus) -> None:
     if tasks.isEnabledFor(logging.INFO):
         bus.subscribe(TaskReceived, _received)
         bus.subscribe(TaskSucceeded, _succeeded)
-        bus.subscribe(TaskIgnored, lambda e: tasks.info("Task %s[%s] ignored", e.name, e.id))
+        bus.subscribe(TaskIgnored, lambda e: tasks.info("Task %s[%s] ignored", *_label(e)))
         bus.subscribe(TaskRetried, _retried)
     if tasks.isEnabledFor(logging.DEBUG):
-        bus.subscribe(TaskReleased, lambda e: tasks.debug("Task %s[%s] given back: %s", e.name, e.id, e.reason))
+        bus.subscribe(TaskReleased, lambda e: tasks.debug("Task %s[%s] given back: %s", *_label(e), e.reason))
     bus.subscribe(TaskFailed, _failed)
-    bus.subscribe(TaskRevoked, lambda e: tasks.warning("Task %s[%s] revoked: %s", e.name, e.id, e.reason))
+    bus.subscribe(TaskRevoked, lambda e: tasks.warning("Task %s[%s] revoked: %s", *_label(e), e.reason))
     bus.subscribe(TaskParked, _parked)
-    bus.subscribe(TaskDead, lambda e: tasks.error("Task %s[%s] is a dead letter now: %s", e.name, e.id, e.reason))
-    bus.subscribe(HookFailed, lambda e: tasks.error("Task %s[%s]: %s failed\n%s", e.name, e.id, e.hook, e.traceback))
+    bus.subscribe(TaskDead, lambda e: tasks.error("Task %s[%s] is a dead letter now: %s", *_label(e), e.reason))
+    bus.subscribe(HookFailed, lambda e: tasks.error("Task %s[%s]: %s failed\n%s", *_label(e), e.hook, e.traceback))
     bus.subscribe(ServiceFailed, _service_failed)
     bus.subscribe(ServiceRecovered, lambda e: worker.warning("%s works again after %.1fs", e.service, e.outage))
     bus.subscribe(ChildStarted, lambda e: worker.info("child %s (pid %d) started", e.owner, e.pid))
@@ -59,15 +60,24 @@ def subscribe(bus: Bus) -> None:
     bus.subscribe(WorkerReady, lambda e: worker.info("%s ready.", e.node))
 
 
+def _label(event: TaskEvent) -> tuple[str, str]:
+    """Return name and id as they may stand in a line: a sender must not be able to forge another one."""
+    return _printable(event.name), _printable(event.id)
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
 def _received(event: TaskReceived) -> None:
-    tasks.info("Task %s[%s] received", event.name, event.id)
+    tasks.info("Task %s[%s] received", *_label(event))
 
 
 def _succeeded(event: TaskSucceeded) -> None:
     value = _shown(event.value)
     if len(value) > _VALUE_LIMIT:
         value = value[:_VALUE_LIMIT] + "..."
-    tasks.info("Task %s[%s] succeeded in %.6fs: %s", event.name, event.id, event.runtime, value)
+    tasks.info("Task %s[%s] succeeded in %.6fs: %s", *_label(event), event.runtime, value)
 
 
 def _shown(value: object) -> str:
@@ -80,20 +90,19 @@ def _shown(value: object) -> str:
 
 def _retried(event: TaskRetried) -> None:
     reason = _shown(event.exception)
-    tasks.info("Task %s[%s] retry %d in %.1fs: %s", event.name, event.id, event.retries, event.delay, reason)
+    tasks.info("Task %s[%s] retry %d in %.1fs: %s", *_label(event), event.retries, event.delay, reason)
     if event.traceback:
-        tasks.debug("Task %s[%s] raised\n%s", event.name, event.id, event.traceback)
+        tasks.debug("Task %s[%s] raised\n%s", *_label(event), event.traceback)
 
 
 def _failed(event: TaskFailed) -> None:
     reason = _shown(event.exception)
     if event.expected:
-        tasks.info("Task %s[%s] raised expected: %s", event.name, event.id, reason)
+        tasks.info("Task %s[%s] raised expected: %s", *_label(event), reason)
         return
     tasks.error(
         "Task %s[%s] failed in %.6fs: %s\nargs: %s kwargs: %s\n%s",
-        event.name,
-        event.id,
+        *_label(event),
         event.runtime,
         reason,
         event.args,
@@ -106,8 +115,7 @@ def _parked(event: TaskParked) -> None:
     tasks.error(
         "Task %s[%s] is not registered here; its message is parked and looked at again in %.1fs, and becomes a dead"
         " letter in %.1fs. Did the module that defines it get imported (include=, imports, autodiscover_tasks)?",
-        event.name,
-        event.id,
+        *_label(event),
         event.delay,
         event.left,
     )

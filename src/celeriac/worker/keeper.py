@@ -1,8 +1,9 @@
-"""The keeper: what a worker does for its children and for the store, in one thread of the supervisor.
+"""The keeper: what a worker does for its children and for the store, in two threads of the supervisor.
 
 It renews the leases of all children (whatever their tasks do to the GIL), gives the work of a dead child back at once,
 reaps what vanished workers held, records heartbeats, answers remote commands, and clears away what is old. It uses the
-blocking side of the broker and no event loop.
+blocking side of the broker and no event loop. Renewing has a thread of its own, because failure hooks of tasks whose
+process died run in the other one, and may take as long as they like.
 """
 
 from __future__ import annotations
@@ -68,7 +69,6 @@ class Keeper:
         self.leases = Leases(self._broker, options, name, self.children, self._surroundings)
         self._heartbeat = Heartbeat(self._broker, options, self._record)
         services: Sequence[Service] = (
-            self.leases,
             Reaper(self._broker, options, name, self.leases, settle=self._settle, surroundings=self._surroundings),
             Promoter(self._broker),
             self._heartbeat,
@@ -77,7 +77,11 @@ class Keeper:
             *extra,
         )
         self._loop = ServiceLoop(services, self._surroundings.bus)
-        self._thread = threading.Thread(target=self._loop.run, name="celeriac-keeper", daemon=True)
+        self._renewals = ServiceLoop((self.leases,), self._surroundings.bus)
+        self._threads = (
+            threading.Thread(target=self._loop.run, name="celeriac-keeper", daemon=True),
+            threading.Thread(target=self._renewals.run, name="celeriac-leases", daemon=True),
+        )
 
     @property
     def surroundings(self) -> Surroundings:
@@ -85,15 +89,17 @@ class Keeper:
         return self._surroundings
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, timeout: float) -> bool:
         """Finish the orders, drop the worker's record and leases, end; False if that took over ``timeout`` seconds."""
+        self._renewals.stop()
         self._loop.order(self._farewell)
         self._loop.stop()
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        self._threads[0].join(timeout)
+        return not self._threads[0].is_alive()
 
     def children(self) -> dict[str, SlotTable]:
         """Return the slot tables of the children by owner, as they are now."""
@@ -104,7 +110,7 @@ class Keeper:
         """Renew this child's lease from now on."""
         with self._lock:
             self._children[owner] = table
-        self._loop.wake(self.leases)
+        self._renewals.wake(self.leases)
         # So that whoever asks for the worker right after its start is told of its children.
         self._loop.wake(self._heartbeat)
 
@@ -172,12 +178,22 @@ class Leases:
         self._keeper = keeper
         self._children = children
         self._bus = surroundings.bus
+        self._clock = surroundings.clock
+        self._offset: float | None = None
         self._renewed: float | None = None
         self._calm_at = 0.0
         self.longest_backoff = self._lease / 4
 
     def judges(self, now: float) -> bool:
-        """Return whether a lease that has run out tells that its owner is gone."""
+        """Return whether a lease that has run out tells that its owner is gone.
+
+        Not while this worker could not renew, nor for one lease after somebody set the clock: the leases of all, which
+        are kept in wall time, may then have run out without anybody being gone.
+        """
+        offset = self._clock.now() - now
+        if self._offset is not None and abs(offset - self._offset) > self._lease / 4:
+            self._calm_at = now + self._lease
+        self._offset = offset
         return self._renewed is not None and now >= self._calm_at and now - self._renewed < self._lease / 2
 
     def tick(self) -> float:
@@ -190,7 +206,7 @@ class Leases:
             self._calm_at = now + self._lease
         self._renewed = now
         for owner, table in children.items():
-            if owner in lost:
+            if owner in lost and owner in self._children():  # It may have died, and been buried, meanwhile.
                 # What the child holds is others' to run by now. The lease in its table stays old until it has given up
                 # what it has not started; what it runs it cannot settle.
                 table.note_loss()
