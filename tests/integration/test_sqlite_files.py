@@ -11,13 +11,22 @@ from pathlib import Path
 import pytest
 
 from celeriac.brokers import open_broker
+from celeriac.brokers.port import Command
 from celeriac.brokers.sqlite.connection import Connection
 from celeriac.brokers.sqlite.install import upgrade, version_of
 from celeriac.brokers.sqlite.schema import APPLICATION_ID, MIGRATIONS, OBJECTS, VERSION
 from celeriac.brokers.sqlite.url import parse
 from celeriac.core.clock import SYSTEM
 from celeriac.core.message import Message, Settlement
-from celeriac.errors import BrokerError, CeleriacError, ImproperlyConfigured, SchemaError, StoreCorrupt, StoreFull
+from celeriac.errors import (
+    BrokerError,
+    CeleriacError,
+    ImproperlyConfigured,
+    InvalidTaskError,
+    SchemaError,
+    StoreCorrupt,
+    StoreFull,
+)
 
 
 @pytest.fixture
@@ -255,3 +264,23 @@ def test_a_file_that_is_replaced_is_noticed(path: Path) -> None:
             waiter.wait(0.05)
         assert [record.id for record in found] == ["new"]
         waiter.close()
+
+
+def test_a_remote_command_that_nobody_can_read_does_not_keep_others_from_being_read(path: Path) -> None:
+    with open_broker(f"sqlite:///{path}") as broker:
+        _, cursor = broker.commands(None)
+        broker.broadcast(Command(id="before", name="ping"))
+        connection = raw(path)
+        connection.execute("INSERT INTO command (expires, record) VALUES (1e12, x'c1ff00')")
+        connection.close()
+        broker.broadcast(Command(id="after", name="ping"))
+        commands, cursor = broker.commands(cursor)
+        assert [command.id for command in commands] == ["before", "after"]
+        assert broker.commands(cursor) == ((), cursor)
+
+
+def test_a_text_that_cannot_be_encoded_is_named(path: Path) -> None:
+    with open_broker(f"sqlite:///{path}") as broker:
+        with pytest.raises(InvalidTaskError, match=r"ud800' cannot be kept"):
+            broker.get(["\ud800"])
+        assert broker.stats() == []
