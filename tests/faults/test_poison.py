@@ -46,9 +46,8 @@ def once_poison(self):
 
 
 def assert_buried(project: Project, task_id: str, cause: str) -> None:
-    """Check that the task is a dead letter after its last run, and that everybody can read why."""
+    """Check that the task is a dead letter, and that everybody can read why."""
     assert project.wait_state(task_id) == state.DEAD
-    assert len(project.runs(task_id)) == LIMIT
     error = project.error(task_id)
     assert error.startswith("WorkerLostError")
     assert "task_delivery_limit" in error
@@ -83,6 +82,7 @@ def test_poison_is_buried_and_harms_nobody(
     worker = project.start_worker(*options)
     assert set(project.wait_states(beside, 30).values()) == {state.SUCCESS}
     assert_buried(project, poison, cause)
+    assert len(project.runs(poison)) == LIMIT
     worker.stop()
 
 
@@ -95,6 +95,8 @@ def test_two_poisons_do_not_bury_each_others_neighbours(make_project: Callable[.
     assert set(project.wait_states(beside, 30).values()) == {state.SUCCESS}
     for one in poisons:
         assert_buried(project, one, "SIGKILL")
+        # Another poison may have struck when this one was about to write its first line.
+        assert 1 <= len(project.runs(one)) <= LIMIT
     worker.stop()
 
 
