@@ -29,6 +29,7 @@ from celeriac.worker.keeper import Keeper
 from celeriac.worker.link import Fatal, Ready, Retire, Revoke
 from celeriac.worker.memory import oom_kills
 from celeriac.worker.options import WorkerOptions
+from celeriac.worker.restarts import Restarts
 from celeriac.worker.runs import monotonic
 from celeriac.worker.verdicts import Cause, Death, describe_exit
 
@@ -61,6 +62,7 @@ class Supervisor:
         self._oom_kills = oom_kills()
         self._shutdown_deadline: float | None = None
         self._signals = 0
+        self._restarts = Restarts()
         self._start_failures = 0
         self._runs_before = 0
         self._stuck = 0
@@ -170,6 +172,8 @@ class Supervisor:
             return
         active = [child for child in self._children.values() if child.state != "draining"]
         for _ in range(self._target - len(active)):
+            if not self._restarts.allowed(self._target, monotonic()):
+                break
             child = self._nursery.start()
             self._children[child.owner] = child
             self._selector.register(child.process.sentinel, selectors.EVENT_READ, child)
@@ -214,6 +218,8 @@ class Supervisor:
         expected = child.cause is not None or cause == "shutdown"
         if child.failure is not None:
             reason = f"{reason}\n{child.failure.error}"
+        if not expected:
+            self._restarts.died(monotonic())
         self._bus.emit(ChildExited(child.owner, child.pid, reason, expected))
         self._runs_before += child.table.runs
         death = Death(
