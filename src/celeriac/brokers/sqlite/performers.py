@@ -25,8 +25,8 @@ from celeriac.errors import InvalidTaskError
 
 FIRST_PAUSE: Final = 0.00005
 LONGEST_PAUSE: Final = 0.001
-"""Seconds between two attempts to get the write lock; they grow from the first to the longest. A transaction takes about
-half a millisecond; SQLite's own waiting soon sleeps for tens of them, and leaves the lock idle."""
+"""Seconds between two attempts to get the write lock; they grow from the first to the longest. A transaction takes
+about half a millisecond; SQLite's own waiting soon sleeps for tens of them, and leaves the lock idle."""
 
 
 class SqlitePerformer:
