@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import uuid
+from typing import Final
+
+from celeriac.core.clock import SYSTEM
 
 MAX_ID_BYTES = 200
 """Longest task id in UTF-8 bytes: what a worker's slot table can hold."""
@@ -17,21 +20,27 @@ _FOLLOW_UP_NAMESPACE = uuid.UUID("6f1dd0c4-5b0a-5c53-9c55-3a3f5ee6a2f1")
 
 _BATCH = 256
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_MOMENT: Final = (1 << 48) - 1
 _random: list[str] = []
 """Random texts of 32 digits. A system call for each id would cost more than all the rest of sending a task."""
 
 
 def new_id() -> str:
-    """Return a new random UUID (version 4) as text. Safe in threads and after a fork."""
+    """Return a new UUID of version 7 as text: milliseconds since the epoch, then 74 random bits.
+
+    Ids of one time stand beside each other in an index, so that a batch changes a few pages of it rather than
+    hundreds: on SQLite that doubles what enqueueing and settling reach. Nothing relies on their order. Safe in threads
+    and after a fork.
+    """
     try:
         digits = _random.pop()
     except IndexError:
         text = os.urandom(16 * _BATCH).hex()
         _random.extend([text[start : start + 32] for start in range(32, len(text), 32)])
         digits = text[:32]
-    # uuid.uuid4() spends most of its time in UUID.__init__; the version and the variant are set by hand (RFC 9562,
-    # section 5.4).
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
+    moment = f"{int(SYSTEM.now() * 1000) & _MOMENT:012x}"
+    # uuid.UUID spends most of its time in __init__; the fields are put together by hand (RFC 9562, section 5.7).
+    return f"{moment[:8]}-{moment[8:]}-7{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 if hasattr(os, "register_at_fork"):

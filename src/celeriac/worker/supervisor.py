@@ -114,6 +114,7 @@ class Supervisor:
         now = monotonic()
         for child in list(self._children.values()):
             self._enforce(child, now)
+        self._autoscaler.observe(list(self._children.values()))
         if self._shutdown_deadline is not None and now >= self._shutdown_deadline:
             self._kill_all("shutdown", "the worker shut down")
         if now >= self._next_second:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 import uuid
 
 from hypothesis import given
@@ -10,12 +11,14 @@ from hypothesis import strategies as st
 from celeriac.core.ids import MAX_ID_BYTES, follow_up_id, new_id
 
 
-def test_a_new_id_is_a_random_uuid_in_its_usual_spelling() -> None:
+def test_a_new_id_is_a_uuid_of_its_time_in_its_usual_spelling() -> None:
     for _ in range(200):
+        before = time.time_ns() // 1_000_000
         text = new_id()
         parsed = uuid.UUID(text)
         assert str(parsed) == text
-        assert parsed.version == 4
+        assert parsed.version == 7
+        assert before <= parsed.int >> 80 <= time.time_ns() // 1_000_000
         assert parsed.variant == uuid.RFC_4122
 
 
@@ -38,14 +41,14 @@ def test_a_forked_process_hands_out_other_ids_than_its_parent() -> None:
     assert ids[0] != ids[1]
 
 
-def test_every_free_bit_of_a_new_id_varies() -> None:
+def test_every_random_bit_of_a_new_id_varies() -> None:
     ones = zeros = 0
     for _ in range(200):
         value = uuid.UUID(new_id()).int
         ones |= value
         zeros |= ~value
     fixed = (0xF << 76) | (0x3 << 62)
-    assert (ones & zeros) & ((1 << 128) - 1) == ((1 << 128) - 1) ^ fixed
+    assert (ones & zeros) & ((1 << 80) - 1) == ((1 << 80) - 1) ^ fixed
 
 
 def test_a_new_id_fits_a_slot_table() -> None:

@@ -16,6 +16,7 @@ class Stub:
     """The part of a child that scaling looks at."""
 
     def __init__(self, running: int = 0, idle_since: float = 0.0, state: str = "ready") -> None:
+        self.owner = f"child-{id(self)}"
         self.running = running
         self.idle_since = idle_since
         self.state = state
@@ -31,6 +32,8 @@ def scaler(least: int = 1, most: int = 3, **shape: Any) -> Autoscaler:
 
 
 def advise(scaler: Autoscaler, children: Sequence[Stub], target: int | None = None, now: float = 0.0) -> int:
+    for _ in range(20):
+        scaler.observe(cast("list[Child]", list(children)))
     return scaler.advise(cast("list[Child]", list(children)), len(children) if target is None else target, now)
 
 
@@ -46,9 +49,21 @@ def test_one_that_is_not_busy_is_enough() -> None:
     assert [advise(asked, [Stub(running=1), Stub(running=0)]) for _ in range(2 * BUSY_FOR)] == [0] * (2 * BUSY_FOR)
 
 
+def test_short_gaps_between_tasks_do_not_look_idle() -> None:
+    asked = scaler()
+    child = Stub(running=1)
+    answers: list[int] = []
+    for _ in range(3 * BUSY_FOR):
+        for running in [1] * 9 + [0]:  # Every look for advice falls into the gap.
+            child.running = running
+            asked.observe(cast("list[Child]", [child]))
+        answers.append(asked.advise(cast("list[Child]", [child]), 1, 0.0))
+    assert 1 in answers
+
+
 def test_busy_looks_must_follow_each_other() -> None:
     asked = scaler()
-    answers = [advise(asked, [Stub(running=running)]) for running in [1, 0] * BUSY_FOR]
+    answers = [advise(asked, [Stub(running=running)]) for running in [1, 0] * BUSY_FOR]  # Each holds for a second.
     assert set(answers) == {0}
 
 
