@@ -14,13 +14,14 @@ from tests.support.fleet import Project, seeded
 
 @pytest.fixture
 def make_project(tmp_path: Path) -> Iterator[Callable[..., Project]]:
-    """Return what makes a project: settings as keywords, and ``extra``, more source for its module."""
+    """Return what makes a project: settings as keywords; ``extra``, more source for its module; ``separate_results``,
+    to keep results in a file of their own."""
     made: list[Project] = []
 
-    def make(*, extra: str = "", **settings: Any) -> Project:
+    def make(*, extra: str = "", separate_results: bool = False, **settings: Any) -> Project:
         folder = tmp_path / f"{tmp_path.name}_{len(made)}"
         folder.mkdir()
-        project = Project(folder, settings=settings, extra=extra)
+        project = Project(folder, settings=settings, extra=extra, separate_results=separate_results)
         made.append(project)
         return project
 

@@ -11,12 +11,13 @@ import random
 import signal
 import sqlite3
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
 
 from celeriac.core import state
-from tests.support.fleet import Project, Worker, tell
+from tests.support.fleet import Project, Worker, freeze, tell
 from tests.support.waiting import wait_for
 
 TASKS = 12_000
@@ -34,6 +35,12 @@ class Kill(NamedTuple):
     running: frozenset[str]
 
 
+@pytest.fixture
+def project(make_project: Callable[..., Project]) -> Project:
+    """A project in which a task that meets three of the kills is not taken for the one who kills."""
+    return make_project(task_delivery_limit=100)
+
+
 def owned_by(project: Project, owners: set[str]) -> set[str]:
     """Return the ids that these owners hold, read past Celeriac from the file."""
     with sqlite3.connect(f"file:{project.folder / 'q.db'}?mode=ro", uri=True, timeout=10) as connection:
@@ -44,8 +51,7 @@ def owned_by(project: Project, owners: set[str]) -> set[str]:
 
 def kill(project: Project, worker: Worker, pids: dict[int, str], *, whole: bool) -> Kill:
     """Stop the victims, note what they had started and not settled, and SIGKILL them."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    freeze(pids)
     diary = [entry for entry in project.diary() if entry.pid in pids]
     started = {entry.id for entry in diary if entry.word == "start"}
     unsettled = frozenset(started & owned_by(project, set(pids.values())))
@@ -62,7 +68,7 @@ def kill(project: Project, worker: Worker, pids: dict[int, str], *, whole: bool)
 
 def finished(project: Project) -> int:
     """Return how many tasks have a result, read from the file."""
-    with sqlite3.connect(f"file:{project.folder / 'q.db'}?mode=ro", uri=True, timeout=10) as connection:
+    with sqlite3.connect(f"file:{project.results_path}?mode=ro", uri=True, timeout=10) as connection:
         (count,) = connection.execute("SELECT count(*) FROM result").fetchone()
     connection.close()
     return int(count)
@@ -94,7 +100,7 @@ def check(project: Project, ids: list[str], kills: list[Kill], most: float) -> l
     p50, p99 = quantile(recovery, 0.5), quantile(recovery, 0.99)
     tell(
         f"tasks {len(ids)}, kills {len(kills)}, lost 0, doubled {sum(doubled.values())} (at the kills {ran} ran and"
-        f" {len(recovery) - ran} had ended and were not settled yet), running again after p50 {p50:.3f} s, p99 {p99:.3f} s"
+        f" {len(recovery) - ran} had ended and were not settled yet), run again after p50 {p50:.3f} s, p99 {p99:.3f} s"
     )
     assert p99 < most
     return recovery
@@ -110,19 +116,51 @@ def quantile(values: list[float], q: float) -> float:
 @pytest.mark.timeout(240)
 def test_killed_children_lose_nothing(project: Project, rng: random.Random) -> None:
     """24 children of a worker are killed at random moments while 12,000 tasks run."""
-    task = project.app.tasks["note"]
-    ids = [result.id for result in task.apply_many([(0.002 * rng.random(),) for _ in range(TASKS)])]
+    kill_children(project, rng, send(project, "note", [0.002 * rng.random() for _ in range(TASKS)]), CHILD_KILLS)
+
+
+@pytest.mark.serial
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_killed_children_lose_no_coroutine(project: Project, rng: random.Random) -> None:
+    """At each kill a hundred coroutines may be on their way, beside plain functions."""
+    seconds = [0.05 * rng.random() for _ in range(TASKS // 4)]
+    ids = [*send(project, "anote", seconds), *send(project, "note", seconds[::10])]
+    kill_children(project, rng, ids, CHILD_KILLS // 3)
+
+
+@pytest.mark.serial
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_killed_children_lose_nothing_with_results_in_another_store(
+    make_project: Callable[..., Project], rng: random.Random
+) -> None:
+    """Storing a result and settling are two steps; a kill between them repeats the first."""
+    project = make_project(separate_results=True, task_delivery_limit=100)
+    seconds = [0.002 * rng.random() for _ in range(TASKS // 4)]
+    kill_children(project, rng, send(project, "note", seconds), CHILD_KILLS // 3)
+
+
+def send(project: Project, name: str, seconds: list[float]) -> list[str]:
+    """Send calls of a task that take so long; return their ids."""
+    return [result.id for result in project.app.tasks[name].apply_many([(one,) for one in seconds])]
+
+
+def kill_children(project: Project, rng: random.Random, ids: list[str], kills: int) -> None:
+    """Kill children of one worker at random moments while these tasks run."""
     worker = project.start_worker("-c", "2")
-    kills: list[Kill] = []
-    for number in range(CHILD_KILLS):
-        goal = (number + 1) * TASKS // (CHILD_KILLS + 4)
+    killed: list[Kill] = []
+    for number in range(kills):
+        goal = (number + 1) * len(ids) // (kills + 4)
         wait_for(lambda: finished(project) >= goal, 60, f"{goal} tasks done")  # noqa: B023
         wait_for(lambda: len(worker.children()) == 2, 20, "two children")
         pid = rng.choice(sorted(worker.children()))
-        kills.append(kill(project, worker, {pid: worker.children()[pid]}, whole=False))
-    wait_for(lambda: finished(project) >= TASKS, 90, "all tasks done")
-    recovery = check(project, ids, kills, CHILD_P99)
+        killed.append(kill(project, worker, {pid: worker.children()[pid]}, whole=False))
+    wait_for(lambda: finished(project) >= len(ids), 90, "all tasks done")
+    wait_for(lambda: project.app.broker.stats() == [], 10, "all tasks settled")
+    recovery = check(project, ids, killed, CHILD_P99)
     assert recovery, "no kill hit a running task: the test has shown nothing"
+    worker.stop()
 
 
 @pytest.mark.serial
@@ -130,8 +168,7 @@ def test_killed_children_lose_nothing(project: Project, rng: random.Random) -> N
 @pytest.mark.timeout(280)
 def test_killed_workers_lose_nothing(project: Project, rng: random.Random) -> None:
     """8 whole workers are killed, supervisor and all, while another goes on; each is replaced."""
-    task = project.app.tasks["note"]
-    ids = [result.id for result in task.apply_many([(0.02 * rng.random(),) for _ in range(TASKS // 2)])]
+    ids = send(project, "note", [0.02 * rng.random() for _ in range(TASKS // 2)])
     workers = [project.start_worker("-c", "1") for _ in range(2)]
     kills: list[Kill] = []
     for number in range(WORKER_KILLS):
@@ -142,5 +179,6 @@ def test_killed_workers_lose_nothing(project: Project, rng: random.Random) -> No
         kills.append(kill(project, victim, victim.children(), whole=True))
         workers[index] = project.start_worker("-c", "1")
     wait_for(lambda: finished(project) >= len(ids), 120, "all tasks done")
+    wait_for(lambda: project.app.broker.stats() == [], 15, "all tasks settled")
     recovery = check(project, ids, kills, WORKER_MOST)
     assert recovery, "no kill hit a running task: the test has shown nothing"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from celeriac.core import state
-from tests.support.fleet import Project, tell
+from tests.support.fleet import Project, freeze, tell
 from tests.support.waiting import wait_for
 
 LEASE = 2.0
@@ -27,9 +27,9 @@ def test_worker_stopped_past_its_lease_and_continued(
     ids = [one for _ in range(6) for one in [*project.send("note", 100, 0.01), *project.send("anote", 20, 0.05)]]
     stopped = project.start_worker(*options)
     wait_for(lambda: len(project.starts()) > 100, 20, "work under way")
-    stopped.signal_all(signal.SIGSTOP)
-    at = time.monotonic()
     own = set(stopped.children())
+    freeze([stopped.pid, *own])
+    at = time.monotonic()
     diary = project.diary()
     begun = {entry.id for entry in diary if entry.word == "start"}
     running = begun - {entry.id for entry in diary if entry.word == "end"}
@@ -93,7 +93,7 @@ def test_child_stopped_alone_keeps_what_it_runs(make_project: Callable[..., Proj
     worker = project.start_worker("-c", "1")
     (task,) = project.send("note", 1, 0.5)
     pid = project.wait_started(task).pid
-    os.kill(pid, signal.SIGSTOP)
+    freeze([pid])
     other = project.start_worker("-c", "1")
     until = time.monotonic() + 2 * LEASE
     wait_for(lambda: time.monotonic() > until, 3 * LEASE, "two leases over")

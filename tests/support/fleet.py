@@ -35,7 +35,7 @@ PROJECT: Final = """
 import os, signal, time
 from celeriac import Celeriac
 
-app = Celeriac("{name}", broker="sqlite:///{db}", backend="sqlite:///{db}")
+app = Celeriac("{name}", broker="sqlite:///{db}", backend="sqlite:///{results}")
 app.conf.update({settings!r})
 DIARY = os.open({diary!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
@@ -101,13 +101,20 @@ class Entry(NamedTuple):
 class Project:
     """An app in a folder of its own."""
 
-    def __init__(self, folder: Path, *, settings: dict[str, Any] | None = None, extra: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, settings: dict[str, Any] | None = None, extra: str = "", separate_results: bool = False
+    ) -> None:
         self.folder = folder
         self.diary_path = folder / "diary"
         self.diary_path.touch()
         self.module = f"fleet_{folder.name.replace('-', '_')}"
+        self.results_path = folder / ("results.db" if separate_results else "q.db")
         source = PROJECT.format(
-            name=self.module, db=folder / "q.db", settings=settings or {}, diary=str(self.diary_path)
+            name=self.module,
+            db=folder / "q.db",
+            results=self.results_path,
+            settings=settings or {},
+            diary=str(self.diary_path),
         )
         (folder / f"{self.module}.py").write_text(source + extra)
         self.workers: list[Worker] = []
@@ -292,6 +299,23 @@ def is_alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def freeze(pids: Iterable[int]) -> None:
+    """Stop these processes and wait until every thread of theirs stands still."""
+    frozen = list(pids)
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in frozen:
+        wait_for(lambda: _stands_still(pid), 5, f"process {pid} to stand still")  # noqa: B023
+
+
+def _stands_still(pid: int) -> bool:
+    threads = Path(f"/proc/{pid}/task")
+    if not threads.exists():  # No Linux: only the process as a whole can be looked at.
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    states = [thread.joinpath("stat").read_text().rpartition(")")[2].split()[0] for thread in threads.iterdir()]
+    return set(states) <= {"T", "t"}
 
 
 def _group(process: psutil.Process) -> int:
