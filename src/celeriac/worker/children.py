@@ -6,6 +6,7 @@ import multiprocessing
 import multiprocessing.context
 import multiprocessing.resource_tracker
 import os
+import select
 import signal
 import sys
 import tempfile
@@ -17,11 +18,10 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
-from celeriac.core.ids import new_id
 from celeriac.errors import ImproperlyConfigured
 from celeriac.worker.child import SIGNALS_LEFT_TO_SUPERVISOR, child_main
-from celeriac.worker.link import Drain, Fatal, FromChild, ToChild
-from celeriac.worker.options import WorkerOptions
+from celeriac.worker.link import Drain, Fatal, FromChild, Revoke, ToChild
+from celeriac.worker.options import WorkerOptions, boot_id
 from celeriac.worker.runs import monotonic
 from celeriac.worker.slots import SlotTable
 from celeriac.worker.verdicts import Cause
@@ -36,6 +36,8 @@ _AnyContext: TypeAlias = (
     | multiprocessing.context.SpawnContext
     | multiprocessing.context.ForkContext
 )
+REVOKES_AT_ONCE: Final = 200
+"""Ids in one message: while a pipe takes anything at all, it takes as much as these (at most 40 KiB)."""
 _CHILD_MODULE: Final = "celeriac.worker.child"
 
 
@@ -50,6 +52,7 @@ class Child:
         self.state: State = "starting"
         self.started = monotonic()
         self.idle_since = self.started
+        self.seen_runs = 0
         self.failure: Fatal | None = None
         self.cause: Cause | None = None
         self.culprit: str | None = None
@@ -81,6 +84,15 @@ class Child:
         except (EOFError, OSError):
             return None
 
+    def revoke(self, ids: tuple[str, ...], terminate: bool) -> None:
+        """Tell it that tasks are revoked; a child that does not read at all is not waited for."""
+        ready = select.poll()
+        ready.register(self.link, select.POLLOUT)
+        for start in range(0, len(ids), REVOKES_AT_ONCE):
+            if self.link.closed or not ready.poll(0):
+                return
+            self.send(Revoke(ids[start : start + REVOKES_AT_ONCE], terminate))
+
     def drain(self) -> None:
         """Have it finish and exit."""
         if self.state != "draining":
@@ -106,7 +118,7 @@ class Nursery:
 
     def __init__(self, options: WorkerOptions) -> None:
         self._options = options
-        self._boot = new_id()[:8]
+        self._boot = boot_id()
         self._count = 0
         self._links: list[Connection] = []
         self._context = _context(options.start_method)

@@ -101,6 +101,14 @@ def node_name(name: str | None) -> str:
     return text
 
 
+def boot_id() -> str:
+    """Return what tells this start of a worker from every other, also of one with its name and process id.
+
+    A worker that took over the owner names of its predecessor would renew the leases on what that one left behind.
+    """
+    return os.urandom(6).hex()
+
+
 def shape(pool: str, concurrency: int | None, threads: int | None) -> dict[str, int]:
     """Return processes, threads and coroutines of a preset; ``concurrency`` is what ``-c`` said.
 

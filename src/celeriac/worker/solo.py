@@ -23,7 +23,7 @@ from celeriac.worker import logs
 from celeriac.worker.child import ChildProcess
 from celeriac.worker.health import Health, HealthBeat, HealthFile
 from celeriac.worker.keeper import Keeper
-from celeriac.worker.options import WorkerOptions
+from celeriac.worker.options import WorkerOptions, boot_id
 from celeriac.worker.runs import monotonic
 from celeriac.worker.slots import SlotTable
 from celeriac.worker.verdicts import Death
@@ -37,7 +37,7 @@ class Solo:
     def __init__(self, app: Celeriac, options: WorkerOptions) -> None:
         options = msgspec.structs.replace(options, max_tasks_per_child=None, max_memory_per_child=None)
         self._options = options
-        owner = f"{options.node}#{os.getpid()}/solo"
+        owner = f"{options.node}#{boot_id()}/solo"
         self._folder = tempfile.TemporaryDirectory(prefix="celeriac-")
         self._table = SlotTable(Path(self._folder.name) / "slots", options.slots)
         self._health_file = HealthFile(options.health_file) if options.health_file else None
@@ -53,7 +53,7 @@ class Solo:
         """Work until told to stop; return the exit code. Must be called in the main thread."""
         bus = self._keeper.surroundings.bus
         logs.subscribe(bus)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, self._on_signal)
         self._keeper.start()
         self._keeper.adopt(self._owner, self._table)
@@ -91,7 +91,7 @@ class Solo:
 
     def _on_signal(self, number: int, _frame: types.FrameType | None) -> None:
         self._signals += 1
-        if self._signals == 1:
+        if self._signals == 1 and number != signal.SIGQUIT:
             self._child.drain()
             return
         self._leave()

@@ -26,7 +26,7 @@ from celeriac.worker.autoscale import Autoscaler
 from celeriac.worker.children import Child, Nursery
 from celeriac.worker.health import Health, HealthFile, HealthServer
 from celeriac.worker.keeper import Keeper
-from celeriac.worker.link import Fatal, Ready, Retire, Revoke
+from celeriac.worker.link import Fatal, Ready, Retire
 from celeriac.worker.memory import oom_kills
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.restarts import Restarts
@@ -287,8 +287,9 @@ class Supervisor:
             return
         children = list(self._children.values())
         for child in children:
-            if child.running:
+            if child.running or child.table.runs != child.seen_runs:
                 child.idle_since = now
+                child.seen_runs = child.table.runs
         self._target += self._autoscaler.advise(children, self._target, now)
         for child in children:
             silent = now - max(child.table.last_poll, child.started)
@@ -310,7 +311,7 @@ class Supervisor:
         now = monotonic()
         kill_at_once = signal_name in ("SIGKILL", "KILL")
         for child in list(self._children.values()):
-            child.send(Revoke(ids, terminate))
+            child.revoke(ids, terminate)
             if terminate:
                 for run in child.table.running():
                     if run.id in ids:
