@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+import psutil
 import pytest
 
 from celeriac.core import state
-from tests.support.fleet import Project, Worker, freeze, tell
+from tests.support.fleet import Project, Worker, freeze, is_alive, tell
 from tests.support.waiting import wait_for
 
 TASKS = 12_000
@@ -182,3 +183,37 @@ def test_killed_workers_lose_nothing(project: Project, rng: random.Random) -> No
     wait_for(lambda: project.app.broker.stats() == [], 15, "all tasks settled")
     recovery = check(project, ids, kills, WORKER_MOST)
     assert recovery, "no kill hit a running task: the test has shown nothing"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("options", [("-c", "1"), ("-P", "solo")])
+def test_worker_that_starts_again_under_its_name_leaves_nothing_to_its_former_self(
+    make_project: Callable[..., Project], options: tuple[str, ...]
+) -> None:
+    """In a container the new one has even the old one's process id. It must not renew the leases of the dead."""
+    project = make_project(worker_lease=2)
+    (task,) = send(project, "note", [30.0])
+    first = project.start_worker(*options, node="same@test")
+    project.wait_started(task)
+    first.kill_all()
+    second = project.start_worker(*options, node="same@test")
+    assert project.wait_started(task, 2, timeout=6).pid != project.runs(task)[0].pid
+    second.kill_all()
+
+
+@pytest.mark.timeout(60)
+def test_killed_fork_server_costs_its_children_and_nothing_else(project: Project) -> None:
+    """Without it nobody knows how its children fare. They end, others take their place, and the worker works on."""
+    worker = project.start_worker("-c", "2")
+    before = set(worker.children())
+    running = send(project, "note", [1.0, 1.0])
+    for one in running:
+        project.wait_started(one)
+    (server,) = {psutil.Process(pid).ppid() for pid in before}
+    assert server != worker.pid
+    os.kill(server, signal.SIGKILL)
+    more = send(project, "note", [0.01] * 20)
+    assert set(project.wait_states([*running, *more]).values()) == {state.SUCCESS}
+    assert not before & set(worker.children())
+    assert not any(is_alive(pid) for pid in before)
+    worker.stop()

@@ -136,3 +136,20 @@ def test_claimed_task_that_is_revoked_before_it_starts_does_not_run(make_project
     assert project.runs(second) == []
     wait_for(lambda: project.app.broker.stats() == [], 5, "nothing left at the broker")
     worker.stop()
+
+
+@pytest.mark.timeout(60)
+def test_thousands_of_revoked_ids_hold_up_no_supervisor(project: Project) -> None:
+    """A child whose GIL is held does not read; time limits must be enforced all the same."""
+    worker = project.start_worker("-c", "2")
+    (held,) = project.send("hold", 1, 4.0)
+    project.wait_started(held)
+    for number in range(4):
+        project.app.control.broadcast("revoke", {"ids": [f"{number}-{count}" * 4 for count in range(10_000)]})
+    (limited,) = project.send("note", 1, 30.0, time_limit=1.0)
+    run = project.wait_started(limited)
+    assert project.wait_state(limited, 4) == state.FAILURE
+    assert project.error(limited).startswith("TimeLimitExceeded")
+    assert project.wait_state(held) == state.SUCCESS
+    assert project.runs(held)[0].pid != run.pid
+    worker.stop()

@@ -101,6 +101,26 @@ def test_hurried_worker_gives_back_what_runs(project: Project, hurry: Callable[[
     assert len(project.runs(once)) == 1
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("times", [1, 2])
+def test_hurried_solo_worker_gives_back_what_runs(project: Project, times: int) -> None:
+    plain, coroutine = project.send("note", 1, 30.0) + project.send("anote", 1, 30.0)
+    worker = project.start_worker("-P", "solo")
+    for one in (plain, coroutine):
+        project.wait_started(one)
+    if times == 1:
+        worker.signal(signal.SIGQUIT)
+    else:
+        worker.signal(signal.SIGTERM)
+        worker.signal(signal.SIGINT)
+    assert worker.wait(5) == 0
+    worker.wait_gone()
+    for one in (plain, coroutine):
+        record = project.record(one)
+        assert record is not None
+        assert (record.state, record.crashes, record.owner) == (state.PENDING, 0, None)
+
+
 def twice(worker: Worker, number: int) -> None:
     """Send a signal, and again when the first has been heard."""
     worker.signal(number)

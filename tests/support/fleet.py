@@ -131,9 +131,10 @@ class Project:
                 sys.path.remove(str(self.folder))
         return self._app
 
-    def start_worker(self, *options: str, name: str = "w", wait: bool = True) -> Worker:
+    def start_worker(self, *options: str, node: str | None = None, wait: bool = True) -> Worker:
         """Start a worker; it leads a process group of its own."""
-        worker = Worker(self, f"{name}{len(self.workers)}", options)
+        name = f"w{len(self.workers)}"
+        worker = Worker(self, name, options, node or f"{name}@test")
         self.workers.append(worker)
         if wait:
             worker.wait_ready()
@@ -215,10 +216,11 @@ class Project:
 class Worker:
     """One worker process with its children."""
 
-    def __init__(self, project: Project, name: str, options: tuple[str, ...]) -> None:
+    def __init__(self, project: Project, name: str, options: tuple[str, ...], node: str) -> None:
         self.log_path = project.folder / f"{name}.log"
         self.name = name
-        command = [sys.executable, "-m", "celeriac", "-A", project.module, "worker", "-n", f"{name}@test"]
+        self.node = node
+        command = [sys.executable, "-m", "celeriac", "-A", project.module, "worker", "-n", node]
         command += ["-l", "INFO", *options]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
@@ -228,7 +230,7 @@ class Worker:
 
     def wait_ready(self) -> None:
         """Wait until the worker says that all its children claim."""
-        ready = f"{self.name}@test ready."
+        ready = f"{self.node} ready."
         wait_for(lambda: ready in self.log() or self.process.poll() is not None, READY_WITHIN, f"{self.name} ready")
         assert self.process.poll() is None, self.log()
 
