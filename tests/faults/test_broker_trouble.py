@@ -66,6 +66,7 @@ def test_file_locked_for_three_seconds(project: Project, rng: random.Random) -> 
     worker.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_file_locked_for_longer_than_leases_last(make_project: Callable[..., Project]) -> None:
     """Two workers; neither can renew. Whoever comes first afterwards may not take what the other still runs."""
@@ -85,6 +86,7 @@ def test_file_locked_for_longer_than_leases_last(make_project: Callable[..., Pro
         worker.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_worker_can_be_stopped_while_the_file_is_locked(make_project: Callable[..., Project]) -> None:
     project = make_project(worker_shutdown_grace=1)
@@ -95,6 +97,7 @@ def test_worker_can_be_stopped_while_the_file_is_locked(make_project: Callable[.
         worker.stop(12)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_watchdog_replaces_children_and_gives_up_in_the_end(make_project: Callable[..., Project]) -> None:
     """A worker that cannot reach its broker for good must not look alive for ever."""
@@ -110,6 +113,7 @@ def test_watchdog_replaces_children_and_gives_up_in_the_end(make_project: Callab
     assert project.wait_state(task) == state.SUCCESS
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_health_tells_of_a_locked_file(make_project: Callable[..., Project]) -> None:
     project = make_project(worker_watchdog_timeout=2)

@@ -59,6 +59,7 @@ def assert_buried(project: Project, task_id: str, cause: str) -> None:
     assert cause in record.reason
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("task", "arguments", "cause"),

@@ -73,6 +73,7 @@ def test_child_that_has_grown_is_replaced_between_tasks(make_project: Callable[.
     worker.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_autoscale_grows_while_all_are_busy_and_shrinks_when_idle(project: Project) -> None:
     ids = project.send("note", 12, 1.0)

@@ -58,6 +58,7 @@ def test_running_tasks_are_stopped_on_request(project: Project, options: tuple[s
     worker.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("signal_name", [None, "SIGKILL"])
 def test_task_that_does_not_listen_costs_its_process(project: Project, signal_name: str | None) -> None:

@@ -16,6 +16,7 @@ from tests.support.waiting import wait_for
 LEASE = 2.0
 
 
+@pytest.mark.slow
 @pytest.mark.serial
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("options", [("-c", "2"), ("-c", "1", "--threads", "3")], ids=["processes", "threads"])
@@ -69,6 +70,7 @@ def left_running(project: Project, ids: set[str]) -> set[str]:
     return {entry.id for entry in diary if entry.id in ids and (entry.id, entry.token) not in ended}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_task_that_holds_the_gil_keeps_its_lease(make_project: Callable[..., Project]) -> None:
     """The engine of its process stands still for three leases; the supervisor renews it all the same."""
@@ -86,6 +88,7 @@ def test_task_that_holds_the_gil_keeps_its_lease(make_project: Callable[..., Pro
         one.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_child_stopped_alone_keeps_what_it_runs(make_project: Callable[..., Project]) -> None:
     """Its supervisor renews its lease: nobody else may run its task."""

@@ -139,6 +139,7 @@ def test_hard_limit_follows_an_ignored_soft_one(project: Project) -> None:
     worker.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_limits_of_coroutines(project: Project) -> None:
     """A coroutine is ended where it awaits, without its process; one that does not listen costs the process."""
