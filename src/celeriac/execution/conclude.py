@@ -12,7 +12,7 @@ from typing import Any
 
 from celeriac.core import state
 from celeriac.core.message import Delivery, Message, Settlement, StoredResult
-from celeriac.errors import Reject, TaskRevokedError
+from celeriac.errors import TaskError, TaskRevokedError
 from celeriac.events import HookFailed, TaskDead, TaskFailed, TaskIgnored, TaskRetried, TaskRevoked, TaskSucceeded
 from celeriac.execution import results
 from celeriac.execution.outcome import (
@@ -187,6 +187,11 @@ def _retried(call: Call, surroundings: Surroundings, outcome: Retried) -> Settle
     return Settlement(lease=call.delivery.lease, action="retry", message=again, due=due, result=stored)
 
 
+def _rejection(outcome: Rejected) -> TaskError:
+    """Return what a reader of the result gets: not Reject itself, which would reject a task that waits for this one."""
+    return TaskError(f"rejected: {outcome.reason}")
+
+
 def _rejected(call: Call, surroundings: Surroundings, outcome: Rejected) -> Settlement:
     message = call.message
     if outcome.requeue:
@@ -202,7 +207,7 @@ def _rejected(call: Call, surroundings: Surroundings, outcome: Rejected) -> Sett
         action="dead",
         reason=outcome.reason,
         result=results.failure(
-            message, surroundings, Reject(outcome.reason), state_name=state.REJECTED, request=call.request
+            message, surroundings, _rejection(outcome), state_name=state.REJECTED, request=call.request
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -370,6 +371,9 @@ def test_reject_makes_a_dead_letter(bench: Bench) -> None:
     settlement = bench.run()
     assert (settlement.action, settlement.reason) == ("dead", "poisonous")
     assert stored(settlement)[0] == state.REJECTED
+    assert settlement.result is not None
+    # Not Reject: whoever waits for this task must not be rejected with it.
+    assert json.loads(settlement.result.body)["exc_type"] == "TaskError"
     assert bench.event_names() == [TaskDead.__name__]
 
 
