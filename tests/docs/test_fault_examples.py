@@ -1,0 +1,42 @@
+"""The examples that lose processes on purpose, run as a user runs them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+
+def play(*command: str) -> str:
+    """Run a demo to its end; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=PROJECT, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_power_loss_loses_nothing() -> None:
+    told = play("examples.power_loss.demo")
+    imported, running = re.findall(r"(\d+) of 40 imported, (\d+) were being", told)[0]
+    assert 5 <= int(imported) < 40
+    # Two processes: two tasks may be between their start and their end, or have just ended.
+    assert 0 <= int(running) <= 2
+    assert "lost 0" in told
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_poison_task_ends_as_a_dead_letter() -> None:
+    told = play("examples.poison.demo")
+    assert "Healthy tasks that succeeded: 20 of 20" in told
+    assert "DEAD after 3 lost runs" in told
+    assert "FAILURE, WorkerLostError" in told
