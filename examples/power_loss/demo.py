@@ -1,7 +1,7 @@
 """Kill a worker with everything it runs, as a power loss would, and count what is lost.
 
 Run it by ``python -m examples.power_loss.demo``. With ``--redis`` the queue is on a Redis server that the demo starts,
-with ``appendfsync always``, and which is killed at the same moment. The exit code is 0 only if every invoice was imported.
+with ``appendfsync always``, and which is killed at the same moment. The exit code is 0 only if no invoice is missing.
 """
 
 from __future__ import annotations
