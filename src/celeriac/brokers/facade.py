@@ -22,6 +22,7 @@ from celeriac.brokers.port import (
     Command,
     CommandReply,
     Driver,
+    Finding,
     Operations,
     Performer,
     Promoted,
@@ -222,6 +223,12 @@ class SyncInspectCalls(SyncCalls[Operations[Req, Rep]]):
     def purge(self, queue: str, *, dead: bool = False) -> int:
         return self._run(self._ops.purge(queue, dead=dead))
 
+    def now(self) -> float:
+        return self._run(self._ops.now())
+
+    def examine(self) -> list[Finding]:
+        return self._run(self._ops.examine())
+
     def install(self) -> int:
         return self._run(self._ops.install())
 
@@ -383,6 +390,12 @@ class AsyncInspectCalls(AsyncCalls[Operations[Req, Rep]]):
 
     async def purge(self, queue: str, *, dead: bool = False) -> int:
         return await self._run(self._ops.purge(queue, dead=dead))
+
+    async def now(self) -> float:
+        return await self._run(self._ops.now())
+
+    async def examine(self) -> list[Finding]:
+        return await self._run(self._ops.examine())
 
     async def install(self) -> int:
         return await self._run(self._ops.install())

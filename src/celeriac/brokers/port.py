@@ -174,6 +174,28 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     age: float = 0.0
 
 
+Level: TypeAlias = Literal["ok", "advice", "warning", "error"]
+LEVELS: Final[tuple[Level, ...]] = ("ok", "advice", "warning", "error")
+"""How bad a finding is, the harmless first. ``ok``: looked at and found right. ``advice``: works, could be better.
+``warning``: may lose work, or stop working, in circumstances that do happen. ``error``: does not work now."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at in a store, for people. No text holds a password.
+
+    Attributes:
+        level: How bad it is.
+        subject: What was looked at, in a few words that do not change with what was found: ``persistence``.
+        text: What was found: a sentence without its full stop, of one line.
+        remedy: What to change, likewise; empty if all is well.
+    """
+
+    level: Level
+    subject: str
+    text: str
+    remedy: str = ""
+
+
 class QueueOperations(Protocol[ReqOut, RepIn]):
     """The life of messages."""
 
@@ -325,6 +347,21 @@ class InspectOperations(Protocol[ReqOut, RepIn]):
         """Drop all waiting messages of the queue, or with ``dead`` its dead letters. Owned ones stay.
 
         Return how many went.
+        """
+        ...
+
+    def now(self) -> Operation[ReqOut, RepIn, float]:
+        """Return the store's time, seconds since the epoch, in one round trip; nothing else is looked at."""
+        ...
+
+    def examine(self) -> Operation[ReqOut, RepIn, list[Finding]]:
+        """Tell what is wrong with the store and what to change; what was found right is told, too.
+
+        Nothing is written, and no waiter is woken. What the store refuses to tell (a server that forbids its
+        configuration to be read) is left out, or is a finding of level ``advice``; it is no error.
+
+        Raises:
+            SchemaError: Nothing is installed yet, and the store cannot be looked at before.
         """
         ...
 

@@ -10,6 +10,7 @@ from celeriac.brokers.port import (
     Cancelled,
     Command,
     CommandReply,
+    Finding,
     Promoted,
     QueueStats,
     Reclaimed,
@@ -23,6 +24,12 @@ T = TypeVar("T")
 Request: TypeAlias = Callable[[Store], Any]
 
 SCHEMA_VERSION: Final = 1
+LIFETIME: Final = Finding(
+    level="advice",
+    subject="durability",
+    text="a memory store lives in one process: no other sees it, and all it holds ends with it",
+    remedy="use it for tests and trials; to keep what is accepted, name a store such as sqlite:///celeriac.db",
+)
 
 
 def _ask(request: Callable[[Store], T]) -> Operation[Request, Any, T]:
@@ -118,6 +125,12 @@ class InspectOperations:
 
     def purge(self, queue: str, *, dead: bool = False) -> Operation[Request, Any, int]:
         return _ask(lambda store: store.purge(queue, dead=dead))
+
+    def now(self) -> Operation[Request, Any, float]:
+        return _ask(lambda store: store.clock.now())
+
+    def examine(self) -> Operation[Request, Any, list[Finding]]:
+        return _ask(lambda store: [LIFETIME])
 
 
 class ResultOperations:

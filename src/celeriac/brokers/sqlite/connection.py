@@ -8,6 +8,7 @@ replaced while it is open, the next use goes to the new one. No connection is op
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
 import threading
@@ -18,6 +19,7 @@ from typing import Final
 
 from celeriac.brokers.sqlite import forks
 from celeriac.brokers.sqlite.install import upgrade, version_of
+from celeriac.brokers.sqlite.place import told
 from celeriac.brokers.sqlite.schema import MIGRATIONS, VERSION
 from celeriac.brokers.sqlite.url import Location
 from celeriac.core.clock import Clock, SystemClock
@@ -131,6 +133,7 @@ class Connection:
         """Make the connection what this driver needs; return the version of the schema that it found."""
         path = self.location.path
         raw.create_function("now", 0, self._now)
+        raw.create_function("place", 0, functools.partial(told, path))
         version = version_of(raw, path, VERSION)  # First, so that nothing is changed in a file of somebody else's.
         ((mode,),) = raw.execute("PRAGMA journal_mode = WAL").fetchall()
         if mode != "wal":

@@ -10,9 +10,10 @@ import msgspec
 
 from celeriac.brokers.port import QueueStats, Record, WorkerRecord
 from celeriac.brokers.sql.requests import SqlOperation, Statement, Transaction, for_items
+from celeriac.brokers.sqlite.operations.examine import SCHEMA_OBJECTS, SCHEMA_VERSION, schema_trouble
 from celeriac.brokers.sqlite.operations.rows import NUMBERS, array, record
 from celeriac.brokers.sqlite.queries import query
-from celeriac.brokers.sqlite.schema import OBJECTS, VERSION
+from celeriac.brokers.sqlite.schema import VERSION
 from celeriac.errors import SchemaError
 
 STATS: Final = query("stats")
@@ -23,8 +24,6 @@ WORKERS: Final = query("workers")
 PURGE_LOOK: Final = query("purge_look")
 PURGE: Final = query("purge")
 PURGE_DEAD: Final = query("purge_dead")
-SCHEMA_VERSION: Final = query("version")
-SCHEMA_OBJECTS: Final = query("objects")
 
 PURGE_STEP: Final = 5000
 """Messages that a purge drops in one transaction: some 30 milliseconds, so that nobody is kept out for long."""
@@ -112,17 +111,6 @@ class InspectOperations:
 def _verified(*, installs: bool) -> SqlOperation[int]:
     steps = (Statement(SCHEMA_VERSION), Statement(SCHEMA_OBJECTS))
     reply = yield Transaction(steps, writes=False, installs=installs)
-    ((_, version),) = reply[0]
-    missing = OBJECTS - {(kind, name) for kind, name in reply[1]}
-    if version < VERSION:
-        raise SchemaError(
-            f"the SQLite broker's schema has version {version}, and this version of Celeriac needs {VERSION}: it is"
-            " brought up to date by the first worker or producer that uses it, and by install()"
-        )
-    if missing:
-        names = ", ".join(sorted(f"{kind} {name}" for kind, name in missing))
-        raise SchemaError(
-            f"the SQLite broker's schema lacks {names}: somebody changed the file; restore it from a backup, or move it"
-            " away and let Celeriac make a new one"
-        )
+    if trouble := schema_trouble(*reply):
+        raise SchemaError(trouble)
     return VERSION
