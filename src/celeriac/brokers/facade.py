@@ -128,6 +128,12 @@ class SyncResultCalls(SyncCalls[Ops]):
     def discard(self, ids: Sequence[str]) -> int:
         return sum([self._run(self._ops.discard(part)) for part in parts(ids)])
 
+    def now(self) -> float:
+        return self._run(self._ops.now())
+
+    def examine(self) -> list[Finding]:
+        return self._run(self._ops.examine())
+
 
 class SyncQueueCalls(SyncCalls[Operations[Req, Rep]]):
     """:class:`~celeriac.brokers.port.QueueOperations`, blocking."""
@@ -223,12 +229,6 @@ class SyncInspectCalls(SyncCalls[Operations[Req, Rep]]):
     def purge(self, queue: str, *, dead: bool = False) -> int:
         return self._run(self._ops.purge(queue, dead=dead))
 
-    def now(self) -> float:
-        return self._run(self._ops.now())
-
-    def examine(self) -> list[Finding]:
-        return self._run(self._ops.examine())
-
     def install(self) -> int:
         return self._run(self._ops.install())
 
@@ -295,6 +295,12 @@ class AsyncResultCalls(AsyncCalls[Ops]):
 
     async def discard(self, ids: Sequence[str]) -> int:
         return sum([await self._run(self._ops.discard(part)) for part in parts(ids)])
+
+    async def now(self) -> float:
+        return await self._run(self._ops.now())
+
+    async def examine(self) -> list[Finding]:
+        return await self._run(self._ops.examine())
 
 
 class AsyncQueueCalls(AsyncCalls[Operations[Req, Rep]]):
@@ -390,12 +396,6 @@ class AsyncInspectCalls(AsyncCalls[Operations[Req, Rep]]):
 
     async def purge(self, queue: str, *, dead: bool = False) -> int:
         return await self._run(self._ops.purge(queue, dead=dead))
-
-    async def now(self) -> float:
-        return await self._run(self._ops.now())
-
-    async def examine(self) -> list[Finding]:
-        return await self._run(self._ops.examine())
 
     async def install(self) -> int:
         return await self._run(self._ops.install())

@@ -350,6 +350,10 @@ class InspectOperations(Protocol[ReqOut, RepIn]):
         """
         ...
 
+
+class StoreOperations(Protocol[ReqOut, RepIn]):
+    """What any store can be asked about itself, whether it keeps messages, results or both."""
+
     def now(self) -> Operation[ReqOut, RepIn, float]:
         """Return the store's time, seconds since the epoch, in one round trip; nothing else is looked at."""
         ...
@@ -366,7 +370,7 @@ class InspectOperations(Protocol[ReqOut, RepIn]):
         ...
 
 
-class ResultOperations(Protocol[ReqOut, RepIn]):
+class ResultOperations(StoreOperations[ReqOut, RepIn], Protocol[ReqOut, RepIn]):
     """A result store. A driver whose capabilities say ``results`` is one, too."""
 
     def store(self, results: Sequence[StoredResult]) -> Operation[ReqOut, RepIn, None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any, Final, NoReturn
 
-from celeriac.brokers.port import Capabilities
+from celeriac.brokers.port import Capabilities, Finding
 from celeriac.core.message import StoredResult
 from celeriac.core.operation import Operation
 from celeriac.errors import ResultStoreDisabled
@@ -37,6 +37,14 @@ class DisabledOperations:
     def discard(self, ids: Sequence[str]) -> Operation[Any, Any, int]:
         yield from _nothing()
         _refuse()
+
+    def now(self) -> Operation[Any, Any, float]:
+        yield from _nothing()
+        _refuse()
+
+    def examine(self) -> Operation[Any, Any, list[Finding]]:
+        yield from _nothing()
+        return []
 
 
 def _nothing() -> Generator[Any, Any, None]:
