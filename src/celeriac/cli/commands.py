@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "purge": "Drop the tasks that wait in queues.",
     "dlq": "Look at dead letters, run them again, drop them.",
     "db": "Upgrade or check the broker's store.",
+    "doctor": "Examine a broker, and say what to change.",
     "report": "Show versions and settings, for a bug report.",
     "shell": "Start Python with the app and its tasks at hand.",
 }
@@ -106,6 +107,8 @@ def load(name: str) -> click.Command | None:
             from celeriac.cli.dlq import dlq as command
         case "db":
             from celeriac.cli.db import db as command
+        case "doctor":
+            from celeriac.cli.doctor import doctor as command
         case "report":
             from celeriac.cli.report import report as command
         case "shell":

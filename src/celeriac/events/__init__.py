@@ -23,6 +23,7 @@ from celeriac.events.names import (
     TaskRevoked,
     TaskStarted,
     TaskSucceeded,
+    TroubleFound,
     WorkerReady,
 )
 
@@ -46,5 +47,6 @@ __all__ = [
     "TaskRevoked",
     "TaskStarted",
     "TaskSucceeded",
+    "TroubleFound",
     "WorkerReady",
 ]

@@ -28,6 +28,7 @@ from celeriac.events.names import (
     TaskRetried,
     TaskRevoked,
     TaskSucceeded,
+    TroubleFound,
     WorkerReady,
 )
 
@@ -57,6 +58,7 @@ def subscribe(bus: Bus) -> None:
     bus.subscribe(ChildExited, _child_exited)
     bus.subscribe(LeaseLost, _lease_lost)
     bus.subscribe(ShutdownPhase, lambda e: worker.warning("shutdown: %s", e.phase))
+    bus.subscribe(TroubleFound, _trouble_found)
     bus.subscribe(WorkerReady, lambda e: worker.info("%s ready.", e.node))
 
 
@@ -123,6 +125,11 @@ def _parked(event: TaskParked) -> None:
 
 def _service_failed(event: ServiceFailed) -> None:
     worker.warning("%s: %s; trying again in %.1fs", event.service, event.error, event.retry_in)
+
+
+def _trouble_found(event: TroubleFound) -> None:
+    write = worker.error if event.level == "error" else worker.warning
+    write("%s, %s: %s; %s", event.store, event.subject, event.text, event.remedy)
 
 
 def _child_exited(event: ChildExited) -> None:

@@ -117,6 +117,18 @@ class ServiceRecovered(Event, frozen=True, gc=False):
     outage: float
 
 
+class TroubleFound(Event, frozen=True, gc=False):
+    """A store was examined, and something about it may lose work or stop it."""
+
+    store: str
+    """``broker`` or ``result store``."""
+    level: str
+    """``warning`` or ``error``."""
+    subject: str
+    text: str
+    remedy: str
+
+
 class WorkerReady(Event, frozen=True, gc=False):
     """Every child process claims tasks."""
 

@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from celeriac.app import Celeriac
 from celeriac.brokers.facade import SyncBroker
-from celeriac.brokers.port import WorkerRecord
+from celeriac.brokers.port import Finding, WorkerRecord
 from celeriac.core.message import Settlement
 from celeriac.events import LeaseLost
 from celeriac.execution.runnable import Surroundings
 from celeriac.worker.backoff import LONGEST
 from celeriac.worker.control import Control, Handlers
+from celeriac.worker.examiner import Examiner
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.runs import monotonic
 from celeriac.worker.service import Service, ServiceLoop
@@ -74,6 +75,7 @@ class Keeper:
             self._heartbeat,
             self.control,
             Pruner(self._broker, app.conf.dead_letter_expires),
+            Examiner(self._stores(), self._surroundings.bus),
             *extra,
         )
         self._loop = ServiceLoop(services, self._surroundings.bus)
@@ -148,6 +150,13 @@ class Keeper:
             app.backend.store([one.result for one in settlements if one.result is not None])
             settlements = without_results(settlements)
         self._broker.settle(settlements)
+
+    def _stores(self) -> dict[str, Callable[[], list[Finding]]]:
+        """Return what asks each store of the app's what is wrong with it."""
+        stores: dict[str, Callable[[], list[Finding]]] = {"broker": self._broker.examine}
+        if self._app.results_enabled and not self._app.results_share_broker:
+            stores["result store"] = self._app.backend.examine
+        return stores
 
     def _record(self) -> WorkerRecord:
         return WorkerRecord(name=self._options.node, owners=tuple(self.children()), info=self._info())
