@@ -50,7 +50,7 @@ def test_no_query_on_the_way_of_a_task_reads_through_a_table(name: str, path: Pa
         connection.close()
     scans = [step for step in plan if step.startswith("SCAN message") and "USING" not in step]
     assert scans == [] or name in READ_ALL, plan
-    if name.startswith(("claim", "promote", "due", "settle", "start", "held")):
+    if name.startswith(("claim", "promote", "due", "settle", "start", "held", "holdings")):
         assert not [step for step in plan if "message" in step and step.startswith("SCAN") and "message_" not in step]
 
 

@@ -273,6 +273,11 @@ class PortMachine(RuleBasedStateMachine):
         assert [record.id for record in found] == [item.message.id for item in places]
 
     @invariant()
+    def owners_hold_what_the_model_says(self) -> None:
+        held = {item.lease for item in self.model.items.values() if item.lease is not None}
+        assert {lease for owner in OWNERS + JUDGES for lease in self.broker.holdings(owner)} == held
+
+    @invariant()
     def counts_are_the_models(self) -> None:
         stats = {one.queue: one for one in self.broker.stats()}
         assert stats.keys() == {item.message.queue for item in self.model.items.values()}

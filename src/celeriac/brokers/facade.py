@@ -150,6 +150,9 @@ class SyncQueueCalls(SyncCalls[Operations[Req, Rep]]):
     def extend(self, owners: Sequence[str], lease: float) -> tuple[str, ...]:
         return tuple([owner for part in parts(owners) for owner in self._run(self._ops.extend(part, lease))])
 
+    def holdings(self, owner: str) -> tuple[Lease, ...]:
+        return self._run(self._ops.holdings(owner))
+
     def settle(self, settlements: Sequence[Settlement]) -> tuple[str, ...]:
         return tuple([id for part in parts(settlements) for id in self._run(self._ops.settle(part))])
 
@@ -317,6 +320,9 @@ class AsyncQueueCalls(AsyncCalls[Operations[Req, Rep]]):
 
     async def extend(self, owners: Sequence[str], lease: float) -> tuple[str, ...]:
         return tuple([owner for part in parts(owners) for owner in await self._run(self._ops.extend(part, lease))])
+
+    async def holdings(self, owner: str) -> tuple[Lease, ...]:
+        return await self._run(self._ops.holdings(owner))
 
     async def settle(self, settlements: Sequence[Settlement]) -> tuple[str, ...]:
         return tuple([id for part in parts(settlements) for id in await self._run(self._ops.settle(part))])

@@ -230,6 +230,14 @@ class QueueOperations(Protocol[ReqOut, RepIn]):
         """
         ...
 
+    def holdings(self, owner: str) -> Operation[ReqOut, RepIn, tuple[Lease, ...]]:
+        """Return a lease for each message that the owner has, whether or not the owner's own lease has run out.
+
+        With it an owner finds what it has without knowing: the reply to its claim was lost, or the store came back
+        from a crash a moment older than it had been. Changes nothing.
+        """
+        ...
+
     def settle(self, settlements: Sequence[Settlement]) -> Operation[ReqOut, RepIn, tuple[str, ...]]:
         """Carry out the settlements whose lease still holds (same id and token, still owned).
 

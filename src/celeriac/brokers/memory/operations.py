@@ -54,6 +54,9 @@ class QueueOperations:
     def extend(self, owners: Sequence[str], lease: float) -> Operation[Request, Any, tuple[str, ...]]:
         return _ask(lambda store: store.extend(owners, lease))
 
+    def holdings(self, owner: str) -> Operation[Request, Any, tuple[Lease, ...]]:
+        return _ask(lambda store: store.holdings(owner))
+
     def settle(self, settlements: Sequence[Settlement]) -> Operation[Request, Any, tuple[str, ...]]:
         return _ask(lambda store: store.settle(settlements))
 

@@ -173,6 +173,11 @@ class Store:
                 entry.owner = None
         return True
 
+    def holdings(self, owner: str) -> tuple[Lease, ...]:
+        """Return the leases of what the owner has."""
+        held = [entry for entry in self._held.values() if entry.owner == owner]
+        return tuple([Lease(entry.id, owner, entry.token, entry.seq) for entry in held])
+
     def settle(self, settlements: Sequence[Settlement]) -> tuple[str, ...]:
         """Carry out the settlements whose lease holds; return the ids of the others."""
         valid, lost = checked(settlements)

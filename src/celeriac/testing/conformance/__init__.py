@@ -71,6 +71,7 @@ GROUPS: Final[tuple[Group, ...]] = (
     delay.group,
     leases.start,
     leases.extend,
+    leases.holdings,
     settle.group,
     settle.follow_ups,
     settle.results,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from celeriac.core.message import Lease, Start
+from celeriac.core.message import Lease, Settlement, Start
+from celeriac.errors import OperationalError
 from celeriac.testing.conformance.group import Group
 from celeriac.testing.conformance.kit import Kit, dead, done, release, retry
+from celeriac.testing.faults import Fault, Script
 
 start = Group("start")
 extend = Group("extend")
+holdings = Group("holdings")
 
 
 @start
@@ -170,3 +173,72 @@ async def after_the_news_the_owner_can_claim_and_settle_again(kit: Kit) -> None:
     again = await kit.take_next("a", owner="w1")
     assert await kit.broker.settle([done(lost)]) == ("a",)
     await kit.settle(done(again))
+
+
+@holdings
+async def who_holds_nothing_has_no_holdings(kit: Kit) -> None:
+    assert await kit.broker.holdings("w1") == ()
+    await kit.take("a", owner="w1")
+    assert await kit.broker.holdings("w2") == ()
+
+
+@holdings
+async def what_was_claimed_is_held_under_the_lease_of_its_delivery(kit: Kit) -> None:
+    await kit.send("a", "b", "c", "waits")
+    claimed = await kit.claim(3, owner="w1")
+    await kit.take("other", owner="w2", queue="second")
+    assert set(await kit.broker.holdings("w1")) == {delivery.lease for delivery in claimed}
+    await kit.broker.start([Start(claimed[0].lease)])
+    assert set(await kit.broker.holdings("w1")) == {delivery.lease for delivery in claimed}
+
+
+@holdings
+async def what_is_settled_is_not_held(kit: Kit) -> None:
+    await kit.send("a", "b", "c", "d", "e")
+    a, b, c, d, e = await kit.claim()
+    await kit.settle(done(a), release(b), retry(c, due=kit.now() + kit.lease), dead(d))
+    assert await kit.broker.holdings("w1") == (e.lease,)
+
+
+@holdings
+async def what_is_claimed_again_is_held_under_the_new_token_only(kit: Kit) -> None:
+    first = await kit.take("a", owner="w1")
+    await kit.settle(release(first))
+    second = await kit.take_next("a", owner="w1")
+    assert await kit.broker.holdings("w1") == (second.lease,)
+    assert second.lease.token > first.lease.token
+
+
+@holdings
+async def what_was_reclaimed_is_held_no_more(kit: Kit) -> None:
+    await kit.take("a", owner="w1")
+    await kit.lapse()
+    assert [lease.id for lease in await kit.broker.holdings("w1")] == ["a"], "nobody has taken it yet"
+    await kit.reclaim()
+    assert await kit.broker.holdings("w1") == ()
+
+
+@holdings
+async def a_claim_whose_reply_was_lost_is_found_and_can_be_given_back(kit: Kit) -> None:
+    """The owner lives, so its lease never runs out: without this the message would wait for the owner's end."""
+    await kit.send("a", "b")
+    (found, *more) = sorted(await _claimed_unheard(kit), key=lambda lease: lease.id)
+    assert [lease.id for lease in more] == ["b"]
+    assert await kit.broker.settle([Settlement(lease=one, action="release") for one in (found, *more)]) == ()
+    assert await kit.broker.holdings("w1") == ()
+    again = await kit.claim(owner="w2")
+    assert [(one.lease.id, one.crashes, one.suspect) for one in again] == [("a", 0, False), ("b", 0, False)]
+
+
+async def _claimed_unheard(kit: Kit) -> tuple[Lease, ...]:
+    broker = kit.flaky(Script([Fault.LOSE_REPLY]))
+    for _ in range(5):  # A claim may look before it takes: the reply to the first request need not be the one lost.
+        try:
+            claimed = await broker.claim(("celery",), 10, "w1", kit.lease)
+        except OperationalError:
+            if held := await kit.broker.holdings("w1"):
+                return held
+            broker = kit.flaky(Script([Fault.NONE, Fault.LOSE_REPLY]))
+        else:
+            return tuple([delivery.lease for delivery in claimed])
+    raise AssertionError("no claim was carried out")

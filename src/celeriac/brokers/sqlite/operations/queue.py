@@ -27,6 +27,7 @@ ENDED: Final = query("ended")
 ORPHAN: Final = query("orphan")
 START: Final = query("start")
 START_HELD: Final = query("held")
+HOLDINGS: Final = query("holdings")
 DUE_LOOK: Final = query("due_look")
 PROMOTE: Final = query("promote")
 RECLAIM_LOOK: Final = query("reclaim_look")
@@ -112,6 +113,10 @@ class QueueOperations:
         reply = yield Transaction((for_items(ENDED, owners), for_items(ORPHAN, owners), renewed))
         ended = {name for (name,) in reply[0]}
         return tuple([owner for owner in dict.fromkeys(owners) if owner in ended])
+
+    def holdings(self, owner: str) -> SqlOperation[tuple[Lease, ...]]:
+        (rows,) = yield Transaction((Statement(HOLDINGS, (owner,)),), writes=False)
+        return tuple([Lease(id, owner, token, seq) for seq, id, token in rows])
 
     def settle(self, settlements: Sequence[Settlement]) -> SqlOperation[tuple[str, ...]]:
         return settle(settlements)
