@@ -225,6 +225,7 @@ class Celeriac(Registering):
             follow_ups=self._follow_ups,
             clock=self.clock,
             bus=Bus(),
+            rng=self.rng,
             stores_results=self.results_enabled if results is None else results,
             result_expires=conf.result_expires or None,
             delivery_limit=conf.task_delivery_limit if delivery_limit is None else delivery_limit,

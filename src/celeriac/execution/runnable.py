@@ -5,6 +5,7 @@ These protocols are all that this package knows of the app above it.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import msgspec
 from celeriac.core.clock import Clock
 from celeriac.core.codec import Converter
 from celeriac.core.message import Message
-from celeriac.core.retry import RetryPolicy
+from celeriac.core.retry import RetryPolicy, Rng
 from celeriac.events import Bus
 from celeriac.execution.context import Request
 
@@ -86,6 +87,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
         follow_ups: Makes callbacks, errbacks and retries.
         clock: Where time comes from.
         bus: Where events go.
+        rng: Where chance comes from.
         stores_results: A result backend is configured.
         result_expires: Seconds after which a result is forgotten; None means never.
         delivery_limit: Runs lost to dying processes before a task becomes a dead letter.
@@ -99,6 +101,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     follow_ups: FollowUps
     clock: Clock
     bus: Bus
+    rng: Rng = msgspec.field(default_factory=random.Random)
     stores_results: bool = True
     result_expires: float | None = 86400.0
     delivery_limit: int = 3

@@ -12,7 +12,7 @@ from celeriac.execution.call import aexecute
 from celeriac.execution.conclude import settle_crash
 from celeriac.execution.record import Call
 from celeriac.worker.interrupt import CoroutineInterrupter
-from celeriac.worker.runs import FOREVER, Home, Run, admit, monotonic, must_start_first
+from celeriac.worker.runs import FOREVER, Home, Run, admit, must_start_first
 
 HARD_LIMIT_MARGIN: Final = 1.0
 """Seconds that a coroutine has to end after its hard limit before its process is ended: others run in there, too."""
@@ -81,7 +81,7 @@ class CoroutineSlots:
 
     async def _deliver(self, row: int, delivery: Delivery) -> Settlement | None:
         home = self._home
-        now = monotonic()
+        now = home.surroundings.clock.monotonic()
         call = admit(home, delivery, now)
         if type(call) is Settlement:
             return call
@@ -89,7 +89,7 @@ class CoroutineSlots:
         if must_start_first(call):
             if not await self._start_first(call):
                 return None
-            now = monotonic()  # That took a round trip, which is no part of the task's time.
+            now = home.surroundings.clock.monotonic()  # That took a round trip, which is no part of the task's time.
         interrupter = CoroutineInterrupter()
         hard, soft = call.time_limits
         self.running[row] = Run(delivery.lease, now, soft, interrupt=interrupter.interrupt)

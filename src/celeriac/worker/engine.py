@@ -21,10 +21,10 @@ from celeriac.worker.coroutine_slots import CoroutineSlots
 from celeriac.worker.fetcher import Fetcher
 from celeriac.worker.memory import resident_kib
 from celeriac.worker.options import WorkerOptions
-from celeriac.worker.runs import monotonic
 from celeriac.worker.settler import Settler
 from celeriac.worker.slots import SlotTable
 from celeriac.worker.sync_slots import SyncSlots
+from celeriac.worker.threads import SYSTEM_THREADS, Threads
 
 WATCH: Final = 0.02
 """Seconds between two looks at running tasks while any run."""
@@ -52,6 +52,8 @@ class ResultStore(ProgressSink, Protocol):
 class Engine:
     """Builds and runs the services of one child process."""
 
+    watch_every = WATCH
+
     def __init__(
         self,
         *,
@@ -61,6 +63,7 @@ class Engine:
         broker: AsyncBroker[Any, Any],
         own_results: ResultStore | None,
         table: SlotTable,
+        threads: Threads = SYSTEM_THREADS,
     ) -> None:
         """Create the engine in the running event loop.
 
@@ -71,6 +74,7 @@ class Engine:
             broker: The broker.
             own_results: The result store, where it is not the broker's.
             table: This process's slot table.
+            threads: Where the threads of sync slots come from.
         """
         self.surroundings = surroundings
         self.table = table
@@ -78,6 +82,7 @@ class Engine:
         self.revoked: dict[str, float] = {}
         self._options = options
         self._broker = broker
+        self._threads = threads
         self._progress: ProgressSink = own_results if own_results is not None else broker
         self._loop = asyncio.get_running_loop()
         self._retire: Callable[[str], None] = lambda reason: None
@@ -85,7 +90,11 @@ class Engine:
         self._drained = asyncio.Event()
         self._waiter = broker.waiter()
         self.sync_slots = SyncSlots(
-            self, threads=options.threads, start_first=self._start_first_blocking, mean=FIRST_MEAN
+            self,
+            threads=options.threads,
+            start_first=self._start_first_blocking,
+            mean=FIRST_MEAN,
+            machine=threads,
         )
         self.settler = Settler(
             broker=broker,
@@ -163,7 +172,7 @@ class Engine:
 
     def revoke(self, ids: Sequence[str], terminate: bool) -> None:
         """Drop these tasks if they wait here; with ``terminate``, interrupt them if they run here."""
-        now = monotonic()
+        now = self.surroundings.clock.monotonic()
         everywhere = [*self.sync_slots.running, *self.coroutines.running.values()]
         running = {run.lease.id: run for run in everywhere if run is not None}
         # What is claimed from now on comes with the broker's mark. Only what waits here already needs ours, and not for
@@ -199,8 +208,8 @@ class Engine:
     async def _watch(self) -> None:
         while True:
             active = self.sync_slots.held or self.coroutines.busy
-            await asyncio.sleep(WATCH if active else IDLE_WATCH)
-            now = monotonic()
+            await asyncio.sleep(self.watch_every if active else IDLE_WATCH)
+            now = self.surroundings.clock.monotonic()
             for run in [*self.sync_slots.running, *self.coroutines.running.values()]:
                 if run is not None:
                     run.watch(now)
@@ -227,4 +236,4 @@ class Engine:
 
     def _start_first_blocking(self, call: Call) -> bool:
         # The longer patience is for an engine that has failed and will never answer.
-        return asyncio.run_coroutine_threadsafe(self._start_first(call), self._loop).result(2 * START_PATIENCE)
+        return self._threads.result(self._start_first(call), self._loop, 2 * START_PATIENCE)

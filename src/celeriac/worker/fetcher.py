@@ -25,7 +25,6 @@ from celeriac.worker.appetite import Appetite, Load
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.coroutine_slots import CoroutineSlots
 from celeriac.worker.options import WorkerOptions
-from celeriac.worker.runs import monotonic
 from celeriac.worker.settler import Settler
 from celeriac.worker.slots import SlotTable
 from celeriac.worker.sync_slots import SyncSlots
@@ -73,6 +72,7 @@ class Fetcher:
         self._coroutines = coroutines
         self._settler = settler
         self._bus: Bus = surroundings.bus
+        self._clock = surroundings.clock
         self._overflow: deque[Delivery] = deque()
         self._overflow_since = 0.0
         self._last_chance: deque[Delivery] = deque()
@@ -105,12 +105,12 @@ class Fetcher:
 
     async def run(self) -> None:
         """Claim until :meth:`stop`."""
-        backoff = Backoff(self._bus, "fetcher")
+        backoff = Backoff(self._bus, "fetcher", clock=self._clock, rng=self._surroundings.rng)
         while not self.stopping:
             self._room.clear()
             wanted = self._wanted()
             if wanted <= 0:
-                await self._wait_for_room(self._appetite.retry_in(monotonic()))
+                await self._wait_for_room(self._appetite.retry_in(self._clock.monotonic()))
                 continue
             try:
                 idle_for = await self._claim(wanted)
@@ -146,7 +146,7 @@ class Fetcher:
         """Return how many deliveries to claim now."""
         if self._settler.behind or self._last_chance or self._alone or self.stopping:
             return 0
-        return min(self._appetite.wanted(self._load(), monotonic()), MAX_BATCH, self.limit())
+        return min(self._appetite.wanted(self._load(), self._clock.monotonic()), MAX_BATCH, self.limit())
 
     def _load(self) -> Load:
         sync = self._sync
@@ -170,13 +170,13 @@ class Fetcher:
 
     async def _claim(self, wanted: int) -> float:
         """Claim and dispatch; return the seconds for which nothing can be expected, 0 to go on at once."""
-        asked = monotonic()
+        asked = self._clock.monotonic()
         if asked > self._table.lease_until or self._table.take_loss():
             # This process was stopped, or cut off, for longer than its lease. What it holds unstarted may be others'
             # by now, and a new claim would make the lease look good again.
             self.give_back()
         deliveries = await self._broker.claim(self._options.queues, wanted, self._owner, self._options.lease)
-        self._table.note_poll(monotonic())
+        self._table.note_poll(self._clock.monotonic())
         if deliveries:
             self._table.note_claim(asked + self._options.lease)
             self._dispatch(deliveries)
@@ -208,7 +208,7 @@ class Fetcher:
 
     def _dispatch(self, deliveries: Sequence[Delivery]) -> None:
         tasks = self._surroundings.tasks
-        now = monotonic()
+        now = self._clock.monotonic()
         plain: list[Delivery] = []
         coroutines: list[Delivery] = []
         alone: list[Delivery] = []
@@ -245,11 +245,11 @@ class Fetcher:
         """Start coroutines that wait for a slot, and the next last-chance delivery if nothing else runs here."""
         if self._alone and not (self._sync.held or self._coroutines.busy):
             self._alone = False
-            self._last_chance_since = monotonic()
+            self._last_chance_since = self._clock.monotonic()
         if not self._alone:
             while self._overflow and self._coroutines.free:
                 self._coroutines.spawn(self._overflow.popleft())
-                self._overflow_since = monotonic()
+                self._overflow_since = self._clock.monotonic()
         if self._last_chance and not (self._alone or self._sync.held or self._coroutines.busy):
             self._alone = True
             delivery = self._last_chance.popleft()

@@ -22,10 +22,10 @@ from celeriac.worker.backoff import LONGEST
 from celeriac.worker.control import Control, Handlers
 from celeriac.worker.examiner import Examiner
 from celeriac.worker.options import WorkerOptions
-from celeriac.worker.runs import monotonic
 from celeriac.worker.service import Service, ServiceLoop
 from celeriac.worker.settler import without_results
 from celeriac.worker.slots import SlotTable
+from celeriac.worker.threads import SYSTEM_THREADS, Threads
 from celeriac.worker.verdicts import Death, judge_death, judge_expired
 
 REAP_EVERY: Final = 1.0
@@ -47,6 +47,7 @@ class Keeper:
         handlers: Handlers,
         info: Callable[[], dict[str, Any]],
         extra: Sequence[Service] = (),
+        threads: Threads = SYSTEM_THREADS,
     ) -> None:
         """Create the keeper; nothing starts before :meth:`start`.
 
@@ -57,6 +58,7 @@ class Keeper:
             handlers: What remote commands do to the supervisor.
             info: Returns what the heartbeat tells.
             extra: Services of the worker's own to run beside the keeper's.
+            threads: Where its threads come from.
         """
         self._options = options
         self._name = name
@@ -78,11 +80,12 @@ class Keeper:
             Examiner(self._stores(), self._surroundings.bus),
             *extra,
         )
-        self._loop = ServiceLoop(services, self._surroundings.bus)
-        self._renewals = ServiceLoop((self.leases,), self._surroundings.bus)
+        shared = self._surroundings
+        self._loop = ServiceLoop(services, shared.bus, clock=shared.clock, rng=shared.rng, threads=threads)
+        self._renewals = ServiceLoop((self.leases,), shared.bus, clock=shared.clock, rng=shared.rng, threads=threads)
         self._threads = (
-            threading.Thread(target=self._loop.run, name="celeriac-keeper", daemon=True),
-            threading.Thread(target=self._renewals.run, name="celeriac-leases", daemon=True),
+            threads.thread(self._loop.run, "celeriac-keeper"),
+            threads.thread(self._renewals.run, "celeriac-leases"),
         )
 
     @property
@@ -208,9 +211,9 @@ class Leases:
     def tick(self) -> float:
         """Renew once."""
         children = self._children()
-        asked = monotonic()
+        asked = self._clock.monotonic()
         lost = set(self._broker.extend([self._keeper, *children], self._lease))
-        now = monotonic()
+        now = self._clock.monotonic()
         if now - (asked if self._renewed is None else self._renewed) > self._lease / 2:
             self._calm_at = now + self._lease
         self._renewed = now
@@ -250,7 +253,7 @@ class Reaper:
 
     def tick(self) -> float:
         """Reap one batch."""
-        if not self._leases.judges(monotonic()):
+        if not self._leases.judges(self._surroundings.clock.monotonic()):
             return REAP_EVERY
         reclaimed = self._broker.reclaim(self._keeper, BATCH, crash_limit=self._limit)
         self._settle([judge_expired(one, self._surroundings, self._limit) for one in reclaimed.verdicts])

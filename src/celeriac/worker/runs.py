@@ -105,5 +105,6 @@ class Run:
 
 
 def monotonic() -> float:
-    """Return the clock of the slot table: what all processes of a machine share."""
+    """Return the clock of the slot table: what all processes of a machine share. Code that the simulation runs asks the
+    clock of its surroundings instead."""
     return time.monotonic()

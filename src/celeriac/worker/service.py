@@ -5,16 +5,17 @@ The loop owns waiting, backing off after errors, waking early and stopping, so t
 
 from __future__ import annotations
 
-import threading
-import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from celeriac.core.clock import SYSTEM, Clock
+from celeriac.core.retry import Rng
 from celeriac.errors import CeleriacError
 from celeriac.events import Bus
-from celeriac.worker.backoff import Backoff
+from celeriac.worker.backoff import SYSTEM_RNG, Backoff
+from celeriac.worker.threads import SYSTEM_THREADS, Threads
 
 LONGEST_WAIT: Final = 5.0
 
@@ -36,21 +37,42 @@ class Service(Protocol):
 
 
 class _Slot:
-    def __init__(self, service: Service, bus: Bus) -> None:
+    def __init__(self, service: Service, backoff: Backoff) -> None:
         self.service = service
         self.due = 0.0
-        self.backoff = Backoff(bus, service.name, service.longest_backoff)
+        self.backoff = backoff
 
 
 class ServiceLoop:
     """Runs services in one thread, one after the other."""
 
-    def __init__(self, services: Sequence[Service], bus: Bus) -> None:
-        self._slots = [_Slot(service, bus) for service in services]
+    def __init__(
+        self,
+        services: Sequence[Service],
+        bus: Bus,
+        *,
+        clock: Clock = SYSTEM,
+        rng: Rng = SYSTEM_RNG,
+        threads: Threads = SYSTEM_THREADS,
+    ) -> None:
+        """Take on services.
+
+        Args:
+            services: What to tick.
+            bus: Where failures go.
+            clock: Where the time comes from.
+            rng: Where the jitter of backing off comes from.
+            threads: What waiting is done with.
+        """
+        self._clock = clock
+        self._slots = [
+            _Slot(service, Backoff(bus, service.name, service.longest_backoff, clock=clock, rng=rng))
+            for service in services
+        ]
         self._orders: deque[Callable[[], None]] = deque()
-        self._woken = threading.Event()
+        self._woken = threads.wakeup()
         self._stopping = False
-        self._order_backoff = Backoff(bus, "keeper")
+        self._order_backoff = Backoff(bus, "keeper", clock=clock, rng=rng)
         self._orders_due = 0.0
 
     def order(self, work: Callable[[], None]) -> None:
@@ -83,21 +105,21 @@ class ServiceLoop:
 
     def _do_orders(self) -> float:
         while self._orders:
-            wait = self._orders_due - time.monotonic()
+            wait = self._orders_due - self._clock.monotonic()
             if wait > 0:
                 return wait
             try:
                 self._orders[0]()
             except Exception as exc:
                 wait = self._order_backoff.failed(_plain(exc))
-                self._orders_due = time.monotonic() + wait
+                self._orders_due = self._clock.monotonic() + wait
                 return wait
             self._order_backoff.worked()
             self._orders.popleft()
         return LONGEST_WAIT
 
     def _tick(self, slot: _Slot) -> float:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if slot.due > now:
             return slot.due - now
         try:
@@ -106,7 +128,7 @@ class ServiceLoop:
             delay = slot.backoff.failed(_plain(exc))
         else:
             slot.backoff.worked()
-        slot.due = time.monotonic() + delay
+        slot.due = self._clock.monotonic() + delay
         return delay
 
 

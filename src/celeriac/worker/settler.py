@@ -143,7 +143,7 @@ class Settler:
 
     async def _insist(self, batch: list[Settlement]) -> None:
         """Settle; try again for as long as trying again may help."""
-        backoff = Backoff(self._bus, "settler")
+        backoff = Backoff(self._bus, "settler", clock=self._surroundings.clock, rng=self._surroundings.rng)
         while True:
             try:
                 lost = await self._attempt(batch)

@@ -60,16 +60,10 @@ class Running(msgspec.Struct, frozen=True):
 class SlotTable:
     """The mapped table. One writer for each row; any number of readers."""
 
-    def __init__(self, path: Path, slots: int) -> None:
-        """Map the table at ``path``, creating it if it does not exist."""
+    def __init__(self, path: Path | None, slots: int) -> None:
+        """Map the table at ``path``, creating it if it does not exist; None makes one that only this process sees."""
         size = _HEADER_SIZE + slots * _ROW_SIZE
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if os.fstat(descriptor).st_size < size:
-                os.ftruncate(descriptor, size)
-            self._map = mmap.mmap(descriptor, size)
-        finally:
-            os.close(descriptor)
+        self._map = mmap.mmap(-1, size) if path is None else _map_file(path, size)
         self._times = memoryview(self._map)[:_HEADER_SIZE].cast("d")
         self._counts = memoryview(self._map)[:_HEADER_SIZE].cast("Q")
         self.slots = slots
@@ -152,3 +146,13 @@ class SlotTable:
         self._times.release()
         self._counts.release()
         self._map.close()
+
+
+def _map_file(path: Path, size: int) -> mmap.mmap:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.fstat(descriptor).st_size < size:
+            os.ftruncate(descriptor, size)
+        return mmap.mmap(descriptor, size)
+    finally:
+        os.close(descriptor)

@@ -7,16 +7,16 @@ can be taken back.
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from celeriac.core.message import Delivery, Settlement
 from celeriac.execution.call import execute
 from celeriac.execution.conclude import settle_crash
 from celeriac.execution.record import Call
-from celeriac.worker.interrupt import Interrupter, MainThreadInterrupter, ThreadInterrupter
-from celeriac.worker.runs import FOREVER, Home, Run, admit, monotonic, must_start_first
+from celeriac.worker.runs import FOREVER, Home, Run, admit, must_start_first
+from celeriac.worker.threads import SYSTEM_THREADS, Backlog, Threads
 
 _WEIGHT: Final = 0.1
 """Of the newest run time in the moving mean."""
@@ -25,7 +25,15 @@ _WEIGHT: Final = 0.1
 class SyncSlots:
     """Runs plain functions."""
 
-    def __init__(self, home: Home, *, threads: int, start_first: Callable[[Call], bool], mean: float) -> None:
+    def __init__(
+        self,
+        home: Home,
+        *,
+        threads: int,
+        start_first: Callable[[Call], bool],
+        mean: float,
+        machine: Threads = SYSTEM_THREADS,
+    ) -> None:
         """Create the slots.
 
         Args:
@@ -33,10 +41,12 @@ class SyncSlots:
             threads: Number of threads; 0 means the main thread, which must then call :meth:`run_main`.
             start_first: Records a start with the broker and returns whether the lease still holds; blocking.
             mean: First guess of a task's run time in seconds.
+            machine: Where threads come from.
         """
         self._home = home
         self._start_first = start_first
-        self._backlog: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
+        self._backlog: Backlog[Delivery | None] = machine.backlog()
+        self._clock = home.surroundings.clock
         self._stopped = False
         self.count = max(1, threads)
         self._given = 0
@@ -46,12 +56,9 @@ class SyncSlots:
         self.runs = 0
         self.mean = mean
         self.running: list[Run | None] = [None] * self.count
-        self._interrupters: list[Interrupter] = (
-            [ThreadInterrupter() for _ in range(threads)] if threads else [MainThreadInterrupter()]
-        )
+        self._interrupters = machine.interrupters(threads)
         self._threads = [
-            threading.Thread(target=self._work, args=(index,), name=f"celeriac-slot-{index}", daemon=True)
-            for index in range(threads)
+            machine.thread(partial(self._work, index), f"celeriac-slot-{index}") for index in range(threads)
         ]
 
     def run_main(self) -> None:
@@ -127,7 +134,7 @@ class SyncSlots:
 
     def _deliver(self, index: int, delivery: Delivery) -> Settlement | None:
         home = self._home
-        now = monotonic()
+        now = self._clock.monotonic()
         call = admit(home, delivery, now)
         if type(call) is Settlement:
             return call
@@ -135,7 +142,7 @@ class SyncSlots:
         if must_start_first(call):
             if not self._start_first(call):
                 return None
-            now = monotonic()  # That took a round trip, which is no part of the task's time.
+            now = self._clock.monotonic()  # That took a round trip, which is no part of the task's time.
         interrupter = self._interrupters[index]
         number = interrupter.begin()
         hard, soft = call.time_limits
@@ -148,6 +155,6 @@ class SyncSlots:
         )
         home.table.occupy(index, delivery.lease, now, FOREVER if hard is None else now + hard)
         settlement = execute(call, home.surroundings, interrupter.guard)
-        self.mean += (monotonic() - now - self.mean) * _WEIGHT
+        self.mean += (self._clock.monotonic() - now - self.mean) * _WEIGHT
         self.runs += 1
         return settlement
