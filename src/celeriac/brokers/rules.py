@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import msgspec
+
+from celeriac.brokers.port import Command, CommandReply, WorkerRecord
 from celeriac.core import state
 from celeriac.core.message import (
     Delivery,
@@ -52,6 +55,10 @@ def delivery(
 ) -> Delivery:
     """Return what a claim hands out for a stored message."""
     message = opened(payload)
+    if message is not None and message.id != lease.id:
+        # Somebody put a message under another one's id. To run it would store its outcome under an id that nobody
+        # claimed, over the outcome of the task that has it.
+        message = None
     raw = raw_bytes(payload) if message is None else b""
     return Delivery(message, lease, crashes, suspect, raw, cancelled)
 
@@ -59,6 +66,39 @@ def delivery(
 def raw_bytes(payload: object) -> bytes:
     """Return what a store has in the place of a message, for people to look at: bytes, or anything as text."""
     return payload if isinstance(payload, bytes) else str(payload).encode("utf-8", "backslashreplace")
+
+
+_command: Final = msgspec.msgpack.Decoder(Command)
+_reply: Final = msgspec.msgpack.Decoder(CommandReply)
+_worker: Final = msgspec.msgpack.Decoder(WorkerRecord)
+_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, ValueError, OverflowError, TypeError)
+
+
+def opened_command(payload: bytes, cursor: int) -> Command | None:
+    """Return the remote command in these bytes; None if there is none that this version could carry out.
+
+    Who sent it is then not answered. It must not keep the commands behind it from being read.
+    """
+    try:
+        return msgspec.structs.replace(_command.decode(payload), cursor=cursor)
+    except _UNREADABLE:
+        return None
+
+
+def opened_reply(payload: bytes) -> CommandReply | None:
+    """Return the answer to a command in these bytes; None if there is none, not to hide the others."""
+    try:
+        return _reply.decode(payload)
+    except _UNREADABLE:
+        return None
+
+
+def opened_worker(payload: bytes, age: float) -> WorkerRecord | None:
+    """Return the record of a worker in these bytes; None if there is none, not to hide the others."""
+    try:
+        return msgspec.structs.replace(_worker.decode(payload), age=max(0.0, age))
+    except _UNREADABLE:
+        return None
 
 
 def opened_result(id: str, payload: bytes) -> StoredResult:

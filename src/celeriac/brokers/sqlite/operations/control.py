@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from celeriac.brokers.port import Command, CommandReply, WorkerRecord
-from celeriac.brokers.rules import REPLY_TTL
+from celeriac.brokers.rules import REPLY_TTL, opened_command, opened_reply
 from celeriac.brokers.sql.requests import Many, SqlOperation, Statement, Transaction, for_items
 from celeriac.brokers.sqlite.queries import query
 
@@ -25,8 +25,6 @@ REPLY: Final = query("reply")
 REPLIES: Final = query("replies")
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_command: Final = msgspec.msgpack.Decoder(Command)
-_reply: Final = msgspec.msgpack.Decoder(CommandReply)
 
 
 class ControlOperations:
@@ -59,15 +57,8 @@ class ControlOperations:
             reply = yield Transaction((Statement(COMMANDS_END),), writes=False)
             return (), reply[0][0][0]
         new, ((end,),) = yield Transaction((Statement(COMMANDS, (after,)), Statement(COMMANDS_END)), writes=False)
-        commands: list[Command] = []
-        for seq, record in new:
-            try:
-                commands.append(msgspec.structs.replace(_command.decode(record), cursor=seq))
-            except (msgspec.MsgspecError, ValueError):
-                # Written by another version of Celeriac: nothing here could carry it out, and who sent it is not
-                # answered. It must not keep the commands behind it from being read.
-                continue
-        return tuple(commands), end
+        commands = (opened_command(record, seq) for seq, record in new)
+        return tuple([command for command in commands if command is not None]), end
 
     def reply(self, replies: Sequence[CommandReply]) -> SqlOperation[None]:
         if replies:
@@ -75,4 +66,5 @@ class ControlOperations:
 
     def replies(self, command_id: str) -> SqlOperation[tuple[CommandReply, ...]]:
         reply = yield Transaction((Statement(REPLIES, (command_id,)),), writes=False)
-        return tuple([_reply.decode(record) for (record,) in reply[0]])
+        replies = (opened_reply(record) for (record,) in reply[0])
+        return tuple([one for one in replies if one is not None])

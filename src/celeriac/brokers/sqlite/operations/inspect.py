@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, Final
 
-import msgspec
-
 from celeriac.brokers.port import QueueStats, Record, WorkerRecord
+from celeriac.brokers.rules import opened_worker
 from celeriac.brokers.sql.requests import SqlOperation, Statement, Transaction, for_items
 from celeriac.brokers.sqlite.operations.examine import SCHEMA_OBJECTS, SCHEMA_VERSION, schema_trouble
 from celeriac.brokers.sqlite.operations.rows import NUMBERS, array, record
@@ -27,8 +25,6 @@ PURGE_DEAD: Final = query("purge_dead")
 
 PURGE_STEP: Final = 5000
 """Messages that a purge drops in one transaction: some 30 milliseconds, so that nobody is kept out for long."""
-
-_worker: Final = msgspec.msgpack.Decoder(WorkerRecord)
 
 
 def _through(index: str, condition: str) -> str:
@@ -79,11 +75,8 @@ class InspectOperations:
 
     def workers(self) -> SqlOperation[list[WorkerRecord]]:
         reply = yield Transaction((Statement(WORKERS),), writes=False)
-        found: list[WorkerRecord] = []
-        for text, age in reply[0]:
-            with suppress(msgspec.MsgspecError, TypeError, UnicodeDecodeError):  # Not to hide the others.
-                found.append(msgspec.structs.replace(_worker.decode(text), age=max(0.0, age)))
-        return found
+        workers = (opened_worker(text, age) for text, age in reply[0])
+        return [worker for worker in workers if worker is not None]
 
     def purge(self, queue: str, *, dead: bool = False) -> SqlOperation[int]:
         """Drop what there was when the purge began, some thousands in one transaction.
