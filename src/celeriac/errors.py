@@ -27,6 +27,7 @@ __all__ = [
     "ResultStoreDisabled",
     "Retry",
     "SchemaError",
+    "SecurityError",
     "SerializationError",
     "SoftTimeLimitExceeded",
     "StoreCorrupt",
@@ -68,6 +69,10 @@ class DecodeError(CeleriacError):
 
 class ContentDisallowed(DecodeError):
     """The content type is not in ``accept_content``."""
+
+
+class SecurityError(CeleriacError):
+    """A message, result or remote command is not signed or encrypted as this app's keys demand, or was changed."""
 
 
 class OperationalError(CeleriacError):

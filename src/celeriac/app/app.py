@@ -82,7 +82,7 @@ class Celeriac(Registering):
         self.strict_typing = strict_typing
         # Settings tell these two when they change, so they come first.
         self.publisher = Publisher(self)
-        self._connections = Connections(self.urls, clock)
+        self._connections = Connections(self.urls, clock, lambda: self.guard)
         super().__init__(main=main, autofinalize=autofinalize, task_cls=task_cls)
         self.namespace = namespace
         self.control = Control(self)

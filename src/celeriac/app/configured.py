@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
+from celeriac.app import keys
 from celeriac.app.configuration import CONFIG_VARIABLE, Configuration
 from celeriac.core.codec import accept_types
 from celeriac.core.settings import Settings
@@ -14,6 +15,7 @@ from celeriac.errors import ImproperlyConfigured
 
 if TYPE_CHECKING:
     from celeriac.core.clock import Clock
+    from celeriac.core.security import Guard
 
 
 class Configured:
@@ -25,6 +27,7 @@ class Configured:
         self._zone: tzinfo | None = None
         self._result_accept: frozenset[str] | None = None
         self._urls: tuple[str, str | None] | None = None
+        self._guard: tuple[keys.Wanted, Guard | None] | None = None
         self._configuration = Configuration(self._settings_changed)
 
     def _settings_changed(self) -> None:
@@ -106,6 +109,19 @@ class Configured:
         if found is None:
             found = self._zone = self._configuration.zone()
         return found
+
+    @property
+    def guard(self) -> Guard | None:
+        """What signs and encrypts; None where the app has no keys.
+
+        Raises:
+            ImproperlyConfigured: A key cannot be found or is none; the text does not show it.
+        """
+        wanted = keys.wanted(self.conf)
+        found = self._guard
+        if found is None or found[0] != wanted:
+            found = self._guard = wanted, keys.make_guard(wanted)
+        return found[1]
 
     @property
     def result_accept(self) -> frozenset[str]:

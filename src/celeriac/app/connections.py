@@ -16,7 +16,9 @@ from celeriac import brokers, results
 from celeriac.app.loops import running_loop
 from celeriac.brokers.facade import AsyncBroker, Store, SyncBroker
 from celeriac.brokers.port import AnyDriver
+from celeriac.brokers.sealed import SealedDriver, SealedStore
 from celeriac.core.clock import Clock
+from celeriac.core.security import Guard
 from celeriac.results import AsyncResults, SyncResults
 
 if TYPE_CHECKING:
@@ -64,11 +66,13 @@ class Connections:
     Args:
         urls: Returns the URL of the broker and that of the result store (None: no results), when they are needed.
         clock: The clock of stores that have none of their own.
+        guard: Returns what signs and encrypts, None where the app has no keys; the same as long as its keys are.
     """
 
-    def __init__(self, urls: Callable[[], Urls], clock: Clock) -> None:
+    def __init__(self, urls: Callable[[], Urls], clock: Clock, guard: Callable[[], Guard | None]) -> None:
         self._urls = urls
         self._clock = clock
+        self._guard = guard
         self._inherited: list[Any] = []
         self._forget()
 
@@ -84,23 +88,23 @@ class Connections:
         self._store: Store[Any] | None = None
         self._broker: SyncBroker[Any, Any] | None = None
         self._results: SyncResults | None = None
-        self._used: Urls | None = None
+        self._used: tuple[Urls, Guard | None] | None = None
         self._settled = False
 
     def settings_changed(self) -> None:
-        """Look with the next use whether the URLs are still the same."""
+        """Look with the next use whether the URLs and the keys are still the same."""
         self._settled = False
 
     def _settle(self) -> None:
-        """Let go of what is open if the URLs have changed. What event loops have opened is closed when they end."""
+        """Let go of what is open if URLs or keys have changed. What event loops have opened is closed when they end."""
         with self._lock:
             if self._settled:
                 return
-            urls = self._urls()
-            if self._used is not None and self._used != urls:
+            used = self._urls(), self._guard()
+            if self._used is not None and self._used != used:
                 self.close()
                 self._forget()
-            self._used = urls
+            self._used = used
             self._settled = True
 
     # What the URLs say.
@@ -116,13 +120,15 @@ class Connections:
     def _opened(self) -> AnyDriver:
         with self._lock:
             if self._driver is None:
-                self._driver = brokers.connect(self._urls()[0], clock=self._clock)
+                driver, guard = brokers.connect(self._urls()[0], clock=self._clock), self._guard()
+                self._driver = driver if guard is None else SealedDriver(driver, guard, self._clock)
             return self._driver
 
     def _opened_store(self) -> Store[Any]:
         with self._lock:
             if self._store is None:
-                self._store = results.connect(self._urls()[1], clock=self._clock)
+                store, guard = results.connect(self._urls()[1], clock=self._clock), self._guard()
+                self._store = store if guard is None else SealedStore(store, guard, self._clock)
             return self._store
 
     # For the process.

@@ -20,6 +20,7 @@ import msgspec
 
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
 from celeriac.core.operation import Operation
+from celeriac.core.seal import Seal
 
 # An operation yields requests and takes replies, a performer takes requests and returns replies, a driver has both.
 Req = TypeVar("Req")
@@ -114,6 +115,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         owner: Who owns it.
         changed: When the state was reached, seconds since the epoch.
         cursor: Where to go on after this record.
+        refused: Why the message is none of this app's, where it has keys; then ``message`` is as it lies in the broker.
     """
 
     id: str
@@ -128,6 +130,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     changed: float | None = None
     cursor: int = 0
+    refused: str | None = None
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +143,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         destination: Node names; None means all.
         expires_in: Seconds after which nobody needs to act on it.
         cursor: Its place in the sequence of commands; set by the driver.
+        seal: As a message's. A driver keeps it with the rest.
+        refused: Why nobody may act on it; never kept.
     """
 
     id: str
@@ -148,14 +153,17 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     destination: tuple[str, ...] | None = None
     expires_in: float = 60.0
     cursor: int = 0
+    seal: Seal | None = None
+    refused: str | None = None
 
 
 class CommandReply(msgspec.Struct, frozen=True):
-    """One worker's answer to a command."""
+    """One worker's answer to a command. A driver keeps its seal with the rest."""
 
     command_id: str
     node: str
     value: Any = None
+    seal: Seal | None = None
 
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):

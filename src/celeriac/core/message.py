@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from celeriac.core.ids import MAX_ID_BYTES
+from celeriac.core.seal import Seal
 from celeriac.core.state import SUCCESS
 from celeriac.errors import DecodeError, InvalidTaskError
 
@@ -48,6 +49,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
         sent_at: When it was sent, seconds since the epoch.
         workflow, node: The stored graph and the node in it that this message runs.
         parked_at: When a worker first found the task name unknown, seconds since the epoch.
+        seal: What proves who made it, as it lies in the broker; None in the hands of those who send and run tasks.
     """
 
     id: str
@@ -85,6 +87,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     workflow: str | None = None
     node: str | None = None
     parked_at: float | None = None
+    seal: Seal | None = None
 
 
 def check(message: Message) -> Message:
@@ -128,8 +131,18 @@ _decoder: Final = msgspec.msgpack.Decoder(Message)
 
 
 def pack(message: Message) -> bytes:
-    """Return the message as bytes, for a broker to keep."""
-    return _encoder.encode(message)
+    """Return the message as bytes, for a broker to keep.
+
+    Raises:
+        InvalidTaskError: A header or another field holds what no message can carry.
+    """
+    try:
+        return _encoder.encode(message)
+    except (TypeError, ValueError, OverflowError, RecursionError) as exc:
+        raise InvalidTaskError(
+            f"task {message.task!r:.200} cannot be sent: a header, a stamp or another field holds what no message can"
+            f" carry: {exc}"
+        ) from exc
 
 
 def unpack(data: bytes) -> Message:
@@ -160,6 +173,18 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     ref: int = 0
 
 
+class Refusal(msgspec.Struct, frozen=True, gc=False):
+    """Why a message is not run, whatever it says.
+
+    Attributes:
+        reason: Continues a sentence that names the task.
+        final: It never will be. False: it could not be found out; look again later.
+    """
+
+    reason: str
+    final: bool = True
+
+
 class Delivery(msgspec.Struct, frozen=True, gc=False):
     """A message under lease.
 
@@ -170,6 +195,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
         suspect: It was lost at least once, so its start must be recorded before it runs.
         raw: The bytes, only where ``message`` is None.
         cancelled: It was revoked while it was owned.
+        refusal: It is not what somebody with this app's keys sent; then ``message`` is as it lies in the broker.
     """
 
     message: Message | None
@@ -178,6 +204,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     suspect: bool = False
     raw: bytes = b""
     cancelled: bool = False
+    refusal: Refusal | None = None
 
 
 class StoredResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -195,6 +222,7 @@ class StoredResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         worker: The node name of the worker.
         runtime: Seconds the run took, where it ran.
         expires: When the store may forget it, seconds since the epoch; None means never.
+        seal: As a message's.
     """
 
     id: str
@@ -216,6 +244,7 @@ class StoredResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     group: str | None = None
     runtime: float | None = None
     expires: float | None = None
+    seal: Seal | None = None
 
 
 _result_decoder: Final = msgspec.msgpack.Decoder(StoredResult)

@@ -12,7 +12,8 @@ from typing import Any, Final, cast
 HIDDEN: Final = "***"
 
 _SECRET: Final = re.compile(
-    r"passw|passphrase|secret|token|(api|private|access)[-_]?key|credential|authorization|cookie|session[-_]?id",
+    r"passw|passphrase|secret|token|(api|private|access|signing|encryption)[-_]?key|credential|authorization|cookie"
+    r"|session[-_]?id",
     re.IGNORECASE,
 )
 # user:password@ after the scheme, up to the last @ before the path. A password may itself hold an @ or a slash that

@@ -264,7 +264,7 @@ _CONTROL: Final = (
 )
 
 _SECURITY: Final = _for(
-    "no effect yet: signed messages come in a later version",
+    "no effect: messages are signed with `security_signing_keys`, not with certificates",
     ("security_key", TEXT, None, "File of the private key."),
     ("security_key_password", ANYTHING, None, "Its password."),
     ("security_certificate", TEXT, None, "File of the own certificate."),
@@ -364,7 +364,7 @@ ACCEPTED: Final[dict[str, tuple[Setting, ...]]] = {
     "Worker, accepted": _WORKER,
     "Scheduler": _SCHEDULING,
     "Control and events": _CONTROL,
-    "Security": _SECURITY,
+    "Security, accepted": _SECURITY,
     "Redis as a result store": _REDIS_STORE,
     "Other result stores": _STORES,
 }

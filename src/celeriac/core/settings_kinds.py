@@ -14,6 +14,8 @@ from typing import Any, Final, cast
 import msgspec
 
 from celeriac.core.codec import COMPRESSIONS, SERIALIZERS, accept_types, compression_type, content_type_of
+from celeriac.core.redact import HIDDEN, is_secret, redact_url
+from celeriac.core.security.keys import key_sources
 from celeriac.errors import ImproperlyConfigured
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -50,7 +52,7 @@ def checked(name: str, kind: Kind, default: object, value: object) -> Any:
         return kind.check(value)
     except ValueError as exc:
         also = " or None" if default is None else ""
-        shown = repr(value)
+        shown = HIDDEN if is_secret(name) else redact_url(repr(value))
         shown = shown if len(shown) <= 100 else f"{shown[:100]}..."
         raise ImproperlyConfigured(f"setting {name} = {shown}: must be {exc}{also}") from None
 
@@ -215,6 +217,7 @@ URL: Final = Kind("URL", _url)
 SERIALIZER: Final = Kind("serializer", _serializer)
 COMPRESSION: Final = Kind("compression", _compression)
 CONTENT: Final = Kind("list of serializers", _content)
+KEYS: Final = Kind("dictionary of keys", key_sources)
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):

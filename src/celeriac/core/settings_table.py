@@ -17,6 +17,7 @@ from celeriac.core.settings_kinds import (
     CONTENT,
     COUNT,
     DURATION,
+    KEYS,
     MAPPING,
     NAMES,
     PORT,
@@ -129,12 +130,27 @@ _WORKER: Final = (
     ),
 )
 
+_SECURITY: Final = (
+    _set("security_signing_keys", KEYS, None, "Keys that sign messages, by id; the first signs, all are read.", own=True),
+    _set("security_encryption_keys", KEYS, None, "Keys that encrypt them; the first encrypts, all are read.", own=True),
+    _set("security_required", SWITCH, True, "With keys: refuse what is not signed or encrypted.", own=True),
+    _set(
+        "security_replay_window",
+        SECONDS,
+        _DAY,
+        "With keys: refuse messages that are older, and copies of those that ran. None: neither.",
+        own=True,
+        nullable=True,
+    ),
+)
+
 SECTIONS: Final[dict[str, tuple[Setting, ...]]] = {
     "General": _GENERAL,
     "Broker": _BROKER,
     "Tasks": _TASKS,
     "Results": _RESULTS,
     "Worker": _WORKER,
+    "Security": _SECURITY,
     **ACCEPTED,
 }
 """The settings in the order of the reference page."""

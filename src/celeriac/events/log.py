@@ -15,9 +15,11 @@ from celeriac.events.names import (
     ChildStarted,
     HookFailed,
     LeaseLost,
+    SecurityRefused,
     ServiceFailed,
     ServiceRecovered,
     ShutdownPhase,
+    StraysFound,
     TaskDead,
     TaskEvent,
     TaskFailed,
@@ -34,6 +36,7 @@ from celeriac.events.names import (
 
 tasks = logging.getLogger("celeriac.task")
 worker = logging.getLogger("celeriac.worker")
+security = logging.getLogger("celeriac.security")
 
 _VALUE_LIMIT = 200
 
@@ -57,7 +60,9 @@ def subscribe(bus: Bus) -> None:
     bus.subscribe(ChildStarted, lambda e: worker.info("child %s (pid %d) started", e.owner, e.pid))
     bus.subscribe(ChildExited, _child_exited)
     bus.subscribe(LeaseLost, _lease_lost)
+    bus.subscribe(SecurityRefused, _security_refused)
     bus.subscribe(ShutdownPhase, lambda e: worker.warning("shutdown: %s", e.phase))
+    bus.subscribe(StraysFound, _strays_found)
     bus.subscribe(TroubleFound, _trouble_found)
     bus.subscribe(WorkerReady, lambda e: worker.info("%s ready.", e.node))
 
@@ -137,6 +142,11 @@ def _child_exited(event: ChildExited) -> None:
     write("child %s (pid %d) ended: %s", event.owner, event.pid, event.reason)
 
 
+def _security_refused(event: SecurityRefused) -> None:
+    label = _printable(event.name), _printable(event.id)
+    security.error("refused %s %s[%s]: %s", event.kind, *label, _printable(event.reason))
+
+
 def _lease_lost(event: LeaseLost) -> None:
     if not event.ids:
         worker.warning("the lease of %s had run out; what it held is others' to run now", event.owner)
@@ -145,5 +155,14 @@ def _lease_lost(event: LeaseLost) -> None:
         "the lease of %s was taken over; %d task(s) run elsewhere now: %s",
         event.owner,
         len(event.ids),
+        ", ".join(event.ids[:5]),
+    )
+
+
+def _strays_found(event: StraysFound) -> None:
+    worker.warning(
+        "the broker held %d task(s) for %s that it did not know of; they are given back: %s",
+        len(event.ids),
+        event.owner,
         ", ".join(event.ids[:5]),
     )

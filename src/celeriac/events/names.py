@@ -88,8 +88,26 @@ class TaskDead(TaskEvent, frozen=True, gc=False):
     reason: str
 
 
+class SecurityRefused(Event, frozen=True, gc=False):
+    """A message or remote command was refused: not signed or encrypted with this app's keys, changed, or replayed."""
+
+    kind: str
+    """``message`` or ``command``."""
+    id: str
+    name: str
+    """Of the task or command, as whoever wrote it says."""
+    reason: str
+
+
 class LeaseLost(Event, frozen=True, gc=False):
     """What this worker held was taken over by another; outcomes of these tasks do not count."""
+
+    ids: tuple[str, ...]
+    owner: str
+
+
+class StraysFound(Event, frozen=True, gc=False):
+    """The broker held these tasks for this worker, which did not know of them; they are given back."""
 
     ids: tuple[str, ...]
     owner: str

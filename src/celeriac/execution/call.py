@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 
 from celeriac.core.codec import decode_args
-from celeriac.core.message import Delivery, Message, Settlement
+from celeriac.core.message import Delivery, Message, Refusal, Settlement
 from celeriac.errors import DecodeError, NotRegistered
-from celeriac.events import TaskDead, TaskParked
+from celeriac.events import SecurityRefused, TaskDead, TaskParked
 from celeriac.execution import results
 from celeriac.execution.conclude import conclude, revoke
 from celeriac.execution.context import DeliveredRequest, current_request
@@ -25,9 +25,14 @@ from celeriac.execution.outcome import Outcome, Revoked, Succeeded, classify
 from celeriac.execution.record import Call
 from celeriac.execution.runnable import Surroundings
 
+REFUSAL_REST = 1.0
+"""Seconds for which a message rests of which it could not be found out whether it may run."""
+
 
 def open_call(delivery: Delivery, surroundings: Surroundings) -> Call | Settlement:
     """Return what is to be run, or the settlement of a delivery that is not to run."""
+    if delivery.refusal is not None:
+        return _refuse(delivery, delivery.refusal, surroundings)
     message = delivery.message
     if message is None:
         return _bury(delivery, surroundings, f"its stored bytes ({len(delivery.raw)}) are not a task message")
@@ -131,6 +136,21 @@ def _park(delivery: Delivery, message: Message, surroundings: Surroundings) -> S
         due=now + delay,
         reason="unknown task",
     )
+
+
+def _refuse(delivery: Delivery, refusal: Refusal, surroundings: Surroundings) -> Settlement:
+    """Bury a message that is none of this app's, or give back one of which that could not be found out.
+
+    No result is stored: one of a task that did run, under the id that a copy of its message has, must stay.
+    """
+    name = delivery.message.task if delivery.message is not None else "?"
+    if not refusal.final:
+        due = surroundings.clock.now() + REFUSAL_REST
+        return Settlement(lease=delivery.lease, action="release", due=due, reason=refusal.reason)
+    reason = f"refused: {refusal.reason}"
+    surroundings.bus.emit(SecurityRefused("message", delivery.lease.id, name, refusal.reason))
+    surroundings.bus.emit(TaskDead(delivery.lease.id, name, reason))
+    return Settlement(lease=delivery.lease, action="dead", reason=reason)
 
 
 def _bury(delivery: Delivery, surroundings: Surroundings, reason: str, exc: BaseException | None = None) -> Settlement:

@@ -17,6 +17,7 @@ from celeriac.brokers.facade import SyncBroker
 from celeriac.brokers.port import Command, CommandReply
 from celeriac.core import state
 from celeriac.core.message import Message
+from celeriac.events import Bus, SecurityRefused
 from celeriac.worker.backoff import LONGEST
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.runs import monotonic
@@ -52,8 +53,10 @@ class Control:
         options: WorkerOptions,
         handlers: Handlers,
         children: Callable[[], dict[str, SlotTable]],
+        bus: Bus | None = None,
     ) -> None:
         self._app = app
+        self._bus = Bus() if bus is None else bus
         self._broker: SyncBroker[Any, Any] = app.broker
         self._options = options
         self._handlers = handlers
@@ -81,7 +84,7 @@ class Control:
         """Answer what has come since the last call."""
         commands, self._cursor = self._broker.commands(self._cursor)
         replies = [
-            CommandReply(command.id, self._options.node, self._answer(command))
+            CommandReply(command.id, self._options.node, self.answer(command))
             for command in commands
             if command.destination is None or self._options.node in command.destination
         ]
@@ -89,7 +92,11 @@ class Control:
             self._broker.reply(replies)
         return LOOK_EVERY
 
-    def _answer(self, command: Command) -> Any:
+    def answer(self, command: Command) -> Any:
+        """Carry a command out and return the answer; ``{"error": text}`` where that cannot be done."""
+        if command.refused is not None:
+            self._bus.emit(SecurityRefused("command", command.id, command.name, command.refused))
+            return {"error": f"{command.name} is refused: {command.refused}"}
         handler = self._commands.get(command.name)
         if handler is None:
             return {"error": f"unknown command {command.name!r}; this worker knows {', '.join(sorted(self._commands))}"}

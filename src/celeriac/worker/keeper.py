@@ -68,7 +68,9 @@ class Keeper:
         self._broker: SyncBroker[Any, Any] = app.broker
         self._children: dict[str, SlotTable] = {}
         self._lock = threading.Lock()
-        self.control = Control(app=app, options=options, handlers=handlers, children=self.children)
+        self.control = Control(
+            app=app, options=options, handlers=handlers, children=self.children, bus=self._surroundings.bus
+        )
         self.leases = Leases(self._broker, options, name, self.children, self._surroundings)
         self._heartbeat = Heartbeat(self._broker, options, self._record)
         services: Sequence[Service] = (

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from celeriac.brokers.port import Record
-from celeriac.core.message import Delivery, Lease, Settlement
+from celeriac.core.message import Delivery, Lease, Refusal, Settlement
 from celeriac.errors import TimeLimitExceeded, WorkerLostError
 from celeriac.execution.call import open_call
 from celeriac.execution.conclude import bury, conclude
@@ -72,7 +72,9 @@ def judge_death(death: Death, run: Running, record: Record, surroundings: Surrou
         limit: Lost runs that make a dead letter.
     """
     lease = run.lease(death.owner)
-    call = _reopen(Delivery(record.message, lease, record.crashes, suspect=True, raw=record.raw), surroundings)
+    refusal = None if record.refused is None else Refusal(record.refused)
+    delivery = Delivery(record.message, lease, record.crashes, suspect=True, raw=record.raw, refusal=refusal)
+    call = _reopen(delivery, surroundings)
     if isinstance(call, Settlement):
         return call
     if death.culprit == run.id and death.cause == "time limit":

@@ -1,0 +1,207 @@
+"""The operations of a driver, with a seal around what they carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from celeriac.brokers.port import Cancelled, Command, CommandReply, Operations, Reclaimed, Record, Rep, Req
+from celeriac.brokers.sealed.replay import SPENT, ReplayMemory
+from celeriac.brokers.sealed.results import SealedResults
+from celeriac.core import state
+from celeriac.core.clock import Clock
+from celeriac.core.message import Delivery, Lease, Message, Refusal, Settlement, StoredResult, check
+from celeriac.core.operation import Operation
+from celeriac.core.seal import Seal
+from celeriac.core.security import COMMAND, MESSAGE, REPLY, RESULT, Guard
+from celeriac.errors import SecurityError
+
+COMMAND_PATIENCE = 30.0
+"""Seconds by which the clocks of who sends a remote command and who reads it may differ."""
+
+
+class SealedOperations(SealedResults[Req, Rep]):
+    """All operations of the port.
+
+    Args:
+        inner: The driver's.
+        guard: Seals and opens.
+        clock: For the age of messages and commands.
+    """
+
+    def __init__(self, inner: Operations[Req, Rep], guard: Guard, clock: Clock) -> None:
+        super().__init__(inner, guard, clock)
+        self._inner = inner
+        self._memory = None if guard.window is None else ReplayMemory(inner, guard, clock, guard.window)
+        self._seen: dict[str, float] = {}
+        # What carries nothing that could be sealed passes as it is.
+        self.start = inner.start
+        self.extend = inner.extend
+        self.holdings = inner.holdings
+        self.promote = inner.promote
+        self.prune = inner.prune
+        self.purge = inner.purge
+        self.heartbeat = inner.heartbeat
+        self.forget = inner.forget
+        self.elect = inner.elect
+        self.resign = inner.resign
+        self.stats = inner.stats
+        self.tallies = inner.tallies
+        self.workers = inner.workers
+        self.install = inner.install
+        self.verify = inner.verify
+
+    # Messages.
+
+    def enqueue(self, messages: Sequence[Message]) -> Operation[Req, Rep, tuple[str, ...]]:
+        now = self._clock.now()
+        return (yield from self._inner.enqueue([self._sealed(one, now) for one in messages]))
+
+    def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> Operation[Req, Rep, list[Delivery]]:
+        deliveries = yield from self._inner.claim(queues, limit, owner, lease)
+        if not deliveries:
+            return deliveries
+        opened = [self._opened(one, queues) for one in deliveries]
+        if self._memory is None:
+            return opened
+        return (yield from self._memory.judge(opened, [*map(_seal_of, deliveries, opened)]))
+
+    def settle(self, settlements: Sequence[Settlement]) -> Operation[Req, Rep, tuple[str, ...]]:
+        now = self._clock.now()
+        sealed = [self._sealed_settlement(one, now) for one in settlements]
+        memory = self._memory
+        if memory is None:
+            return (yield from self._inner.settle(sealed))
+        seals = yield from memory.seals_of(settlements)
+        lost = yield from self._inner.settle(sealed)
+        yield from memory.settled(settlements, seals, lost)
+        return lost
+
+    def reclaim(
+        self, by: str, limit: int, *, crash_limit: int, owner: str | None = None, guilty: Sequence[Lease] = ()
+    ) -> Operation[Req, Rep, Reclaimed]:
+        reclaimed = yield from self._inner.reclaim(by, limit, crash_limit=crash_limit, owner=owner, guilty=guilty)
+        if not reclaimed.verdicts:
+            return reclaimed
+        # These were judged when they were claimed, and run no more.
+        verdicts = tuple([self._opened(one, None) for one in reclaimed.verdicts])
+        return msgspec.structs.replace(reclaimed, verdicts=verdicts)
+
+    def cancel(self, revoked: Sequence[StoredResult]) -> Operation[Req, Rep, list[Cancelled]]:
+        memory = self._memory
+        before: list[Record] = []
+        if memory is not None:
+            before = yield from self._inner.get([one.id for one in revoked])
+        found = yield from self._inner.cancel(self._sealed_results(revoked))
+        if memory is not None:
+            removed = {one.id for one in found if one.outcome == "removed"}
+            seals = [memory.held_of(one) for one in before if one.id in removed]
+            yield from memory.write([memory.mark(one, SPENT) for one in seals if one is not None])
+        return found
+
+    def revive(self, ids: Sequence[str]) -> Operation[Req, Rep, tuple[str, ...]]:
+        if self._memory is not None:
+            records = yield from self._inner.get(ids)
+            genuine = [one for one in records if one.state == state.DEAD and self._opened_record(one).refused is None]
+            yield from self._memory.renew(genuine)
+        return (yield from self._inner.revive(ids))
+
+    # Looking.
+
+    def page(
+        self, states: Sequence[str], queue: str | None, cursor: int, limit: int
+    ) -> Operation[Req, Rep, list[Record]]:
+        return [self._opened_record(one) for one in (yield from self._inner.page(states, queue, cursor, limit))]
+
+    def get(self, ids: Sequence[str]) -> Operation[Req, Rep, list[Record]]:
+        return [self._opened_record(one) for one in (yield from self._inner.get(ids))]
+
+    # Remote commands.
+
+    def broadcast(self, command: Command) -> Operation[Req, Rep, None]:
+        yield from self._inner.broadcast(self._guard.seal(COMMAND, command, self._clock.now()))
+
+    def commands(self, after: int | None) -> Operation[Req, Rep, tuple[tuple[Command, ...], int]]:
+        found, cursor = yield from self._inner.commands(after)
+        return tuple([self._opened_command(one) for one in found]), cursor
+
+    def reply(self, replies: Sequence[CommandReply]) -> Operation[Req, Rep, None]:
+        now = self._clock.now()
+        yield from self._inner.reply([self._guard.seal(REPLY, one, now) for one in replies])
+
+    def replies(self, command_id: str) -> Operation[Req, Rep, tuple[CommandReply, ...]]:
+        found = yield from self._inner.replies(command_id)
+        return tuple([self._opened_reply(one, command_id) for one in found])
+
+    # Sealing and opening.
+
+    def _sealed(self, message: Message, now: float) -> Message:
+        return self._guard.seal(MESSAGE, check(message), now)
+
+    def _sealed_settlement(self, settlement: Settlement, now: float) -> Settlement:
+        message, result, follow_ups = settlement.message, settlement.result, settlement.follow_ups
+        if message is None and result is None and not follow_ups:
+            return settlement
+        return msgspec.structs.replace(
+            settlement,
+            message=None if message is None else self._sealed(message, now),
+            result=None if result is None else self._guard.seal(RESULT, result, now),
+            follow_ups=tuple([self._sealed(one, now) for one in follow_ups]) if follow_ups else (),
+        )
+
+    def _opened(self, delivery: Delivery, queues: Sequence[str] | None) -> Delivery:
+        message = delivery.message
+        if message is None:
+            return delivery
+        try:
+            # A broker finds a message by an id and a queue beside it, which nothing signs.
+            if message.id != delivery.lease.id:
+                raise SecurityError(f"it is the message of task {message.id[:200]!r}, under another id: it was moved")
+            if queues is not None and message.queue not in queues:
+                raise SecurityError(f"it was sent to queue {message.queue[:200]!r} and lay in another: it was moved")
+            opened = self._guard.open(MESSAGE, message)
+        except SecurityError as exc:
+            return msgspec.structs.replace(delivery, refusal=Refusal(str(exc)))
+        return msgspec.structs.replace(delivery, message=opened)
+
+    def _opened_record(self, record: Record) -> Record:
+        message = record.message
+        if message is None:
+            return record
+        try:
+            if message.id != record.id:
+                raise SecurityError(f"it is the message of task {message.id[:200]!r}, under another id: it was moved")
+            opened = self._guard.open(MESSAGE, message)
+        except SecurityError as exc:
+            return msgspec.structs.replace(record, refused=str(exc))
+        return msgspec.structs.replace(record, message=opened, refused=None)
+
+    def _opened_command(self, command: Command) -> Command:
+        now = self._clock.now()
+        self._seen = {id: until for id, until in self._seen.items() if until > now}
+        try:
+            opened: Command = self._guard.open(COMMAND, msgspec.structs.replace(command, refused=None))
+            if command.seal is not None:
+                until = command.seal.at + opened.expires_in + COMMAND_PATIENCE
+                if until < now:
+                    raise SecurityError("the command is older than it may be: it was replayed")
+                if command.id in self._seen:
+                    raise SecurityError("the command was carried out before: it was replayed")
+                self._seen[command.id] = until
+        except SecurityError as exc:
+            return msgspec.structs.replace(command, refused=str(exc))
+        return opened
+
+    def _opened_reply(self, reply: CommandReply, command_id: str) -> CommandReply:
+        try:
+            if reply.command_id != command_id:
+                raise SecurityError("the reply is to another command: it was moved")
+            opened: CommandReply = self._guard.open(REPLY, reply)
+        except SecurityError as exc:
+            return CommandReply(command_id, reply.node, {"error": f"this answer is refused: {exc}"})
+        return opened
+
+
+def _seal_of(stored: Delivery, opened: Delivery) -> Seal | None:
+    return None if stored.message is None or opened.refusal is not None else stored.message.seal
