@@ -8,7 +8,7 @@ GIL; and the lease is renewed by the supervisor even then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 from celeriac.brokers.facade import AsyncBroker
@@ -19,6 +19,7 @@ from celeriac.execution.record import Call
 from celeriac.execution.runnable import Surroundings
 from celeriac.worker.coroutine_slots import CoroutineSlots
 from celeriac.worker.fetcher import Fetcher
+from celeriac.worker.holdings import Auditor, Holdings
 from celeriac.worker.memory import resident_kib
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.settler import Settler
@@ -89,6 +90,7 @@ class Engine:
         self._retiring = False
         self._drained = asyncio.Event()
         self._waiter = broker.waiter()
+        self.holdings = Holdings()
         self.sync_slots = SyncSlots(
             self,
             threads=options.threads,
@@ -103,7 +105,7 @@ class Engine:
             owner=owner,
             loop=self._loop,
             busy=lambda: self.sync_slots.waiting > 0,
-            settled=self._settled,
+            settled=self._batch_settled,
         )
         self.coroutines = CoroutineSlots(
             self,
@@ -122,6 +124,16 @@ class Engine:
             sync_slots=self.sync_slots,
             coroutines=self.coroutines,
             settler=self.settler,
+            holdings=self.holdings,
+        )
+        self.auditor = Auditor(
+            holdings=self.holdings,
+            broker=broker,
+            owner=owner,
+            every=options.lease,
+            settle=self.settler.add,
+            forsake=self.fetcher.forsake,
+            bus=surroundings.bus,
         )
         if options.max_tasks_per_child is not None:
             self.fetcher.limit = self._left_to_run
@@ -145,7 +157,7 @@ class Engine:
                 that is to call :meth:`drain`.
         """
         self._retire = retire
-        services = [asyncio.create_task(one) for one in (self.settler.run(), self._watch(), self.fetcher.run())]
+        services = [asyncio.create_task(one) for one in self._services()]
         ended = asyncio.create_task(self._drained.wait())
         try:
             waiting: set[asyncio.Task[Any]] = {*services, ended}
@@ -187,6 +199,13 @@ class Engine:
 
     # Inner parts.
 
+    def _services(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        return self.settler.run(), self._watch(), self.fetcher.run(), self.auditor.run()
+
+    def _batch_settled(self, batch: Sequence[Settlement]) -> None:
+        self.holdings.drop([settlement.lease for settlement in batch])
+        self._settled()
+
     def _settled(self) -> None:
         runs = self.sync_slots.runs + self.coroutines.runs
         self.table.note_runs(runs)
@@ -226,6 +245,8 @@ class Engine:
         except (CeleriacError, OSError, TimeoutError):
             self.settler.add(Settlement(lease=lease, action="release", reason="its start could not be recorded"))
             return False
+        if lost:
+            self.holdings.drop([lease])
         return not lost
 
     async def _record_start(self, call: Call) -> tuple[str, ...]:

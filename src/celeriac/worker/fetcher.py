@@ -24,6 +24,7 @@ from celeriac.execution.runnable import Surroundings
 from celeriac.worker.appetite import Appetite, Load
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.coroutine_slots import CoroutineSlots
+from celeriac.worker.holdings import Holdings
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.settler import Settler
 from celeriac.worker.slots import SlotTable
@@ -61,6 +62,7 @@ class Fetcher:
         sync_slots: SyncSlots,
         coroutines: CoroutineSlots,
         settler: Settler,
+        holdings: Holdings,
     ) -> None:
         self._options = options
         self._owner = owner
@@ -71,6 +73,7 @@ class Fetcher:
         self._sync = sync_slots
         self._coroutines = coroutines
         self._settler = settler
+        self._holdings = holdings
         self._bus: Bus = surroundings.bus
         self._clock = surroundings.clock
         self._overflow: deque[Delivery] = deque()
@@ -115,6 +118,7 @@ class Fetcher:
             try:
                 idle_for = await self._claim(wanted)
             except (CeleriacError, OSError) as exc:
+                self._holdings.doubt.set()
                 await self._pause(backoff.failed(exc))
                 continue
             backoff.worked()
@@ -128,6 +132,17 @@ class Fetcher:
         self._overflow.clear()
         self._last_chance.clear()
         self._release(held, "not started")
+
+    def forsake(self, ids: frozenset[str]) -> None:
+        """Give back what has not started of these ids, which the broker does not have as ours: it will refuse."""
+        waiting = self._sync.take_back()
+        self._sync.put([delivery for delivery in waiting if delivery.lease.id not in ids])
+        everywhere = (*waiting, *self._overflow, *self._last_chance)
+        for held in (self._overflow, self._last_chance):
+            kept = [delivery for delivery in held if delivery.lease.id not in ids]
+            held.clear()
+            held.extend(kept)
+        self._release([delivery for delivery in everywhere if delivery.lease.id in ids], "not ours any more")
 
     def rebalance(self, now: float) -> None:
         """Give back what waits here if every slot is busy with something long, or if it is others' by now."""
@@ -175,7 +190,9 @@ class Fetcher:
             # This process was stopped, or cut off, for longer than its lease. What it holds unstarted may be others'
             # by now, and a new claim would make the lease look good again.
             self.give_back()
-        deliveries = await self._broker.claim(self._options.queues, wanted, self._owner, self._options.lease)
+        async with self._holdings.changing:
+            deliveries = await self._broker.claim(self._options.queues, wanted, self._owner, self._options.lease)
+            self._holdings.take(deliveries)
         self._table.note_poll(self._clock.monotonic())
         if deliveries:
             self._table.note_claim(asked + self._options.lease)

@@ -67,7 +67,7 @@ class Settler:
         owner: str,
         loop: asyncio.AbstractEventLoop,
         busy: Callable[[], bool],
-        settled: Callable[[], None],
+        settled: Callable[[Sequence[Settlement]], None],
     ) -> None:
         """Create a settler.
 
@@ -78,7 +78,7 @@ class Settler:
             owner: Who holds the leases.
             loop: The engine's event loop.
             busy: Tells whether more work waits in this process.
-            settled: Called after each batch, in the loop.
+            settled: Called with each batch that the broker has answered, in the loop.
         """
         self._broker = broker
         self._results = results
@@ -129,7 +129,7 @@ class Settler:
                 self._in_flight = batch
                 await self._settle(batch)
                 self._in_flight = []
-                self._settled()
+                self._settled(batch)
 
     async def _settle(self, batch: list[Settlement]) -> None:
         try:

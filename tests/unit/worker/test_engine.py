@@ -20,10 +20,10 @@ from celeriac.brokers import connect
 from celeriac.brokers.facade import AsyncBroker
 from celeriac.brokers.port import Record
 from celeriac.core import state
-from celeriac.core.message import Start
-from celeriac.events import TaskReceived
+from celeriac.core.message import Lease, Settlement, Start
+from celeriac.events import StraysFound, TaskReceived
 from celeriac.events.names import Event
-from celeriac.testing.faults import Chance, FaultyDriver
+from celeriac.testing.faults import Chance, Fault, FaultyDriver, Script
 from celeriac.worker.engine import Engine
 from celeriac.worker.fetcher import LAST_CHANCE_PATIENCE
 from celeriac.worker.options import WorkerOptions
@@ -177,18 +177,51 @@ async def test_lost_requests_and_replies_lose_and_double_nothing(make: Make, see
     house = make(threads=2)
     ids = [one for _ in range(5) for one in [*house.send("plain", 20), *house.send("coroutine", 20)]]
     faulty = AsyncBroker(FaultyDriver(connect(house.url), Chance(seed, 0.1)))
-    async with at_work(house, faulty) as engine:
-
-        def look() -> bool:
-            if not (engine.sync_slots.held or engine.coroutines.busy) and engine.settler.idle:
-                # A claim whose reply was lost is owned by an engine that does not know of it. Leases would end that.
-                house.app.broker.reclaim("test", 500, crash_limit=99, owner=OWNER)
-            return len(house.states(ids)) == len(ids)
-
-        await until(look, "every task over", 30)
+    async with at_work(house, faulty):
+        await until(lambda: len(house.states(ids)) == len(ids), "every task over", 30)
     assert set(house.states(ids).values()) == {state.SUCCESS}
+    assert {one: count for one, count in house.runs.items() if count > 1} == {}
     assert house.app.broker.stats() == []
     await faulty.close()
+
+
+async def test_claim_whose_reply_is_lost_leaves_no_stray(make: Make) -> None:
+    """The lease of this process is renewed for as long as it lives: nobody else would ever look after the task."""
+    house = make()
+    (lost,) = house.send("plain")
+    faulty = AsyncBroker(FaultyDriver(connect(house.url), Script([Fault.LOSE_REPLY])))
+    async with at_work(house, faulty):
+        assert await house.over([lost], 3) == {lost: state.SUCCESS}
+    assert [event for event in house.events if isinstance(event, StraysFound)] == [StraysFound((lost,), OWNER)]
+    assert house.runs == {lost: 1}
+    await faulty.close()
+
+
+async def test_what_a_store_that_came_back_older_holds_is_given_back(make: Make) -> None:
+    """Without any failure here: the auditor looks once per lease."""
+    house = make(lease=0.2)
+    (forgotten,) = house.send("plain")
+    assert house.app.broker.claim(["celery"], 1, OWNER, 60.0)
+    async with at_work(house):
+        assert await house.over([forgotten], 3) == {forgotten: state.SUCCESS}
+
+
+async def test_what_the_broker_has_for_others_does_not_start_here(make: Make) -> None:
+    house = make(lease=0.2, claim_ahead=60.0)
+    house.table.note_lease(monotonic() + 60)
+    first, *others = house.send("plain", 3, waits=True)
+    async with at_work(house) as engine:
+        await until(lambda: house.running and engine.sync_slots.waiting, "the first run, and others waiting")
+        # As from a store that has gone back to before they were claimed, and has then given them to somebody else.
+        for record in house.app.broker.get(others):
+            settlement = Settlement(lease=Lease(record.id, OWNER, record.token, record.cursor), action="release")
+            house.app.broker.settle([settlement])
+        taken = [one.lease.id for one in house.app.broker.claim(["celery"], 9, "elsewhere", 60.0)]
+        assert taken
+        await until(lambda: not engine.sync_slots.waiting, "the others dropped")
+        house.go.set()
+        await house.over([first])
+    assert not set(taken) & set(house.runs)
 
 
 async def test_what_was_claimed_ahead_is_given_back_when_every_slot_is_busy_for_long(make: Make) -> None:

@@ -74,7 +74,7 @@ class Stand:
             settled=self._tell,
         )
 
-    def _tell(self) -> None:
+    def _tell(self, batch: Sequence[Settlement]) -> None:
         self.told += 1
 
     async def idle(self) -> None:
