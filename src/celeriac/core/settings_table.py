@@ -131,8 +131,8 @@ _WORKER: Final = (
 )
 
 _SECURITY: Final = (
-    _set("security_signing_keys", KEYS, None, "Keys that sign messages, by id; the first signs, all are read.", own=True),
-    _set("security_encryption_keys", KEYS, None, "Keys that encrypt them; the first encrypts, all are read.", own=True),
+    _set("security_signing_keys", KEYS, None, "Keys that sign messages; the first signs, all are accepted.", own=True),
+    _set("security_encryption_keys", KEYS, None, "Keys that encrypt; the first encrypts, all are accepted.", own=True),
     _set("security_required", SWITCH, True, "With keys: refuse what is not signed or encrypted.", own=True),
     _set(
         "security_replay_window",

@@ -34,7 +34,8 @@ class SealedOperations(SealedResults[Req, Rep]):
         super().__init__(inner, guard, clock)
         self._inner = inner
         self._memory = None if guard.window is None else ReplayMemory(inner, guard, clock, guard.window)
-        self._seen: dict[str, float] = {}
+        self._seen: dict[str, tuple[int, float]] = {}
+        """Cursors of remote commands that were read, and until when they may be, by their ids."""
         # What carries nothing that could be sealed passes as it is.
         self.start = inner.start
         self.extend = inner.extend
@@ -179,16 +180,16 @@ class SealedOperations(SealedResults[Req, Rep]):
 
     def _opened_command(self, command: Command) -> Command:
         now = self._clock.now()
-        self._seen = {id: until for id, until in self._seen.items() if until > now}
+        self._seen = {id: seen for id, seen in self._seen.items() if seen[1] > now}
         try:
             opened: Command = self._guard.open(COMMAND, msgspec.structs.replace(command, refused=None))
             if command.seal is not None:
                 until = command.seal.at + opened.expires_in + COMMAND_PATIENCE
                 if until < now:
                     raise SecurityError("the command is older than it may be: it was replayed")
-                if command.id in self._seen:
-                    raise SecurityError("the command was carried out before: it was replayed")
-                self._seen[command.id] = until
+                # The same one may be read twice, where a reply was lost; a copy has a place of its own.
+                if self._seen.setdefault(command.id, (command.cursor, until))[0] != command.cursor:
+                    raise SecurityError("the command was carried out before, and this is a copy: it was replayed")
         except SecurityError as exc:
             return msgspec.structs.replace(command, refused=str(exc))
         return opened
