@@ -10,12 +10,13 @@ import difflib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from celeriac.brokers.facade import SyncBroker
 from celeriac.brokers.port import LEVELS, Finding, Level, QueueStats, Record, WorkerRecord
+from celeriac.brokers.rules import queues_of
 from celeriac.core import state
 from celeriac.core.clock import Clock
 from celeriac.core.ids import new_id
@@ -176,12 +177,6 @@ def _examine_work(broker: Broker) -> list[Finding]:
         _overdue(delayed, now),
         _dead_letters(queues),
     ]
-
-
-def queues_of(worker: WorkerRecord) -> tuple[str, ...]:
-    """Return the queues that a worker says it works on; its record may say anything."""
-    told = worker.info.get("queues")
-    return tuple(one for one in cast("list[object]", told) if isinstance(one, str)) if isinstance(told, list) else ()
 
 
 def _workers(workers: Sequence[WorkerRecord]) -> Finding:

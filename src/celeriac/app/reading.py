@@ -5,7 +5,7 @@ A value is given the type that the task's return annotation names, where the tas
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, cast
 
 from celeriac.app.narrowing import is_mapping
@@ -48,15 +48,22 @@ def value_of(stored: StoredResult, app: Celeriac) -> Any:
 
 def meta_of(stored: StoredResult, app: Celeriac) -> dict[str, Any]:
     """Return the dictionary that ``on_message`` gets."""
-    done = stored.date_done
     return {
         "task_id": stored.id,
         "status": stored.state,
         "result": value_of(stored, app),
         "traceback": stored.traceback,
         "children": list(stored.children),
-        "date_done": None if done is None else datetime.fromtimestamp(done, UTC),
+        "date_done": moment_of(stored.date_done),
     }
+
+
+def moment_of(seconds: float | None, zone: tzinfo = UTC) -> datetime | None:
+    """Return a stored moment; None if there is none, or if the number is none that a calendar has."""
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, zone)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _exception(value: Any, stored: StoredResult) -> Any:

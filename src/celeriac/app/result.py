@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from celeriac.app import state as process
 from celeriac.app import waiting
-from celeriac.app.reading import meta_of, value_of
+from celeriac.app.reading import meta_of, moment_of, value_of
 from celeriac.app.waiting import Watch
 from celeriac.core import state
 from celeriac.errors import CeleriacError
@@ -192,9 +192,9 @@ class AsyncResult(Generic[R_co]):
     def date_done(self) -> datetime | None:
         """When the task was over, in the app's time zone."""
         stored = self._look()
-        if stored is None or stored.date_done is None or stored.state not in state.READY_STATES:
+        if stored is None or stored.state not in state.READY_STATES:
             return None
-        return datetime.fromtimestamp(stored.date_done, UTC).astimezone(self.app.timezone)
+        return moment_of(stored.date_done, self.app.timezone)
 
     @property
     def children(self) -> list[AsyncResult[Any]]:

@@ -6,7 +6,7 @@ The values here are part of the port's meaning where the port leaves a number op
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -99,6 +99,12 @@ def opened_worker(payload: bytes, age: float) -> WorkerRecord | None:
         return msgspec.structs.replace(_worker.decode(payload), age=max(0.0, age))
     except _UNREADABLE:
         return None
+
+
+def queues_of(worker: WorkerRecord) -> tuple[str, ...]:
+    """Return the queues that a worker says it works on; its record may say anything."""
+    told = worker.info.get("queues")
+    return tuple([one for one in cast("list[object]", told) if isinstance(one, str)]) if isinstance(told, list) else ()
 
 
 def opened_result(id: str, payload: bytes) -> StoredResult:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -118,10 +119,13 @@ class Output:
 
 
 def moment(seconds: float | None) -> str | None:
-    """Return a moment in local time, to the second, with its offset."""
+    """Return a moment in local time, to the second, with its offset; a number that is no moment as it is."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="seconds")
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return repr(seconds)
 
 
 def ago(seconds: float | None) -> str | None:
@@ -129,10 +133,12 @@ def ago(seconds: float | None) -> str | None:
     return None if seconds is None else duration(max(0.0, time.time() - seconds))
 
 
-def duration(seconds: float | None) -> str | None:
-    """Return seconds in one or two units: ``4.2s``, ``3m 20s``, ``2d 4h``."""
+def duration(seconds: object) -> str | None:
+    """Return seconds in one or two units: ``4.2s``, ``3m 20s``, ``2d 4h``; what is no number of seconds as it is."""
     if seconds is None:
         return None
+    if not isinstance(seconds, (int, float)) or not isfinite(seconds):
+        return repr(seconds)
     if seconds < 60:
         return f"{seconds:.1f}s"
     whole = int(seconds)

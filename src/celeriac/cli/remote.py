@@ -165,10 +165,16 @@ def _show_answers(session: Session, answers: dict[str, Any] | None, timeout: flo
         session.out.json(answers)
         return int(failed)
     for node, answer in answers.items():
-        session.out.line(f"-> {node}: {_heading(answer)}".rstrip(), "bold")
-        for line in _lines(answer):
-            session.out.line(f"   {line}")
+        heading, *rest = answer_lines(node, answer)
+        session.out.line(heading, "bold")
+        for line in rest:
+            session.out.line(line)
     return int(failed)
+
+
+def answer_lines(node: str, answer: object) -> list[str]:
+    """Return the lines that show what a worker answered; it may have answered anything."""
+    return [f"-> {node}: {_heading(answer)}".rstrip(), *(f"   {line}" for line in _lines(answer))]
 
 
 def _heading(answer: object) -> str:

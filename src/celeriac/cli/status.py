@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 import msgspec
 
 from celeriac.brokers.port import QueueStats, WorkerRecord
+from celeriac.brokers.rules import queues_of
 from celeriac.cli.output import duration
 from celeriac.cli.session import Session, comma_separated, pass_session
 
@@ -72,23 +73,28 @@ def _plain(found: Iterable[QueueStats]) -> list[dict[str, Any]]:
     return [msgspec.to_builtins(one) for one in found]
 
 
+def worker_row(worker: WorkerRecord) -> tuple[object, ...]:
+    """Return a live worker as a row; its record may say anything."""
+    info = worker.info
+    children = info.get("children")
+    processes = len(cast("list[object]", children)) if isinstance(children, list) else 0
+    return (
+        worker.name,
+        "online",
+        info.get("pool"),
+        processes or 1,
+        info.get("running"),
+        info.get("runs"),
+        duration(info.get("uptime")),
+        info.get("pid"),
+        ", ".join(queues_of(worker)),
+    )
+
+
 def _show_workers(session: Session, workers: list[WorkerRecord]) -> None:
     session.out.table(
         ("worker", "state", "pool", "processes", "running", "runs", "uptime", "pid", "queues"),
-        [
-            (
-                one.name,
-                "online",
-                one.info.get("pool"),
-                len(one.info.get("children", ())) or 1,
-                one.info.get("running"),
-                one.info.get("runs"),
-                duration(one.info.get("uptime")),
-                one.info.get("pid"),
-                ", ".join(one.info.get("queues", ())),
-            )
-            for one in workers
-        ],
+        [worker_row(one) for one in workers],
         empty="No worker is online.",
     )
 

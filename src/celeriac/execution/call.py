@@ -119,7 +119,9 @@ def _invoke(call: Call) -> Any:
 def _park(delivery: Delivery, message: Message, surroundings: Surroundings) -> Settlement:
     """Give a message of an unknown task back for later, or bury it when its window is over."""
     now = surroundings.clock.now()
-    since = message.parked_at if message.parked_at is not None else now
+    since = message.parked_at
+    if since is None or not since <= now:  # A message may say anything, even that it is parked from tomorrow on.
+        since = now
     left = since + surroundings.unknown_window - now
     if left <= 0:
         reason = (

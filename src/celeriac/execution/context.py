@@ -15,8 +15,11 @@ from celeriac.errors import Retry
 
 
 def iso(moment: float | None) -> str | None:
-    """Return seconds since the epoch as ISO 8601 text in UTC."""
-    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat()
+    """Return seconds since the epoch as ISO 8601 text in UTC; a number that no calendar has as it is."""
+    try:
+        return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return str(moment)
 
 
 class Request:

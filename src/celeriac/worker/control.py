@@ -24,7 +24,10 @@ from celeriac.worker.runs import monotonic
 from celeriac.worker.slots import SlotTable
 
 LOOK_EVERY: Final = 0.2
+MOST_RESIZED: Final = 100
+"""Most processes that one command adds or ends."""
 _PAGE: Final = 500
+_SHOWN: Final = 500
 _PLAIN: Final = (str, int, float, bool, type(None))
 
 
@@ -68,8 +71,8 @@ class Control:
             "revoke": self._revoke,
             "terminate": lambda arguments: self._revoke({**arguments, "terminate": True}),
             "shutdown": self._shutdown,
-            "pool_grow": lambda arguments: self._resize(int(arguments.get("n", 1))),
-            "pool_shrink": lambda arguments: self._resize(-int(arguments.get("n", 1))),
+            "pool_grow": lambda arguments: self._resize(arguments, 1),
+            "pool_shrink": lambda arguments: self._resize(arguments, -1),
             "inspect.ping": lambda arguments: {"ok": "pong"},
             "inspect.active": self._active,
             "inspect.reserved": self._reserved,
@@ -99,11 +102,12 @@ class Control:
             return {"error": f"{command.name} is refused: {command.refused}"}
         handler = self._commands.get(command.name)
         if handler is None:
-            return {"error": f"unknown command {command.name!r}; this worker knows {', '.join(sorted(self._commands))}"}
+            known = ", ".join(sorted(self._commands))
+            return {"error": f"unknown command {command.name!r:.80}; this worker knows {known}"}
         try:
             return handler(command.arguments)
         except Exception as exc:
-            return {"error": f"{command.name}: {type(exc).__name__}: {exc}"}
+            return {"error": f"{command.name}: {type(exc).__name__}: {exc!s:.{_SHOWN}}"}
 
     def _revoke(self, arguments: dict[str, Any]) -> dict[str, str]:
         ids = [str(one) for one in arguments.get("ids", ())]
@@ -117,7 +121,12 @@ class Control:
         self._handlers.request_shutdown("asked for by remote command")
         return {"ok": "shutting down"}
 
-    def _resize(self, change: int) -> dict[str, str]:
+    def _resize(self, arguments: dict[str, Any], sign: int) -> dict[str, str]:
+        number: object = arguments.get("n", 1)
+        # A slip of the finger must not start as many processes as the machine has room for, and then some.
+        if type(number) is not int or not 1 <= number <= MOST_RESIZED:
+            raise ValueError(f"n must be a whole number from 1 to {MOST_RESIZED}, not {number!r:.80}")
+        change = sign * number
         self._handlers.request_resize(change)
         return {"ok": "pool will " + (f"grow by {change}" if change > 0 else f"shrink by {-change}")}
 

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from celeriac.app.doctor import LATE, LONG_WAIT, examine_broker, examine_store, queues_of, try_out, worst
+from celeriac.app.doctor import LATE, LONG_WAIT, examine_broker, examine_store, try_out, worst
 from celeriac.brokers import open_broker
 from celeriac.brokers.facade import SyncBroker
 from celeriac.brokers.port import Finding, WorkerRecord
+from celeriac.brokers.rules import queues_of
 from celeriac.core.message import Message, Settlement, Start
 from celeriac.testing.clock import VirtualClock
 
