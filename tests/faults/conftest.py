@@ -1,33 +1,57 @@
-"""What the tests of faults share: a project with real workers, which leave nothing behind."""
+"""What the tests of faults share: projects with real workers on each driver, which leave nothing behind.
+
+A scenario of the reliability suite asks for its drivers by :func:`tests.support.scenarios.on`; any other test gets
+SQLite, the default, because it is about workers and not about their broker.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.backing import BACKINGS, Backing, Keeps, SqliteBacking, small_disk
 from tests.support.fleet import Project, seeded
 
 
 @pytest.fixture
-def make_project(tmp_path: Path) -> Iterator[Callable[..., Project]]:
+def driver(request: pytest.FixtureRequest) -> type[Backing]:
+    """The driver of the test."""
+    return BACKINGS[getattr(request, "param", SqliteBacking.name)]
+
+
+@pytest.fixture
+def make_project(driver: type[Backing], tmp_path: Path) -> Iterator[Callable[..., Project]]:
     """Return what makes a project: settings as keywords; ``extra``, more source for its module; ``separate_results``,
-    to keep results in a file of their own."""
-    made: list[Project] = []
+    to keep results in a store of their own; ``keeps``, what the store is to keep when its server is killed; ``disk``,
+    to put its files on a disk of that size."""
+    with ExitStack() as stack:
 
-    def make(*, extra: str = "", separate_results: bool = False, **settings: Any) -> Project:
-        folder = tmp_path / f"{tmp_path.name}_{len(made)}"
-        folder.mkdir()
-        project = Project(folder, settings=settings, extra=extra, separate_results=separate_results)
-        made.append(project)
-        return project
+        def make(
+            *,
+            extra: str = "",
+            separate_results: bool = False,
+            keeps: Keeps = "nothing",
+            disk: str | None = None,
+            **settings: Any,
+        ) -> Project:
+            folder = tmp_path / f"{tmp_path.name}_{len(made)}"
+            folder.mkdir()
+            place = folder if disk is None else stack.enter_context(small_disk(folder, disk))
+            backing = driver(place, keeps)
+            stack.callback(backing.close)
+            backing.start()
+            project = Project(folder, backing, settings=settings, extra=extra, separate_results=separate_results)
+            stack.callback(project.close)
+            made.append(project)
+            return project
 
-    yield make
-    for project in made:
-        project.close()
+        made: list[Project] = []
+        yield make
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 
 from celeriac.core import state
 from celeriac.result import AsyncResult
+from tests.support.backing import SqliteBacking
 from tests.support.fleet import Project, Worker
 
 EXTRA = """
@@ -131,7 +132,7 @@ def served(
 ) -> Iterator[tuple[Project, Worker]]:
     """A project with one worker of each shape, which must end well."""
     folder: Path = tmp_path_factory.mktemp(f"pool_{request.param}".replace("-", "_"))
-    project = Project(folder, extra=EXTRA)
+    project = Project(folder, SqliteBacking(folder), extra=EXTRA)
     worker = project.start_worker(*SHAPES[request.param])
     yield project, worker
     try:

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -26,6 +26,7 @@ from celeriac.app.find import find_app
 from celeriac.brokers.port import Record
 from celeriac.core.message import StoredResult
 from celeriac.core.state import READY_STATES
+from tests.support.backing import Backing
 from tests.support.waiting import wait_for
 
 READY_WITHIN: Final = 30.0
@@ -35,7 +36,9 @@ PROJECT: Final = """
 import os, signal, time
 from celeriac import Celeriac
 
-app = Celeriac("{name}", broker="sqlite:///{db}", backend="sqlite:///{results}")
+app = Celeriac(
+    "{name}", broker=os.environ.get("FLEET_BROKER", {broker!r}), backend=os.environ.get("FLEET_RESULTS", {results!r})
+)
 app.conf.update({settings!r})
 DIARY = os.open({diary!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
@@ -99,20 +102,36 @@ class Entry(NamedTuple):
 
 
 class Project:
-    """An app in a folder of its own."""
+    """An app in a folder of its own.
+
+    Args:
+        folder: Its module, its diary and the logs of its workers.
+        backing: Its broker.
+        settings: Settings of the app.
+        extra: More source for its module.
+        separate_results: Keep results in a store of their own.
+    """
 
     def __init__(
-        self, folder: Path, *, settings: dict[str, Any] | None = None, extra: str = "", separate_results: bool = False
+        self,
+        folder: Path,
+        backing: Backing,
+        *,
+        settings: dict[str, Any] | None = None,
+        extra: str = "",
+        separate_results: bool = False,
     ) -> None:
         self.folder = folder
+        self.backing = backing
         self.diary_path = folder / "diary"
         self.diary_path.touch()
         self.module = f"fleet_{folder.name.replace('-', '_')}"
-        self.results_path = folder / ("results.db" if separate_results else "q.db")
+        self._ended = 0
+        self._read = 0
         source = PROJECT.format(
             name=self.module,
-            db=folder / "q.db",
-            results=self.results_path,
+            broker=backing.url,
+            results=backing.results_url if separate_results else backing.url,
             settings=settings or {},
             diary=str(self.diary_path),
         )
@@ -131,10 +150,12 @@ class Project:
                 sys.path.remove(str(self.folder))
         return self._app
 
-    def start_worker(self, *options: str, node: str | None = None, wait: bool = True) -> Worker:
-        """Start a worker; it leads a process group of its own."""
+    def start_worker(
+        self, *options: str, node: str | None = None, wait: bool = True, env: Mapping[str, str] | None = None
+    ) -> Worker:
+        """Start a worker; it leads a process group of its own. ``env`` is added to its environment."""
         name = f"w{len(self.workers)}"
-        worker = Worker(self, name, options, node or f"{name}@test")
+        worker = Worker(self, name, options, node or f"{name}@test", env or {})
         self.workers.append(worker)
         if wait:
             worker.wait_ready()
@@ -148,6 +169,20 @@ class Project:
             if len(parts) == 5:
                 entries.append(Entry(parts[0], parts[1], int(parts[2]), int(parts[3]), float(parts[4])))
         return entries
+
+    def ended(self) -> int:
+        """Return how many runs have ended, from the diary; each line of it is read once."""
+        with self.diary_path.open("rb") as diary:
+            diary.seek(self._read)
+            new, _, _ = diary.read().rpartition(b"\n")
+        if new:
+            self._read += len(new) + 1
+            self._ended += sum(line.startswith(b"end ") for line in new.splitlines())
+        return self._ended
+
+    def send_each(self, name: str, seconds: Iterable[float]) -> list[str]:
+        """Send one call of a task for each of these run times, in bulk; return their ids."""
+        return [result.id for result in self.app.tasks[name].apply_many([(one,) for one in seconds])]
 
     def send(self, name: str, count: int, *args: Any, **options: Any) -> list[str]:
         """Send ``count`` calls of a task with these arguments; return their ids."""
@@ -166,6 +201,10 @@ class Project:
         """Return the stored results of those ids that have one."""
         wanted = list(ids)
         return {result.id: result for result in self.app.backend.fetch(wanted)}
+
+    def wait_empty(self, timeout: float) -> None:
+        """Wait until the broker holds nothing any more."""
+        wait_for(lambda: self.app.broker.stats() == [], timeout, "all tasks settled", every=0.05)
 
     def wait_states(self, ids: Iterable[str], timeout: float = 20.0) -> dict[str, str]:
         """Wait until every task is over; return the state of each."""
@@ -216,7 +255,9 @@ class Project:
 class Worker:
     """One worker process with its children."""
 
-    def __init__(self, project: Project, name: str, options: tuple[str, ...], node: str) -> None:
+    def __init__(
+        self, project: Project, name: str, options: tuple[str, ...], node: str, env: Mapping[str, str]
+    ) -> None:
         self.log_path = project.folder / f"{name}.log"
         self.name = name
         self.node = node
@@ -224,7 +265,12 @@ class Worker:
         command += ["-l", "INFO", *options]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                command, cwd=project.folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                cwd=project.folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **env},
             )
         self.pid = self.process.pid
 

@@ -6,10 +6,13 @@ import time
 from collections.abc import Callable
 
 
-def wait_for(condition: Callable[[], object], timeout: float, what: str) -> None:
-    """Wait until ``condition()`` is true; fail after ``timeout`` seconds, naming ``what`` was awaited."""
+def wait_for(condition: Callable[[], object], timeout: float, what: str, *, every: float = 0.01) -> None:
+    """Wait until ``condition()`` is true, looking ``every`` so many seconds.
+
+    Fail after ``timeout`` seconds, naming ``what`` was awaited.
+    """
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout} s in vain for: {what}")
-        time.sleep(0.01)
+        time.sleep(every)

@@ -1,0 +1,287 @@
+"""Run the reliability suite at full size and write its page: docs/reliability.md from docs/reliability.json.
+
+    make reliability                       all drivers; up to 20 minutes on two cores
+    make reliability ARGS="-k redis"       what follows goes to pytest; the page then has those rows alone
+    python -m scripts.reliability --page   write the page again from the rows that are there
+
+Each scenario of tests/faults appends one row to a file. The rows are kept beside the page, and a test checks that the
+page is what this module makes of them: nobody edits either.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from celeriac import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+ROWS: Final = ROOT / "docs" / "reliability.json"
+PAGE: Final = ROOT / "docs" / "reliability.md"
+COMMAND: Final = "make reliability"
+ROWS_VARIABLE: Final = "CELERIAC_RELIABILITY_ROWS"
+"""Names the file to which scenarios append their rows, one JSON object a line."""
+SIZE_VARIABLE: Final = "CELERIAC_RELIABILITY_SIZE"
+"""``full`` for the sizes of the page; anything else, or nothing, for those of CI."""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """What one scenario came to on one driver.
+
+    Attributes:
+        driver: Its name.
+        section: A key of SECTIONS.
+        fault: What was done, in words for people.
+        tasks: How many were accepted.
+        faults: How often it was done.
+        lost: Accepted, and without a result in the end, although the store promises to keep them.
+        unkept: Accepted, and lost because the store promises nothing for them.
+        doubled: Runs beyond the first of a task.
+        allowed: Runs that were under way, or over and not settled, at the faults: as many may run again.
+        superseded: Settlements of an attempt that was not the newest; never right.
+        p50, p99: Seconds from the fault until what was hit ran again; None where nothing was hit.
+        promise: Seconds within which p99 must be; None where none is made.
+        note: Further figures.
+    """
+
+    driver: str
+    section: str
+    fault: str
+    tasks: int
+    faults: int
+    lost: int
+    unkept: int = 0
+    doubled: int
+    allowed: int
+    superseded: int
+    p50: float | None = None
+    p99: float | None = None
+    promise: float | None = None
+    note: str = ""
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of the suite.
+
+    Attributes:
+        command: That repeats it.
+        seconds: It took.
+        machine: What it ran on, by name.
+        rows: What it came to.
+    """
+
+    command: str
+    seconds: float
+    machine: dict[str, str]
+    rows: list[Row]
+
+
+INTRODUCTION: Final = """\
+# Reliability
+
+This page is written by `{command}` ({seconds} on {machine}). Real workers run real tasks on real stores while the
+suite in `tests/faults/` does to them what production does; each line is one scenario on one driver, counted. The same
+scenarios, smaller, run with every change. The rows are in `docs/reliability.json`.
+
+How to read a line:
+
+- *tasks*: accepted, which means that `delay()` or its like had returned. *faults*: how often it was done to them.
+- *lost*: accepted, and without a result in the end. *unkept*: accepted, and lost by a store that had not promised to
+  keep them; see [what a store promises](#what-a-store-promises).
+- *doubled*: runs beyond the first of a task. *allowed*: how many tasks had started and were not settled at the faults,
+  read from the tasks' own diary and from the store while the victims stood still. At-least-once means that these may
+  run again, and no others.
+- *superseded*: results that an attempt stored after a newer one had begun. Fencing tokens forbid it.
+- *p50*, *p99*: seconds from the fault until what it hit ran again; *promise*: what they must stay under.
+"""
+
+SECTIONS: Final[dict[str, tuple[str, str]]] = {
+    "processes": (
+        "Processes die",
+        "SIGKILL, which no process can answer. The victims are stopped for a moment before, so that what they had"
+        " started and not settled can be counted. The supervisor sees the end of a child at once; the end of a whole"
+        " worker is seen when its lease runs out (6 s by default).",
+    ),
+    "stops": (
+        "Processes stand still, clocks jump",
+        "A virtual machine that is moved, a laptop that sleeps, a task that never lets go of the GIL, an administrator"
+        " who sets the clock.",
+    ),
+    "shutdown": (
+        "Workers are told to end",
+        "Under load. What has not started goes back at once; nobody's tasks run twice unless a worker was told not to"
+        " wait for them.",
+    ),
+    "server": (
+        "The server dies, or comes back",
+        "Workers go on with what they run, settle it when the server is back, and claim nothing meanwhile. Recovery is"
+        " from the server's return to the first task that starts after it.",
+    ),
+    "network": (
+        "The network fails",
+        "A TCP proxy between the workers (or the producer) and the server cuts connections, before a request reaches"
+        " the server or between its execution and the reply; delays everything; or lets connections hang without a word.",
+    ),
+    "store": (
+        "The store is full, or everybody is gone",
+        "",
+    ),
+    "producers": (
+        "Producers die",
+        "",
+    ),
+}
+
+PROMISES: Final = """\
+## What a store promises
+
+Celeriac loses nothing that its store keeps. What the store keeps is for whoever runs it to choose:
+
+- **SQLite** keeps every accepted task through the end of any process. A loss of power to the machine may cost the last
+  commits with `synchronous=normal`, the default; with `?synchronous=full` it does not.
+- **Redis with `appendonly yes` and `appendfsync always`** keeps every accepted task through SIGKILL of the server and
+  a loss of power, as far as the disk tells the truth.
+- **Redis with `appendfsync everysec`** writes its log once a second, so a *loss of power* may cost what was accepted in
+  the last second or two. SIGKILL of the server alone loses what the server had not handed to the system yet, which is
+  next to nothing: the suite therefore also cuts the log back to what had been forced to disk, as a loss of power
+  would, and checks that nothing older than two seconds is missing. Tasks whose settlement was lost with it run again.
+- **Redis without persistence** loses everything with its server. Workers warn about it when they start, and
+  `celeriac doctor` says it.
+- **Replicas** get writes after the client has its answer. A failover may lose what was accepted in the last moments,
+  whatever this page says about one server.
+
+What no store can promise is exactly once: a task whose worker dies between its last line and its settlement runs again.
+`self.request.fencing_token` lets a task tell, and `acks_late=False` makes it at-most-once.
+"""
+
+
+def page(run: Run) -> str:
+    """Return the page for a run."""
+    machine = ", ".join(f"{name} {value}".strip() for name, value in run.machine.items())
+    parts = [INTRODUCTION.format(command=run.command, seconds=duration(run.seconds), machine=machine)]
+    parts.append(f"In all: {totals(run.rows)}\n")
+    for key, (title, words) in SECTIONS.items():
+        rows = [row for row in run.rows if row.section == key]
+        if rows:
+            parts.append(f"## {title}\n")
+            if words:
+                parts.append(f"{words}\n")
+            parts.append(table(rows))
+    parts.append(PROMISES)
+    return "\n".join(parts)
+
+
+def totals(rows: Sequence[Row]) -> str:
+    """Return the sums as a sentence."""
+    drivers = sorted({row.driver for row in rows})
+    return (
+        f"{sum(row.tasks for row in rows):,} tasks in {len(rows)} scenarios on {', '.join(drivers)}:"
+        f" {sum(row.lost for row in rows)} lost, {sum(row.doubled for row in rows):,} doubled of"
+        f" {sum(row.allowed for row in rows):,} that were allowed, {sum(row.superseded for row in rows)} superseded"
+        " settlements accepted."
+    )
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Return the rows as a table, those about one fault together."""
+    lines = [
+        "| fault | driver | tasks | faults | lost | unkept | doubled | allowed | superseded | p50 | p99 | promise |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    notes: list[str] = []
+    ordered: dict[str, list[Row]] = {}
+    for row in rows:
+        ordered.setdefault(row.fault, []).append(row)
+    for fault, same in ordered.items():
+        for row in sorted(same, key=lambda one: one.driver):
+            mark = ""
+            if row.note:
+                notes.append(f"{len(notes) + 1}. {fault}, {row.driver}: {row.note}")
+                mark = f" ({len(notes)})"
+            cells = (
+                *(f"{fault}{mark}", row.driver, f"{row.tasks:,}", f"{row.faults:,}", str(row.lost), str(row.unkept)),
+                *(f"{row.doubled:,}", f"{row.allowed:,}", str(row.superseded)),
+                *(seconds(row.p50), seconds(row.p99), seconds(row.promise)),
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *notes, *([""] if notes else [])])
+
+
+def seconds(value: float | None) -> str:
+    """Return seconds as a cell."""
+    return "" if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+def duration(value: float) -> str:
+    """Return a duration in words."""
+    return f"{value / 60:.0f} minutes" if value >= 120 else f"{value:.0f} seconds"
+
+
+def machine() -> dict[str, str]:
+    """Return what the figures depend on; nothing that names this machine or the day."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {
+        f"{cores} cores": "",
+        "Celeriac": __version__,
+        "Python": platform.python_version(),
+        platform.system(): platform.release().partition("-")[0],
+    }
+
+
+def read(lines: Path) -> list[Row]:
+    """Return the rows that a run has appended."""
+    decoder = msgspec.json.Decoder(Row)
+    return [decoder.decode(line) for line in lines.read_bytes().splitlines() if line]
+
+
+def save(run: Run) -> None:
+    """Write the rows and the page."""
+    ROWS.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
+    PAGE.write_text(page(run))
+
+
+def measure(arguments: Sequence[str]) -> int:
+    """Run the suite at full size; write both files if every scenario passed. Return pytest's exit code."""
+    with tempfile.TemporaryDirectory(prefix="celeriac-reliability-") as folder:
+        lines = Path(folder) / "rows"
+        lines.touch()
+        began = time.monotonic()
+        command = (sys.executable, "-m", "pytest", "tests/faults", "-m", "row", "-p", "no:cacheprovider", *arguments)
+        env = {**os.environ, ROWS_VARIABLE: str(lines), SIZE_VARIABLE: "full"}
+        code = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
+        rows = read(lines)
+        if code or not rows:
+            print(f"The suite did not pass, so {PAGE.relative_to(ROOT)} stays as it is. Rows so far:", file=sys.stderr)
+            print(table(rows), file=sys.stderr)
+            return code or 1
+        said = " ".join([COMMAND, *([f'ARGS="{" ".join(arguments)}"'] if arguments else [])])
+        save(Run(command=said, seconds=round(time.monotonic() - began), machine=machine(), rows=rows))
+        print(f"{PAGE.relative_to(ROOT)}: {totals(rows)}")
+        return 0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the suite, or only write the page."""
+    parser = argparse.ArgumentParser(description="Run the reliability suite and write its page.")
+    parser.add_argument("--page", action="store_true", help="only write the page again, from docs/reliability.json")
+    options, rest = parser.parse_known_args(argv)
+    if options.page:
+        PAGE.write_text(page(msgspec.json.decode(ROWS.read_bytes(), type=Run)))
+        return 0
+    return measure(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,269 @@
+"""What a broker is to the reliability suite: one adapter class for each driver, and no scenario knows which it has.
+
+A driver joins by one subclass of :class:`Backing` and a line in :data:`BACKINGS`. Its :class:`Traits` choose the
+scenarios that apply; ``tests/faults/test_suite.py`` holds the list of those that do not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from pathlib import Path
+from typing import ClassVar, Final, Literal
+
+from tests.support.proxy import Proxy
+from tests.support.servers import RedisServer
+
+Keeps = Literal["nothing", "last second", "everything"]
+"""What a store has after SIGKILL of its server: nothing, all but the last second or two, all that it acknowledged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What a driver's store is.
+
+    Attributes:
+        server: A process serves it, which can be killed, stopped and started again.
+        network: Workers reach it by TCP, so that a proxy can stand between.
+        own_clock: Its time is its server's, not that of the workers' machines.
+        keeps: What it can be told to keep through SIGKILL of the server.
+    """
+
+    server: bool
+    network: bool
+    own_clock: bool
+    keeps: tuple[Keeps, ...] = ("everything",)
+
+
+class Backing(ABC):
+    """One store for one test.
+
+    Args:
+        folder: Its files, if it has any.
+        keeps: What is to be kept through SIGKILL of the server; without a server it has no meaning.
+    """
+
+    name: ClassVar[str]
+    traits: ClassVar[Traits]
+
+    def __init__(self, folder: Path, keeps: Keeps = "nothing") -> None:
+        self.folder: Final = folder
+        self.keeps: Final = keeps
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """What to pass as ``broker``, and as ``backend`` unless results are to be apart."""
+
+    @property
+    @abstractmethod
+    def results_url(self) -> str:
+        """A result store of its own."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Make the store usable."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what was started. Safe to call twice."""
+
+    @abstractmethod
+    def owned_by(self, owners: Iterable[str]) -> set[str]:
+        """Return the ids that these owners hold, read past Celeriac."""
+
+    @contextlib.contextmanager
+    @abstractmethod
+    def full(self) -> Iterator[None]:
+        """Let the store refuse to grow for a while; it was made with ``room``, where it must know that before."""
+
+    # Only with a server.
+
+    def kill(self) -> None:
+        """SIGKILL the server."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End the server in order."""
+        raise NotImplementedError
+
+    def start_again(self, *, data: bool = True) -> None:
+        """Start the server where it was, with what it has kept, or empty-handed."""
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        """Stop the server in its tracks (SIGSTOP)."""
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        """Let it go on (SIGCONT)."""
+        raise NotImplementedError
+
+    def versions(self) -> Mapping[str, str]:
+        """Return what the figures depend on: the program and its version."""
+        return {}
+
+    # Only with a network.
+
+    def proxy(self) -> Proxy:
+        """Return a proxy before the server that knows its protocol."""
+        raise NotImplementedError
+
+    def url_by(self, proxy: Proxy) -> str:
+        """Return the URL that leads through the proxy."""
+        raise NotImplementedError
+
+
+class SqliteBacking(Backing):
+    """A file."""
+
+    name = "sqlite"
+    traits = Traits(server=False, network=False, own_clock=False)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / "q.db"
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.path}"
+
+    @property
+    def results_url(self) -> str:
+        return f"sqlite:///{self.folder / 'results.db'}"
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def owned_by(self, owners: Iterable[str]) -> set[str]:
+        wanted = set(owners)
+        with contextlib.closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=10)) as connection:
+            rows = connection.execute("SELECT id, owner FROM message WHERE owner IS NOT NULL").fetchall()
+        return {task_id for task_id, owner in rows if owner in wanted}
+
+    @contextlib.contextmanager
+    def full(self) -> Iterator[None]:
+        """Fill the disk, which must be a small one: see :func:`small_disk`."""
+        ballast = self.folder / "ballast"
+        with ballast.open("wb", buffering=0) as file:
+            for size in (1 << 16, 1 << 10, 1):
+                with contextlib.suppress(OSError):
+                    while file.write(b"\0" * size) == size:
+                        pass
+        try:
+            yield
+        finally:
+            ballast.unlink()
+
+    def versions(self) -> Mapping[str, str]:
+        return {"sqlite": sqlite3.sqlite_version}
+
+
+class RedisBacking(Backing):
+    """A private server."""
+
+    name = "redis"
+    traits = Traits(server=True, network=True, own_clock=True, keeps=("last second", "everything"))
+
+    def __init__(self, folder: Path, keeps: Keeps = "nothing") -> None:
+        super().__init__(folder, keeps)
+        fsync: Literal["always", "everysec"] = "always" if keeps == "everything" else "everysec"
+        self.server: Final = RedisServer(appendonly=keeps != "nothing", fsync=fsync)
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    @property
+    def results_url(self) -> str:
+        return self.server.url.removesuffix("/0") + "/1"
+
+    def start(self) -> None:
+        self.server.start()
+
+    def close(self) -> None:
+        self.server.close()
+
+    def owned_by(self, owners: Iterable[str]) -> set[str]:
+        with self.server.client() as client:
+            return {key.decode() for owner in owners for key in client.hkeys(f"{{celeriac}}:o:{owner}")}
+
+    @contextlib.contextmanager
+    def full(self) -> Iterator[None]:
+        # What the server itself needs from moment to moment counts, too: less than it has now is full at once.
+        self.server.ask("CONFIG", "SET", "maxmemory", self.server.ask("INFO", "memory")["used_memory"] // 2)
+        try:
+            yield
+        finally:
+            self.server.ask("CONFIG", "SET", "maxmemory", 0)
+
+    def kill(self) -> None:
+        self.server.kill()
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def start_again(self, *, data: bool = True) -> None:
+        if not data:
+            self.server.wipe()
+        self.server.start()
+
+    def pause(self) -> None:
+        self.server.pause()
+
+    def resume(self) -> None:
+        self.server.resume()
+
+    def versions(self) -> Mapping[str, str]:
+        return {"redis": str(self.server.ask("INFO", "server")["redis_version"])}
+
+    def proxy(self) -> Proxy:
+        return Proxy(self.server.port, redis_operation)
+
+    def url_by(self, proxy: Proxy) -> str:
+        return f"redis://127.0.0.1:{proxy.port}/0"
+
+
+@cache
+def _scripts() -> dict[bytes, str]:
+    from celeriac.brokers.redis.scripts import source  # Only here: a driver's module needs the driver's client.
+
+    names = [one.name.removesuffix(".lua") for one in files("celeriac.brokers.redis.scripts").iterdir()]
+    texts = {name: source(name) for name in names if (files("celeriac.brokers.redis.scripts") / f"{name}.lua").is_file()}
+    return {sha1(text.encode(), usedforsecurity=False).hexdigest().encode(): name for name, text in texts.items()}
+
+
+def redis_operation(data: bytes) -> str | None:
+    """Return which script these bytes call: ``EVALSHA sha ...``; None for anything else."""
+    parts = data[:120].split(b"\r\n", 5)
+    if len(parts) > 4 and parts[2].upper() == b"EVALSHA":
+        return _scripts().get(parts[4])
+    return None
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """Mount a disk of this size in the folder, in memory; needs root."""
+    place = folder / "disk"
+    place.mkdir()
+    done = subprocess.run(("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)), check=False)
+    assert done.returncode == 0, "a small disk could not be mounted: these tests need root, as in a container"
+    try:
+        yield place
+    finally:
+        subprocess.run(("umount", "--lazy", str(place)), check=True)
+
+
+BACKINGS: Final[dict[str, type[Backing]]] = {one.name: one for one in (SqliteBacking, RedisBacking)}
+"""The drivers under test."""
