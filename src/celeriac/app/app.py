@@ -21,7 +21,7 @@ from celeriac.app.registering import Registering
 from celeriac.app.result import AsyncResult as Result
 from celeriac.app.sending import keywords, positional
 from celeriac.core.clock import SYSTEM, Clock
-from celeriac.core.codec import accept_types
+from celeriac.core.message import check_name
 from celeriac.core.retry import Rng
 from celeriac.core.settings_table import SETTINGS
 from celeriac.events import Bus
@@ -127,7 +127,7 @@ class Celeriac(Registering):
             TypeError, InvalidTaskError, OperationalError: As ``Task.apply_async``.
         """
         return self.publisher.send(
-            name, positional(args, name), keywords(kwargs, name), cast("dict[str, Any]", options)
+            check_name(name), positional(args, name), keywords(kwargs, name), cast("dict[str, Any]", options)
         )
 
     async def asend_task(
@@ -139,7 +139,7 @@ class Celeriac(Registering):
     ) -> Result[Any]:
         """Send a task by its name; the awaitable twin of :meth:`send_task`."""
         return await self.publisher.asend(
-            name, positional(args, name), keywords(kwargs, name), cast("dict[str, Any]", options)
+            check_name(name), positional(args, name), keywords(kwargs, name), cast("dict[str, Any]", options)
         )
 
     def send_tasks(
@@ -221,7 +221,7 @@ class Celeriac(Registering):
         return Surroundings(
             tasks=self._registry,
             hostname=hostname,
-            accept=accept_types(conf.accept_content),
+            accept=self.accept,
             follow_ups=self._follow_ups,
             clock=self.clock,
             bus=Bus(),

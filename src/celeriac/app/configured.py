@@ -25,6 +25,7 @@ class Configured:
 
     def __init__(self) -> None:
         self._zone: tzinfo | None = None
+        self._accept: frozenset[str] | None = None
         self._result_accept: frozenset[str] | None = None
         self._urls: tuple[str, str | None] | None = None
         self._guard: tuple[keys.Wanted, Guard | None] | None = None
@@ -32,7 +33,7 @@ class Configured:
 
     def _settings_changed(self) -> None:
         """Forget what was worked out from settings."""
-        self._zone = self._result_accept = self._urls = None
+        self._zone = self._accept = self._result_accept = self._urls = None
 
     @property
     def conf(self) -> Settings:
@@ -124,13 +125,21 @@ class Configured:
         return found[1]
 
     @property
+    def accept(self) -> frozenset[str]:
+        """Content types of messages that are sent and read."""
+        found = self._accept
+        if found is None:
+            found = self._accept = accept_types(self.conf.accept_content)
+        return found
+
+    @property
     def result_accept(self) -> frozenset[str]:
         """Content types of results that are read."""
         found = self._result_accept
         if found is None:
             conf = self.conf
             if conf.result_accept_content is None:
-                found = accept_types(conf.accept_content)
+                found = self.accept
             else:
                 found = accept_types(conf.result_accept_content, setting="result_accept_content")
             self._result_accept = found

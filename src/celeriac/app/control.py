@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from celeriac.brokers.port import Cancelled, Command, CommandReply, Record
 from celeriac.core import state
@@ -122,7 +123,7 @@ class Control:
         return await self.arevoke(task_id, destination, terminate=True, signal=signal)
 
     def _revoked(self, task_id: Ids) -> list[StoredResult]:
-        ids = [task_id] if isinstance(task_id, str) else [str(one) for one in task_id]
+        ids = _ids(task_id)
         body = encode(encode_exception(TaskRevokedError("revoked")))
         now = self._app.clock.now()
         kept = self._app.conf.result_expires
@@ -272,6 +273,19 @@ class _Answers:
         """Take in the answers so far; True if there is nothing more to wait for."""
         self.replies = sorted(replies, key=lambda one: one.node)
         return self._wanted <= {one.node for one in replies} or time.monotonic() >= self._deadline
+
+
+def _ids(given: Any) -> list[str]:
+    """Return task ids as a list.
+
+    Raises:
+        TypeError: They are none.
+    """
+    several: list[Any] = [given] if isinstance(given, (str, UUID)) or not hasattr(given, "__iter__") else list(given)
+    for one in several:
+        if not isinstance(one, (str, UUID)) and not isinstance(getattr(one, "id", None), str):
+            raise TypeError(f"a task is revoked by its id, as text, or by its AsyncResult, not by {one!r:.200}")
+    return [str(getattr(one, "id", one)) for one in several]
 
 
 class InspectFactory:

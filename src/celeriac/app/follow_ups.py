@@ -95,7 +95,7 @@ class AppFollowUps:
             again.args,
             again.kwargs,
             embed,
-            serializer=options.get("serializer") or message.content_type,
+            serializer=plan.chosen_serializer(options) or message.content_type,
             compression=options.get("compression") or message.compression,
             task=message.task,
             parameter_names=plan.parameter_names,

@@ -17,14 +17,14 @@ from celeriac.app import times
 from celeriac.app.fields import embed_of, message_fields
 from celeriac.app.narrowing import is_mapping
 from celeriac.app.options import SEND_NAMES, check_send_names, did_you_mean
-from celeriac.core.codec import encode_args
+from celeriac.core.codec import check_writable, encode_args
 from celeriac.core.codec.content import JSON
 from celeriac.core.codec.reprs import saferepr
 from celeriac.core.ids import new_id
 from celeriac.core.message import Message
 from celeriac.core.redact import is_secret
 from celeriac.core.routing import Router
-from celeriac.errors import ImproperlyConfigured
+from celeriac.errors import ImproperlyConfigured, InvalidTaskError
 from celeriac.execution.context import Request, current_request
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Rules:
         self.clock = app.clock
         self.eager: bool = conf.task_always_eager
         self.serializer: str = conf.task_serializer
+        self.accept = app.accept
         self.compression: str | None = conf.task_compression
         self.priority: int | None = conf.task_default_priority
         self.inherit_priority: bool = conf.task_inherit_parent_priority
@@ -117,6 +118,10 @@ class Plan:
         self.ignored = task is not None and task.ignore_result
         self.trail = task is None or task.trail
         self.what = f"task {name!r}"
+        try:
+            check_writable(self.serializer, rules.accept)
+        except ImproperlyConfigured as exc:
+            raise ImproperlyConfigured(f"{self.what}: serializer={self.serializer!r} {exc}") from None
         self._own = {} if task is None else _given(task)
         self._route: dict[str, Any] | None = None
         self._fields: dict[str, Any] | None = None
@@ -150,7 +155,7 @@ class Plan:
                 check_policy(merged["retry_policy"], f"{self.what}: retry_policy")
             fields = self._fields_of(merged, now)
             embed = embed_of(merged)
-            serializer = merged.get("serializer") or serializer
+            serializer = self.chosen_serializer(merged) or serializer
             compression = merged.get("compression") or compression
         if self.expires is not None and "expires" not in fields:
             fields["expires"] = times.not_after(self.expires, now=now, zone=self.rules.zone)
@@ -177,6 +182,20 @@ class Plan:
         if request is not None:
             self._add_parent(fields, request)
         return Message(sent_at=now, **fields)
+
+    def chosen_serializer(self, options: Mapping[str, Any]) -> str | None:
+        """Return the serializer that a call chooses; None if it chooses none.
+
+        Raises:
+            InvalidTaskError: It is not in ``accept_content``.
+        """
+        serializer: str | None = options.get("serializer")
+        if serializer:
+            try:
+                check_writable(serializer, self.rules.accept)
+            except ImproperlyConfigured as exc:
+                raise InvalidTaskError(f"{self.what}: serializer={serializer!r} {exc}") from None
+        return serializer
 
     def shown(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[str, str]:
         """Return short representations of the arguments, without secrets."""

@@ -16,9 +16,9 @@ from celeriac.app.options import check_send_names
 from celeriac.app.plan import Plan, PublishPolicy, Rules, sending_request
 from celeriac.app.result import AsyncResult
 from celeriac.brokers.port import MAX_BATCH
-from celeriac.core.message import Message
+from celeriac.core.message import Message, check_name
 from celeriac.core.redact import redact_url
-from celeriac.errors import InvalidTaskError, OperationalError
+from celeriac.errors import OperationalError
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
@@ -179,7 +179,7 @@ class Publisher:
         """Return the plan for a task, or for the name of one.
 
         Raises:
-            InvalidTaskError: The name is empty.
+            InvalidTaskError: The name is none that a message can carry.
         """
         rules = self._rules or self.rules
         if isinstance(task, str):
@@ -196,8 +196,7 @@ class Publisher:
     def _plan_by_name(self, rules: Rules, name: str) -> Plan:
         plan = self._by_name.get(name)
         if plan is None:
-            if not name:
-                raise InvalidTaskError("the name of the task to send is empty")
+            check_name(name)
             if len(self._by_name) >= _PLANS_BY_NAME:
                 self._by_name.clear()
             plan = self._by_name[name] = Plan(rules, name, None)

@@ -19,7 +19,8 @@ from celeriac.app.narrowing import is_list, is_mapping
 from celeriac.app.options import TASK_NAMES, TaskOptions, check_options
 from celeriac.app.registry import TaskRegistry
 from celeriac.app.task import Task as BaseTask
-from celeriac.errors import ImproperlyConfigured
+from celeriac.core.message import check_name
+from celeriac.errors import ImproperlyConfigured, InvalidTaskError
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
@@ -144,6 +145,10 @@ class Registering(Configured):
     def _enter(self, task: BaseTask[..., Any], name: str, options: Mapping[str, Any]) -> None:
         owner = f"task {name!r}"
         found = check_options({"name": name, **options}, owner)
+        try:
+            check_name(name)
+        except InvalidTaskError as exc:
+            raise ImproperlyConfigured(str(exc)) from None
         _check_names(type(task), options, owner)
         attributes = vars(task)
         attributes.update({key: value for key, value in found.items() if key not in _MEANINGLESS})

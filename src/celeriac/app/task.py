@@ -19,9 +19,10 @@ from celeriac.app.options import TASK_NAMES
 from celeriac.app.reporting import Reporting
 from celeriac.app.retrying import Retrying
 from celeriac.app.sending import Sending
+from celeriac.core.codec.content import check_writable
 from celeriac.core.codec.convert import Converter, build_converter
 from celeriac.core.retry import RetryPolicy, retry_policy
-from celeriac.errors import CeleriacWarning, MaxRetriesExceededError, OperationalError
+from celeriac.errors import CeleriacWarning, ImproperlyConfigured, MaxRetriesExceededError, OperationalError
 from celeriac.execution.context import Request, current_request
 
 if TYPE_CHECKING:
@@ -215,8 +216,20 @@ class Task(Sending[P, R_co], Retrying, Reporting):
         )
         found["_bound"] = True
         self.settle_options()
+        self._check_serializers()
         self._warn_of_limits()
         self.on_bound(app)
+
+    def _check_serializers(self) -> None:
+        app = self.app
+        for option, accept in (("serializer", app.accept), ("result_serializer", app.result_accept)):
+            name: str | None = getattr(self, option, None)
+            own = option == "result_serializer" and app.conf.result_accept_content is not None
+            if name is not None:
+                try:
+                    check_writable(name, accept, setting="result_accept_content" if own else "accept_content")
+                except ImproperlyConfigured as exc:
+                    raise ImproperlyConfigured(f"task {self.name!r}: {option}={name!r} {exc}") from None
 
     def _warn_of_limits(self) -> None:
         hard, soft = self.time_limit, self.soft_time_limit

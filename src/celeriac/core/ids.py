@@ -16,6 +16,7 @@ MAX_ID_BYTES = 200
 """Longest task id in UTF-8 bytes: what a worker's slot table can hold."""
 
 _FOLLOW_UP_NAMESPACE = uuid.UUID("6f1dd0c4-5b0a-5c53-9c55-3a3f5ee6a2f1")
+_WITH_SLASH_NAMESPACE = uuid.UUID("0d2f5c1e-8f0a-5d7b-9a63-f1f0b7c2f9d4")
 
 
 _BATCH = 256
@@ -49,5 +50,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def follow_up_id(parent_id: str, step: str) -> str:
-    """Return the id of the message that ``step`` of task ``parent_id`` sends; the same for the same two."""
+    """Return the id of the message that ``step`` of task ``parent_id`` sends; the same for the same two alone."""
+    if "/" in parent_id:
+        # The first slash would not tell where the parent's id ends; its length does.
+        return str(uuid.uuid5(_WITH_SLASH_NAMESPACE, f"{len(parent_id)}:{parent_id}/{step}"))
     return str(uuid.uuid5(_FOLLOW_UP_NAMESPACE, f"{parent_id}/{step}"))

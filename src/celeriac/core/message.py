@@ -24,6 +24,8 @@ from celeriac.errors import DecodeError, InvalidTaskError
 DEFAULT_QUEUE: Final = "celery"
 MAX_PRIORITY: Final = 9
 MAX_QUEUE_BYTES: Final = 200
+MAX_NAME_BYTES: Final = 500
+"""Longest name of a task, in UTF-8 bytes."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -104,6 +106,8 @@ def check(message: Message) -> Message:
         )
     if not message.queue or _size(message.queue) > MAX_QUEUE_BYTES:
         raise InvalidTaskError(f"queue {message.queue[:40]!r} must have 1 to {MAX_QUEUE_BYTES} bytes in UTF-8")
+    if "\0" in message.id or "\0" in message.queue:
+        raise InvalidTaskError(f"task_id {message.id!r} and queue {message.queue!r} must not contain NUL characters")
     if type(message.priority) is not int or not 0 <= message.priority <= MAX_PRIORITY:
         raise InvalidTaskError(
             f"priority {message.priority!r} of task {message.task!r} must be a whole number from 0 to {MAX_PRIORITY}"
@@ -116,6 +120,23 @@ def check(message: Message) -> Message:
             f"expires {message.expires!r} of task {message.task!r} must be a finite number of seconds"
         )
     return message
+
+
+def check_name(name: object) -> str:
+    """Return the name of a task if a message can carry it.
+
+    Raises:
+        InvalidTaskError: It is no text, is empty, too long, holds NUL, or what UTF-8 cannot say.
+    """
+    if not isinstance(name, str):
+        raise InvalidTaskError(f"the name of a task must be text, not {name!r:.200}")
+    if not name:
+        raise InvalidTaskError("the name of the task to send is empty")
+    if _size(name) > MAX_NAME_BYTES or "\0" in name:
+        raise InvalidTaskError(
+            f"the name of task {name[:40]!r}... must have at most {MAX_NAME_BYTES} bytes in UTF-8 and no NUL character"
+        )
+    return name
 
 
 def _size(text: str) -> int:

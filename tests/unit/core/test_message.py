@@ -21,6 +21,7 @@ from celeriac.core.message import (
     unpack,
     unpack_result,
 )
+from celeriac.core.seal import Seal
 from celeriac.errors import DecodeError, InvalidTaskError
 
 EVERY_FIELD = Message(
@@ -59,6 +60,7 @@ EVERY_FIELD = Message(
     workflow="wf",
     node="n/1",
     parked_at=1_795_000_001.0,
+    seal=Seal(1_795_000_002.0, b"n" * 16, "signer", "cipher", b"m" * 32),
 )
 
 
@@ -113,6 +115,7 @@ def test_a_result_survives_packing() -> None:
         group="g",
         runtime=0.25,
         expires=1_795_086_400.0,
+        seal=Seal(1_795_000_002.0, b"n" * 16),
     )
     default = StoredResult(id="", state="")
     assert [n for n in StoredResult.__struct_fields__ if getattr(default, n) == getattr(result, n)] == []

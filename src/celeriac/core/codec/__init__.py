@@ -5,7 +5,7 @@ Pure functions; nothing in this package keeps state, reads a setting, or trusts 
 
 from celeriac.core.codec.body import NO_EMBED, decode, decode_args, encode, encode_args
 from celeriac.core.codec.compression import COMPRESSIONS, MAX_BYTES, compression_type
-from celeriac.core.codec.content import SERIALIZERS, Encoded, accept_types, content_type_of
+from celeriac.core.codec.content import SERIALIZERS, Encoded, accept_types, check_writable, content_type_of
 from celeriac.core.codec.convert import Converter, build_converter
 from celeriac.core.codec.exceptions import decode_exception, encode_exception
 from celeriac.core.codec.reprs import saferepr
@@ -19,6 +19,7 @@ __all__ = [
     "Encoded",
     "accept_types",
     "build_converter",
+    "check_writable",
     "compression_type",
     "content_type_of",
     "decode",

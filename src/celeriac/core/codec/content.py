@@ -124,6 +124,27 @@ def check_accepted(content_type: str, accept: frozenset[str]) -> None:
     )
 
 
+def check_writable(serializer: str, accept: frozenset[str], *, setting: str = "accept_content") -> None:
+    """Pass if those who accept ``accept`` will read what this serializer writes.
+
+    Args:
+        serializer: Its name, or a content type.
+        accept: Content types, from :func:`accept_types`.
+        setting: The setting that ``accept`` comes from, for the error.
+
+    Raises:
+        ImproperlyConfigured: They will not, or there is no such serializer. The text continues one that names who said
+            so: ``task 'proj.add': serializer='pickle'``.
+    """
+    content_type = content_type_of(serializer)
+    if content_type not in accept and content_type not in INERT:
+        accepted = ", ".join(sorted(_NAMES.get(one, one) for one in accept)) or "nothing"
+        raise ImproperlyConfigured(
+            f"is not in {setting}, which allows {accepted}: add {_NAMES[content_type]!r} to it here and where it is"
+            " read, if every sender is to be trusted"
+        )
+
+
 def text_of(body: bytes, content_encoding: str) -> str:
     """Return the text in ``body``.
 

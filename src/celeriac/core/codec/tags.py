@@ -282,32 +282,45 @@ def read_tags(value: Any) -> Any:
     return cast("object", value)
 
 
-def read_shared_tags(value: object, seen: dict[int, Any] | None = None) -> Any:
+MOST_SHARED: Final = 1_000_000
+"""Items that a value may have, each counted as often as it is in it, if some are in it more than once."""
+
+
+def read_shared_tags(value: object) -> Any:
     """Do the same for a value in which a list or dictionary may be many times, and return a new one.
 
-    Each is visited once: a few bytes of YAML can name one list a billion times.
+    Each is visited once: a few bytes of YAML can name one list a billion times. To read such a value costs nothing, but
+    to show it, or to encode it again, would fill the memory, so it is refused.
 
     Raises:
-        DecodeError: As :func:`read_tag`; or a list or dictionary contains itself.
+        DecodeError: As :func:`read_tag`; or a list or dictionary contains itself, or is contained too often.
         RecursionError: It is nested too deeply.
     """
+    return _read_shared(value, {})[0]
+
+
+def _read_shared(value: object, seen: dict[int, tuple[Any, int]]) -> tuple[Any, int]:
+    """Return the value, read, and how many items it has."""
     if type(value) not in _CONTAINERS:
-        return value
-    seen = {} if seen is None else seen
+        return value, 1
     key = id(value)
     if key in seen:
-        if seen[key] is _OPEN:
+        found = seen[key]
+        if found is _OPEN:
             raise DecodeError("a list or dictionary contains itself")
-        return seen[key]
+        if found[1] > MOST_SHARED:
+            raise DecodeError(f"it names a list or dictionary of over {MOST_SHARED} items more than once")
+        return found
     seen[key] = _OPEN
     out: Any
     if type(value) is list:
-        out = [read_shared_tags(item, seen) for item in cast("list[object]", value)]
+        parts = [_read_shared(item, seen) for item in cast("list[object]", value)]
+        out, size = [part for part, _ in parts], sum([size for _, size in parts])
     else:
-        mapping = cast("dict[str, object]", value)
-        out = read_tag({name: read_shared_tags(item, seen) for name, item in mapping.items()})
-    seen[key] = out
-    return out
+        read = {name: _read_shared(item, seen) for name, item in cast("dict[str, object]", value).items()}
+        out, size = read_tag({name: part for name, (part, _) in read.items()}), sum([n for _, n in read.values()])
+    seen[key] = out, size + 1
+    return seen[key]
 
 
-_OPEN: Final = object()
+_OPEN: Final[tuple[Any, int]] = (object(), 0)
