@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 
+from celeriac.core.codec.reprs import saferepr
 from celeriac.events.bus import Bus
 from celeriac.events.names import (
     ChildExited,
@@ -81,9 +82,7 @@ def _received(event: TaskReceived) -> None:
 
 
 def _succeeded(event: TaskSucceeded) -> None:
-    value = _shown(event.value)
-    if len(value) > _VALUE_LIMIT:
-        value = value[:_VALUE_LIMIT] + "..."
+    value = saferepr(event.value, _VALUE_LIMIT, levels=10)
     tasks.info("Task %s[%s] succeeded in %.6fs: %s", *_label(event), event.runtime, value)
 
 
