@@ -140,6 +140,7 @@ class Guard:
         try:
             if subject.loose or _seal_of(value) is not None:
                 value = msgspec.structs.replace(value, seal=None, **subject.loose)
+            value = _as_it_arrives(value)
             if self._encrypter is not None:
                 value = self._hide(subject, value, seal)
             if self._signer is not None:
@@ -237,6 +238,19 @@ class Guard:
 def _seal_of(value: Any) -> Seal | None:
     seal: Seal | None = value.seal
     return seal
+
+
+_decoders: dict[type, Callable[[bytes], Any]] = {}
+
+
+def _as_it_arrives(value: T) -> T:
+    """Return ``value`` as its reader will have it: a tuple in a header is a list there, an eta of 5 is 5.0."""
+    kind = type(value)
+    decode = _decoders.get(kind)
+    if decode is None:
+        decode = _decoders[kind] = msgspec.msgpack.Decoder(kind).decode
+    arrived: T = decode(_pack(value))
+    return arrived
 
 
 def _carrier(subject: Subject[Any]) -> str:
