@@ -6,9 +6,10 @@ first URL that needs it, so that nobody pays for, or needs to install, what anot
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from celeriac.brokers.facade import AsyncBroker, SyncBroker
@@ -17,6 +18,22 @@ from celeriac.core.clock import SYSTEM, Clock
 from celeriac.errors import ImproperlyConfigured
 
 __all__ = ["connect", "known_schemes", "no_driver", "open_async_broker", "open_broker", "place", "split"]
+
+
+REDIS_SCHEMES: Final = (
+    "redis",
+    "rediss",
+    "redis+cluster",
+    "redis+socket",
+    "rediss+cluster",
+    "sentinel",
+    "sentinels",
+    "unix",
+    "valkey",
+    "valkey+cluster",
+    "valkeys",
+    "valkeys+cluster",
+)
 
 
 def _memory(url: str, clock: Clock) -> AnyDriver:
@@ -38,16 +55,35 @@ def _sqlite(url: str, clock: Clock) -> AnyDriver:
     return SqliteDriver(parse(url), clock)
 
 
-_DRIVERS: Final[dict[str, Callable[[str, Clock], AnyDriver]]] = {"memory": _memory, "sqlite": _sqlite}
+def _redis(url: str, clock: Clock) -> AnyDriver:
+    with _needs("redis"):
+        from celeriac.brokers.redis.driver import RedisDriver
+    from celeriac.brokers.redis.url import parse
+
+    return RedisDriver(parse(url))  # The server has the clock.
+
+
+@contextlib.contextmanager
+def _needs(extra: str) -> Iterator[None]:
+    """Say which extra brings a client that is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] not in (extra, "hiredis"):
+            raise
+        raise ImproperlyConfigured(
+            f"this broker or result backend URL needs the package {exc.name!r}: pip install 'celeriac[{extra}]'"
+        ) from exc
+
+
+_DRIVERS: Final[dict[str, Callable[[str, Clock], AnyDriver]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    **dict.fromkeys(REDIS_SCHEMES, _redis),
+}
 
 # Schemes of drivers that are planned: scheme -> (what it reaches, the extra that will bring its client).
 _PLANNED: Final[dict[str, tuple[str, str | None]]] = {
-    "redis": ("Redis", "redis"),
-    "rediss": ("Redis", "redis"),
-    "redis+socket": ("Redis", "redis"),
-    "unix": ("Redis", "redis"),
-    "sentinel": ("Redis", "redis"),
-    "valkey": ("Redis", "redis"),
     "amqp": ("RabbitMQ", None),
     "amqps": ("RabbitMQ", None),
     "pyamqp": ("RabbitMQ", None),
@@ -105,6 +141,10 @@ def place(url: str) -> tuple[str, str]:
         from celeriac.brokers.sqlite.url import parse
 
         return scheme, os.path.realpath(parse(url).path)
+    if scheme in REDIS_SCHEMES:
+        from celeriac.brokers.redis.url import place as redis_place
+
+        return "redis", redis_place(url)
     return scheme, rest.partition("?")[0].rstrip("/")
 
 
@@ -112,7 +152,8 @@ def connect(url: str, *, clock: Clock = SYSTEM) -> AnyDriver:
     """Return the driver for a broker URL. Nothing is opened or read yet.
 
     Args:
-        url: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``memory://name``.
+        url: ``redis://host:6379/0`` (see :mod:`celeriac.brokers.redis.url` for more forms), ``sqlite:///relative.db``,
+            ``sqlite:////absolute.db``, ``memory://name``.
         clock: What the store takes for the time.
 
     Raises:

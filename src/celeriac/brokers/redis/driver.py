@@ -1,0 +1,50 @@
+"""The driver for Redis and Valkey: one server, a master behind Sentinels, or a Cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from celeriac.brokers.port import Capabilities
+from celeriac.brokers.redis.hub import hub_of
+from celeriac.brokers.redis.keys import Keys
+from celeriac.brokers.redis.location import Location
+from celeriac.brokers.redis.operations import RedisOperations
+from celeriac.brokers.redis.performers import AsyncRedisPerformer, RedisPerformer
+from celeriac.brokers.redis.waiters import AsyncRedisWaiter, RedisWaiter
+
+
+class RedisDriver:
+    """Makes operations, performers and waiters for one store. Nothing is connected before it is used.
+
+    Args:
+        location: From :func:`celeriac.brokers.redis.url.parse`.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self._location: Final = location
+        self._keys: Final = Keys(location.prefix, location.partitions)
+        self._operations: Final = RedisOperations(self._keys)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(name="redis", durable=True, shared=True, results=True, push=True)
+
+    @property
+    def operations(self) -> RedisOperations:
+        return self._operations
+
+    def performer(self) -> RedisPerformer:
+        return RedisPerformer(self._location)
+
+    def async_performer(self) -> AsyncRedisPerformer:
+        return AsyncRedisPerformer(self._location)
+
+    def waiter(self, ids: Sequence[str] = ()) -> RedisWaiter:
+        return RedisWaiter(hub_of(self._location), self._channels(ids))
+
+    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncRedisWaiter:
+        return AsyncRedisWaiter(hub_of(self._location), self._channels(ids))
+
+    def _channels(self, ids: Sequence[str]) -> Sequence[str]:
+        return [self._keys.done_channel(id) for id in ids] if ids else self._keys.wake_channels()

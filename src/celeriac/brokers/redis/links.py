@@ -1,0 +1,281 @@
+"""Connections to servers, blocking and awaiting.
+
+redis-py makes them: TCP, TLS, sockets in the file system, login, database. What is said on them is packed and read here
+by hiredis, so that the deadline holds for a whole exchange and not for each read.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import hiredis
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import TimeoutError as NoAnswer
+from redis.retry import Retry
+
+from celeriac.brokers.redis.exchange import Lost, TimeUp, Unreached, Words
+from celeriac.brokers.redis.failures import denied
+from celeriac.brokers.redis.location import Address, Location, Login
+from celeriac.brokers.redis.requests import Refused
+from celeriac.errors import OperationalError
+
+if TYPE_CHECKING:
+    import asyncio
+
+READ_SIZE: Final = 65536
+_KEEPALIVE: Final = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
+"""A connection whose other end has vanished is found out after a minute, also while nothing is said."""
+
+
+def pack(commands: Sequence[Words]) -> bytes:
+    """Return the commands as the server reads them."""
+    packer: Any = hiredis.pack_command  # Its declared type allows one word only.
+    return b"".join([packer(tuple(words)) for words in commands])
+
+
+def _options(location: Location, address: Address, patience: float, retry: Any) -> dict[str, Any]:
+    """Return what redis-py is told about a connection."""
+    login: Login = location.sentinel_login if address.sentinel else location.login
+    options: dict[str, Any] = {
+        "db": 0 if address.sentinel else location.db,
+        "username": login.username,
+        "password": login.password,
+        "socket_timeout": patience,
+        "socket_connect_timeout": patience,
+        "client_name": location.client_name,
+        "protocol": 2,
+        "retry": retry,  # The exchange decides what is tried again.
+    }
+    if not address.port:
+        return options | {"path": address.host}
+    options |= {
+        "host": address.host,
+        "port": address.port,
+        "socket_keepalive": True,
+        "socket_keepalive_options": _KEEPALIVE,
+    }
+    tls = location.tls
+    if tls is not None:
+        options |= {
+            "ssl_cert_reqs": tls.cert_reqs,
+            "ssl_ca_certs": tls.ca_certs,
+            "ssl_certfile": tls.certfile,
+            "ssl_keyfile": tls.keyfile,
+            "ssl_check_hostname": tls.check_hostname,
+        }
+    return options
+
+
+def _failure(exc: Exception, location: Location, address: Address) -> Exception:
+    """Return the error for a connection that could not be made."""
+    cause = exc.__cause__ or exc.__context__
+    for one in (exc, cause):
+        if isinstance(one, ssl.SSLError):
+            if "WRONG_VERSION_NUMBER" in str(one) or "record layer failure" in str(one).lower():
+                return Unreached(f"{address} does not speak TLS: write redis:// in place of rediss://", final=True)
+            return Unreached(
+                f"TLS with {address} failed ({one}): check ssl_ca_certs, the host name in the certificate, and"
+                " ssl_certfile and ssl_keyfile if the server wants a certificate of ours",
+                final=True,
+            )
+    if isinstance(cause, FileNotFoundError) and location.tls is not None and address.port:
+        return Unreached(f"a file with a certificate or key does not exist: {cause}", final=True)
+    if isinstance(exc, (NoAnswer, TimeoutError)):
+        hint = " (if it does not speak TLS, write redis:// in place of rediss://)" if location.tls is not None else ""
+        return Unreached(f"{address} did not answer{hint}")
+    if (
+        isinstance(exc, (NoConnection, OSError))
+        and not isinstance(exc, AuthenticationError)
+        and "max number of clients" not in str(exc)
+    ):
+        hint = "" if location.tls is not None else " (if it speaks TLS, write rediss://)"
+        told = str(exc).rstrip(".")
+        return Unreached(f"{told}{hint if 'closed by server' in told or 'reset by peer' in told else ''}")
+    error = denied(str(exc), location.name)
+    return Unreached(str(exc)) if isinstance(error, OperationalError) else error
+
+
+def _reader() -> Any:
+    make: Any = hiredis.Reader  # By its declared type a refusal would have to be an exception.
+    return make(replyError=Refused)
+
+
+class Link:
+    """One blocking connection, for one thread at a time.
+
+    Args:
+        location: What the URL says.
+        address: The server.
+        patience: Seconds to wait for it.
+
+    Raises:
+        Unreached: There is no connection.
+        BrokerError: The server does not let us in.
+    """
+
+    def __init__(self, location: Location, address: Address, patience: float) -> None:
+        options = _options(location, address, patience, Retry(NoBackoff(), 0))
+        make: Any = redis.Connection if address.port else redis.UnixDomainSocketConnection
+        if location.tls is not None and address.port:
+            make = redis.SSLConnection
+        self._connection: Any = make(**options)
+        try:
+            self._connection.connect()
+        except (RedisError, OSError) as exc:
+            self.close()
+            raise _failure(exc, location, address) from exc
+        except BaseException:
+            self.close()
+            raise
+        self._reader: Final = _reader()
+        self._socket: Final[Any] = self._connection._sock
+
+    @property
+    def stale(self) -> bool:
+        """Whether the server has closed it, or has said something that nobody asked for."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def exchange(self, commands: Sequence[Words], deadline: float) -> list[Any]:
+        """Say the commands and return the replies; a refusal is a :class:`Refused` in its place.
+
+        Raises:
+            Lost: The connection broke.
+            TimeUp: The deadline came.
+        """
+        try:
+            self.say(commands, deadline)
+            return [self.hear(deadline) for _ in commands]
+        except TimeoutError:
+            raise TimeUp(sent=True) from None
+        except (OSError, EOFError) as exc:
+            raise Lost(str(exc) or type(exc).__name__) from exc
+
+    def say(self, commands: Sequence[Words], deadline: float) -> None:
+        """Send the commands."""
+        self._socket.settimeout(_left(deadline))
+        self._socket.sendall(pack(commands))
+
+    def hear(self, deadline: float) -> Any:
+        """Return the next reply."""
+        while (reply := self._reader.gets(False)) is False:  # The server never says False in this protocol.
+            self._socket.settimeout(_left(deadline))
+            data = self._socket.recv(READ_SIZE)
+            if not data:
+                raise EOFError("the server closed the connection")
+            self._reader.feed(data)
+        return reply
+
+    def hear_at_once(self) -> list[Any]:
+        """Return what has been said to us, without waiting."""
+        self._socket.settimeout(0)
+        found: list[Any] = []
+        while True:
+            try:
+                data = self._socket.recv(READ_SIZE)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return found
+            if not data:
+                raise EOFError("the server closed the connection")
+            self._reader.feed(data)
+            while (reply := self._reader.gets(False)) is not False:
+                found.append(reply)
+
+    def fileno(self) -> int:
+        """Return what becomes readable when the server says something."""
+        number: int = self._socket.fileno()
+        return number
+
+    def close(self) -> None:
+        """Close it. Safe to call twice."""
+        self._connection.disconnect()
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+class AsyncLink:
+    """The awaiting twin of :class:`Link`, for one task at a time; made by :meth:`open`. Callers keep the deadline."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection: Final = connection
+        self._reader: Final = _reader()
+        self._stream: Final[asyncio.StreamReader] = connection._reader
+        self._writer: Final[asyncio.StreamWriter] = connection._writer
+
+    @classmethod
+    async def open(cls, location: Location, address: Address, patience: float) -> AsyncLink:
+        """Connect. The arguments and errors are those of :class:`Link`."""
+        options = _options(location, address, patience, redis.asyncio.retry.Retry(NoBackoff(), 0))
+        make: Any = redis.asyncio.Connection if address.port else redis.asyncio.UnixDomainSocketConnection
+        if location.tls is not None and address.port:
+            make = redis.asyncio.SSLConnection
+        connection: Any = make(**options)
+        try:
+            await connection.connect()
+        except (RedisError, ResponseError, OSError) as exc:
+            await connection.disconnect(nowait=True)
+            raise _failure(exc, location, address) from exc
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return cls(connection)
+
+    @property
+    def stale(self) -> bool:
+        """Whether the server has closed it."""
+        return self._stream.at_eof() or self._stream.exception() is not None or self._writer.is_closing()
+
+    async def exchange(self, commands: Sequence[Words]) -> list[Any]:
+        """Say the commands and return the replies.
+
+        Raises:
+            Lost: The connection broke.
+        """
+        try:
+            self._writer.write(pack(commands))
+            await self._writer.drain()
+            return [await self._hear() for _ in commands]
+        except TimeoutError:
+            raise
+        except (OSError, EOFError) as exc:
+            raise Lost(str(exc) or type(exc).__name__) from exc
+
+    async def _hear(self) -> Any:
+        while (reply := self._reader.gets(False)) is False:
+            data = await self._stream.read(READ_SIZE)
+            if not data:
+                raise EOFError("the server closed the connection")
+            self._reader.feed(data)
+        return reply
+
+    async def close(self) -> None:
+        """Close it without waiting for the server."""
+        await self._connection.disconnect(nowait=True)
+
+    def abandon(self) -> None:
+        """Close it after the end of its event loop, which can do no more for it."""
+        transport: Any = self._writer.transport
+        self._connection._writer = self._connection._reader = None  # Or redis-py complains that it is open.
+        inner: Any = getattr(transport, "_sock", None)
+        if inner is not None:
+            inner.close()
+            transport._sock = None  # Or asyncio does.

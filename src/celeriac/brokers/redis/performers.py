@@ -1,0 +1,185 @@
+"""Carries out scripts on the server, blocking or awaiting.
+
+Guarantees: every request ends by its deadline. A connection on which anything went wrong, or on which a call was given
+up (a soft time limit, a cancelled task), is never used again. Connections belong to one process and one event loop;
+what is used in another opens its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict, deque
+from typing import Any, Final, TypeAlias
+
+from celeriac.brokers import deadline as deadlines
+from celeriac.brokers.redis import forks
+from celeriac.brokers.redis.exchange import Rest, Route, Send, Step, TimeUp, Unreached
+from celeriac.brokers.redis.links import AsyncLink, Link
+from celeriac.brokers.redis.location import Address, Location
+from celeriac.brokers.redis.requests import Reply, Request
+from celeriac.core.operation import arun, run
+
+Idle: TypeAlias = "defaultdict[Address, deque[Link]]"
+
+
+class RedisPerformer:
+    """Does requests on as many connections as threads use it at once. Safe to share, and across forks."""
+
+    def __init__(self, location: Location) -> None:
+        self._location: Final = location
+        self._route: Final = Route(location)
+        self._idle: Idle = defaultdict(deque)
+        forks.guard(self)
+
+    def perform(self, request: Request) -> Reply:
+        deadline = deadlines.after(self._location.timeout)
+        return run(self._route.carry_out(request), lambda step: self._do(step, deadline))
+
+    def locate(self) -> Address:
+        """Return a server that hears everything that is published.
+
+        Raises:
+            Unreached, Lost, TimeUp, BrokerError: There is none.
+        """
+        deadline = deadlines.after(self._location.timeout)
+        return run(self._route.find_any(), lambda step: self._do(step, deadline))
+
+    def close(self) -> None:
+        """Close the connections that nobody uses, and the others when they are done; the next request opens others."""
+        for links in self.forget().values():
+            while links:
+                links.pop().close()
+
+    def forget(self) -> Idle:
+        idle, self._idle = self._idle, defaultdict(deque)
+        return idle
+
+    def _do(self, step: Step, deadline: float) -> Any:
+        if isinstance(step, Rest):
+            _check(step, deadline)
+            return time.sleep(step.seconds)
+        location, idle = self._location, self._idle
+        began = time.monotonic()
+        patience = min(deadline - began, step.patience or location.connect_timeout)
+        if patience <= 0:
+            raise TimeUp(sent=False)
+        link = _take(idle[step.address]) or Link(location, step.address, patience)
+        try:
+            replies = link.exchange(step.commands, min(deadline, began + patience) if step.patience else deadline)
+        except BaseException as exc:
+            link.close()
+            if isinstance(exc, TimeUp) and step.patience and time.monotonic() < deadline:
+                raise Unreached("no answer") from None
+            raise
+        if self._idle is idle:
+            idle[step.address].append(link)
+        else:
+            link.close()  # Somebody closed this performer meanwhile.
+        return replies
+
+
+def _take(links: deque[Link]) -> Link | None:
+    """Return a connection that is still open."""
+    while links:
+        try:
+            link = links.pop()
+        except IndexError:  # Another thread was faster.
+            return None
+        if not link.stale:
+            return link
+        link.close()
+    return None
+
+
+class _Pool:
+    """The connections of one event loop to one server."""
+
+    def __init__(self, most: int) -> None:
+        self.room: Final = asyncio.Semaphore(most)
+        self.idle: Final[deque[AsyncLink]] = deque()
+
+
+class AsyncRedisPerformer:
+    """Does requests on up to ``max_connections`` connections to a server for each event loop.
+
+    A call that is cancelled may have had its effect, as after a lost reply.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self._location: Final = location
+        self._route: Final = Route(location)
+        self._loops: dict[asyncio.AbstractEventLoop, dict[Address, _Pool]] = {}
+        forks.guard(self)
+
+    async def perform(self, request: Request) -> Reply:
+        deadline = deadlines.after(self._location.timeout)
+        return await arun(self._route.carry_out(request), lambda step: self._do(step, deadline))
+
+    async def close(self) -> None:
+        """Close the connections of the running event loop; the next request opens others."""
+        pools = self._loops.pop(asyncio.get_running_loop(), {})
+        for pool in pools.values():
+            while pool.idle:
+                await pool.idle.pop().close()
+
+    def forget(self) -> object:
+        loops, self._loops = self._loops, {}
+        return loops
+
+    def _pool(self, address: Address) -> _Pool:
+        loop = asyncio.get_running_loop()
+        pools = self._loops.get(loop)
+        if pools is None:
+            for other in [one for one in self._loops if one.is_closed()]:
+                for left_over in self._loops.pop(other).values():
+                    while left_over.idle:
+                        left_over.idle.pop().abandon()
+            pools = self._loops[loop] = {}
+        pool = pools.get(address)
+        if pool is None:
+            pool = pools[address] = _Pool(self._location.max_connections)
+        return pool
+
+    async def _do(self, step: Step, deadline: float) -> Any:
+        if isinstance(step, Rest):
+            _check(step, deadline)
+            return await asyncio.sleep(step.seconds)
+        sent = False
+        left = deadline - time.monotonic()
+        try:
+            async with asyncio.timeout(min(left, step.patience or left)):
+                pool = self._pool(step.address)
+                async with pool.room:
+                    link = await self._link(step, pool)
+                    sent = True
+                    return await self._exchange(link, step, pool)
+        except TimeoutError:
+            if step.patience and time.monotonic() < deadline:
+                raise Unreached("no answer") from None
+            raise TimeUp(sent=sent) from None
+
+    async def _exchange(self, link: AsyncLink, step: Send, pool: _Pool) -> Any:
+        try:
+            replies = await link.exchange(step.commands)
+        except BaseException:
+            await link.close()
+            raise
+        if self._loops.get(asyncio.get_running_loop(), {}).get(step.address) is pool:
+            pool.idle.append(link)
+        else:
+            await link.close()  # Somebody closed this performer meanwhile.
+        return replies
+
+    async def _link(self, step: Send, pool: _Pool) -> AsyncLink:
+        while pool.idle:
+            link = pool.idle.pop()
+            if not link.stale:
+                return link
+            await link.close()
+        return await AsyncLink.open(self._location, step.address, self._location.connect_timeout)
+
+
+def _check(rest: Rest, deadline: float) -> None:
+    if time.monotonic() + rest.seconds >= deadline:
+        raise TimeUp(sent=False)
