@@ -114,18 +114,7 @@ class Engine:
             start_first=self._start_first,
             freed=self._settled,
         )
-        self.fetcher = Fetcher(
-            options=options,
-            owner=owner,
-            broker=broker,
-            waiter=self._waiter,
-            surroundings=surroundings,
-            table=table,
-            sync_slots=self.sync_slots,
-            coroutines=self.coroutines,
-            settler=self.settler,
-            holdings=self.holdings,
-        )
+        self.fetcher = self._make_fetcher()
         self.auditor = Auditor(
             holdings=self.holdings,
             broker=broker,
@@ -135,8 +124,23 @@ class Engine:
             forsake=self.fetcher.forsake,
             bus=surroundings.bus,
         )
-        if options.max_tasks_per_child is not None:
-            self.fetcher.limit = self._left_to_run
+
+    def _make_fetcher(self) -> Fetcher:
+        fetcher = Fetcher(
+            options=self._options,
+            owner=self.owner,
+            broker=self._broker,
+            waiter=self._waiter,
+            surroundings=self.surroundings,
+            table=self.table,
+            sync_slots=self.sync_slots,
+            coroutines=self.coroutines,
+            settler=self.settler,
+            holdings=self.holdings,
+        )
+        if self._options.max_tasks_per_child is not None:
+            fetcher.limit = self._left_to_run
+        return fetcher
 
     # What slots need of their home.
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from celeriac.app import Celeriac
 from celeriac.brokers.facade import SyncBroker
 from celeriac.brokers.port import Finding, WorkerRecord
-from celeriac.core.message import Settlement
+from celeriac.core.message import Lease, Settlement
 from celeriac.events import LeaseLost
 from celeriac.execution.runnable import Surroundings
 from celeriac.worker.backoff import LONGEST
@@ -73,8 +73,11 @@ class Keeper:
         )
         self.leases = Leases(self._broker, options, name, self.children, self._surroundings)
         self._heartbeat = Heartbeat(self._broker, options, self._record)
+        self._judge = Judge(
+            self._broker, f"{name}/judge", options, settle=self._settle, surroundings=self._surroundings
+        )
         services: Sequence[Service] = (
-            Reaper(self._broker, options, name, self.leases, settle=self._settle, surroundings=self._surroundings),
+            Reaper(self._judge, self.leases),
             Promoter(self._broker),
             self._heartbeat,
             self.control,
@@ -138,13 +141,8 @@ class Keeper:
                     if run.id in records and records[run.id].token == run.token
                 ]
             )
-        while True:
-            reclaimed = self._broker.reclaim(
-                self._name, BATCH, crash_limit=limit, owner=death.owner, guilty=death.unsettled
-            )
-            self._settle([judge_expired(one, self._surroundings, limit) for one in reclaimed.verdicts])
-            if not reclaimed.released and not reclaimed.verdicts:
-                break
+        while self._judge.reclaim(owner=death.owner, guilty=death.unsettled):
+            continue
         self._broker.forget("", [death.owner])
 
     def _settle(self, settlements: Sequence[Settlement]) -> None:
@@ -198,6 +196,10 @@ class Leases:
         self._calm_at = 0.0
         self.longest_backoff = self._lease / 4
 
+    def now(self) -> float:
+        """Return the time that :meth:`judges` goes by."""
+        return self._clock.monotonic()
+
     def judges(self, now: float) -> bool:
         """Return whether a lease that has run out tells that its owner is gone.
 
@@ -230,36 +232,61 @@ class Leases:
         return self._lease / 4
 
 
+class Judge:
+    """Frees what lost its owner, and settles what of it must not simply run again.
+
+    Verdicts are leased to a name of their own, which nobody renews. If the reply with them is lost, they are taken
+    again with the next call; if this worker ends first, by any other once that lease has run out.
+    """
+
+    def __init__(
+        self,
+        broker: SyncBroker[Any, Any],
+        name: str,
+        options: WorkerOptions,
+        *,
+        settle: Callable[[Sequence[Settlement]], None],
+        surroundings: Surroundings,
+    ) -> None:
+        self._broker = broker
+        self._name = name
+        self._limit = options.delivery_limit
+        self._settle = settle
+        self._surroundings = surroundings
+        self._doubtful = False
+        """Verdicts may be ours without our knowing."""
+
+    def reclaim(self, owner: str | None = None, guilty: Sequence[Lease] = ()) -> int:
+        """Free one batch of what vanished owners held, or of what ``owner`` holds; return how many there were."""
+        if self._doubtful:
+            self._take(self._name, ())
+        self._doubtful = True
+        count = self._take(owner, guilty)
+        self._doubtful = False
+        return count
+
+    def _take(self, owner: str | None, guilty: Sequence[Lease]) -> int:
+        limit = self._limit
+        reclaimed = self._broker.reclaim(self._name, BATCH, crash_limit=limit, owner=owner, guilty=guilty)
+        self._settle([judge_expired(one, self._surroundings, limit) for one in reclaimed.verdicts])
+        return len(reclaimed.released) + len(reclaimed.verdicts)
+
+
 class Reaper:
     """Frees what vanished workers held."""
 
     name = "reaper"
     longest_backoff = LONGEST
 
-    def __init__(
-        self,
-        broker: SyncBroker[Any, Any],
-        options: WorkerOptions,
-        keeper: str,
-        leases: Leases,
-        *,
-        settle: Callable[[Sequence[Settlement]], None],
-        surroundings: Surroundings,
-    ) -> None:
-        self._broker = broker
+    def __init__(self, judge: Judge, leases: Leases) -> None:
+        self._judge = judge
         self._leases = leases
-        self._limit = options.delivery_limit
-        self._keeper = keeper
-        self._settle = settle
-        self._surroundings = surroundings
 
     def tick(self) -> float:
         """Reap one batch."""
-        if not self._leases.judges(self._surroundings.clock.monotonic()):
+        if not self._leases.judges(self._leases.now()):
             return REAP_EVERY
-        reclaimed = self._broker.reclaim(self._keeper, BATCH, crash_limit=self._limit)
-        self._settle([judge_expired(one, self._surroundings, self._limit) for one in reclaimed.verdicts])
-        return 0.0 if len(reclaimed.released) + len(reclaimed.verdicts) >= BATCH else REAP_EVERY
+        return 0.0 if self._judge.reclaim() >= BATCH else REAP_EVERY
 
 
 class Promoter:
