@@ -114,7 +114,7 @@ def wait(backend: SyncResults, watch: Watch, on_interval: Callable[[], Any] | No
             if waiter is None:
                 # Only now, so that a result that is there already costs one look. What came in between is seen by the
                 # next look, which follows at once.
-                waiter = backend.waiter()
+                waiter = backend.waiter(list(watch.pending))
                 continue
             if rest:
                 time.sleep(min(rest, seconds))
@@ -136,7 +136,7 @@ async def await_(backend: AsyncResults, watch: Watch, on_interval: Callable[[], 
                 return
             rest = watch.pause()
             if waiter is None:
-                waiter = backend.waiter()
+                waiter = backend.waiter(list(watch.pending))
                 continue
             if rest:
                 await loops.sleep(min(rest, seconds))

@@ -56,9 +56,9 @@ class Store(Protocol[OpsOut]):
 
     def async_performer(self) -> AsyncPerformer[Any, Any]: ...
 
-    def waiter(self) -> Waiter: ...
+    def waiter(self, ids: Sequence[str] = ()) -> Waiter: ...
 
-    def async_waiter(self) -> AsyncWaiter: ...
+    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncWaiter: ...
 
 
 def parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -95,9 +95,9 @@ class SyncCalls(_Facade[Ops]):
             performer = vars(self).setdefault("_performer", self._driver.performer())
         return run(operation, performer.perform)
 
-    def waiter(self) -> Waiter:
-        """Return a new waiter on this store; the caller closes it."""
-        return self._driver.waiter()
+    def waiter(self, ids: Sequence[str] = ()) -> Waiter:
+        """Return a new waiter on this store, or on the results of these tasks; the caller closes it."""
+        return self._driver.waiter(ids)
 
     def close(self) -> None:
         """Close the connection. Safe to call twice."""
@@ -266,9 +266,9 @@ class AsyncCalls(_Facade[Ops]):
             performer = vars(self).setdefault("_performer", self._driver.async_performer())
         return await arun(operation, performer.perform)
 
-    def waiter(self) -> AsyncWaiter:
-        """Return a new waiter on this store; the caller closes it."""
-        return self._driver.async_waiter()
+    def waiter(self, ids: Sequence[str] = ()) -> AsyncWaiter:
+        """Return a new waiter on this store, or on the results of these tasks; the caller closes it."""
+        return self._driver.async_waiter(ids)
 
     async def close(self) -> None:
         """Close the connection. Safe to call twice."""

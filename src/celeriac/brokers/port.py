@@ -488,9 +488,18 @@ class Driver(Protocol[Req, Rep]):
 
     def async_performer(self) -> AsyncPerformer[Req, Rep]: ...
 
-    def waiter(self) -> Waiter: ...
+    def waiter(self, ids: Sequence[str] = ()) -> Waiter:
+        """Return a new waiter; the caller closes it.
 
-    def async_waiter(self) -> AsyncWaiter: ...
+        Args:
+            ids: Without, it wakes when there may be something to claim, another due time, a command or an answer. With
+                task ids, when one of these tasks may have another result. It may wake for the rest, too.
+        """
+        ...
+
+    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncWaiter:
+        """Return the awaiting twin of :meth:`waiter`."""
+        ...
 
 
 AnyDriver: TypeAlias = Driver[Any, Any]

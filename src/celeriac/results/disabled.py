@@ -88,8 +88,8 @@ class DisabledStore:
     def async_performer(self) -> AsyncDisabledPerformer:
         return AsyncDisabledPerformer()
 
-    def waiter(self) -> NoReturn:
+    def waiter(self, ids: Sequence[str] = ()) -> NoReturn:
         _refuse()
 
-    def async_waiter(self) -> NoReturn:
+    def async_waiter(self, ids: Sequence[str] = ()) -> NoReturn:
         _refuse()

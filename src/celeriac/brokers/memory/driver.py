@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -157,10 +157,10 @@ class MemoryDriver:
     def async_performer(self) -> AsyncMemoryPerformer:
         return AsyncMemoryPerformer(self._shared)
 
-    def waiter(self) -> MemoryWaiter:
+    def waiter(self, ids: Sequence[str] = ()) -> MemoryWaiter:
         return MemoryWaiter(self._shared)
 
-    def async_waiter(self) -> AsyncMemoryWaiter:
+    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncMemoryWaiter:
         return AsyncMemoryWaiter(self._shared)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from celeriac.brokers.port import Capabilities
@@ -39,8 +40,8 @@ class SqliteDriver:
     def async_performer(self) -> AsyncSqlitePerformer:
         return AsyncSqlitePerformer(self._location, self._clock)
 
-    def waiter(self) -> SqliteWaiter:
+    def waiter(self, ids: Sequence[str] = ()) -> SqliteWaiter:
         return SqliteWaiter(self._location, self._clock)
 
-    def async_waiter(self) -> AsyncSqliteWaiter:
+    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncSqliteWaiter:
         return AsyncSqliteWaiter(self._location, self._clock)

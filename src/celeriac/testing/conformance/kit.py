@@ -71,12 +71,12 @@ class Kit:
         """Return a broker on the store whose requests and replies are lost as planned."""
         return self._drive(FaultyDriver(self._driver, plan))
 
-    def waiter(self) -> AsyncWaiter:
-        """Return a waiter on the store."""
+    def waiter(self, *ids: str) -> AsyncWaiter:
+        """Return a waiter on the store, or on the results of these tasks."""
         if self.mode == "sync":
-            waiter = cast("AsyncWaiter", _Threaded(self._driver.waiter()))
+            waiter = cast("AsyncWaiter", _Threaded(self._driver.waiter(ids)))
         else:
-            waiter = self._driver.async_waiter()
+            waiter = self._driver.async_waiter(ids)
         self._closing.append(waiter.close)
         return waiter
 

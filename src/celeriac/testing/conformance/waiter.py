@@ -25,10 +25,10 @@ async def settled(waiter: AsyncWaiter) -> AsyncWaiter:
     return waiter
 
 
-async def woken(kit: Kit, change: Callable[[], Awaitable[object]]) -> None:
-    """Check that a change wakes a waiter that sleeps, and one that is about to."""
-    sleeper = await settled(kit.waiter())
-    latecomer = await settled(kit.waiter())
+async def woken(kit: Kit, change: Callable[[], Awaitable[object]], *ids: str) -> None:
+    """Check that a change wakes a waiter (on these results) that sleeps, and one that is about to."""
+    sleeper = await settled(kit.waiter(*ids))
+    latecomer = await settled(kit.waiter(*ids))
     sleeping = asyncio.create_task(sleeper.wait(PATIENCE))
     await asyncio.sleep(0)
     await change()
@@ -170,13 +170,19 @@ async def a_wait_that_is_given_up_leaves_the_waiter_whole(kit: Kit) -> None:
 
 @results
 async def it_wakes_for_a_result(kit: Kit) -> None:
-    await woken(kit, lambda: kit.broker.store([result("a")]))
-    await woken(kit, lambda: kit.broker.progress([result("b", "PROGRESS")]))
+    await woken(kit, lambda: kit.broker.store([result("a")]), "a")
+    await woken(kit, lambda: kit.broker.progress([result("b", "PROGRESS")]), "b")
     delivery = await kit.take("c")
-    await woken(kit, lambda: kit.settle(done(delivery, result=result("c"))))
+    await woken(kit, lambda: kit.settle(done(delivery, result=result("c"))), "c")
+
+
+@results
+async def it_wakes_for_one_result_of_thousands(kit: Kit) -> None:
+    waited_for = [f"t{n}" for n in range(3000)]
+    await woken(kit, lambda: kit.broker.store([result(waited_for[-1])]), *waited_for)
 
 
 @results
 async def it_wakes_for_a_revocation(kit: Kit) -> None:
     await kit.send("a")
-    await woken(kit, lambda: kit.broker.cancel([result("a", "REVOKED")]))
+    await woken(kit, lambda: kit.broker.cancel([result("a", "REVOKED")]), "a")

@@ -7,7 +7,7 @@ carries it out when it arrives, in one step, and the checker is told what it was
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, cast
 
 import msgspec
@@ -292,8 +292,8 @@ class WireDriver:
     def async_performer(self) -> AsyncPerformer:
         return AsyncPerformer(self._wire, self._process)
 
-    def waiter(self) -> Any:
+    def waiter(self, ids: Sequence[str] = ()) -> Any:
         raise AssertionError("nothing in a worker waits for the store in a thread")
 
-    def async_waiter(self) -> Waiter:
+    def async_waiter(self, ids: Sequence[str] = ()) -> Waiter:
         return Waiter(self._wire, self._process)
