@@ -87,7 +87,7 @@ async def it_wakes_for_a_new_time_to_keep(kit: Kit) -> None:
     # Whoever promotes sleeps until the next due time that it knows of: it must hear of an earlier one.
     delivery = await kit.take("a")
     await woken(kit, lambda: kit.settle(retry(delivery, due=kit.now() + kit.lease)))
-    await woken(kit, lambda: kit.send("b", eta=kit.now() + kit.lease))
+    await woken(kit, lambda: kit.send("b", eta=kit.now() + kit.lease / 2))
 
 
 @group
