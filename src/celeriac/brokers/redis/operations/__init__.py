@@ -1,0 +1,24 @@
+"""The port's operations on Redis: which scripts are asked for, and what their replies mean. Pure.
+
+What must be decided in one step is decided by the script. Batches are cut so that no script holds the server for more
+than a few milliseconds; ``docs/explanation/redis.md`` has the numbers.
+"""
+
+from __future__ import annotations
+
+from celeriac.brokers.redis.keys import Keys
+from celeriac.brokers.redis.operations.control import ControlOperations
+from celeriac.brokers.redis.operations.inspect import InspectOperations
+from celeriac.brokers.redis.operations.queue import QueueOperations
+from celeriac.brokers.redis.operations.results import ResultOperations
+
+__all__ = ["RedisOperations"]
+
+
+class RedisOperations(QueueOperations, ControlOperations, InspectOperations, ResultOperations):
+    """All operations, on the keys of one broker."""
+
+    def __init__(self, keys: Keys | None = None) -> None:
+        keys = keys or Keys()
+        QueueOperations.__init__(self, keys)
+        ControlOperations.__init__(self, keys)

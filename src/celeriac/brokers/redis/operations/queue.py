@@ -1,0 +1,204 @@
+"""The life of messages on Redis, but for settling, which :mod:`celeriac.brokers.redis.operations.settling` has."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Any, Final
+
+from celeriac.brokers.port import Cancelled, Promoted, Reclaimed
+from celeriac.brokers.redis.keys import Keys
+from celeriac.brokers.redis.operations.records import MAX_SCRIPT_BYTES, micros, payload_of, result_args
+from celeriac.brokers.redis.operations.settling import enqueue_all, settle
+from celeriac.brokers.redis.requests import Argument, RedisOperation, Script
+from celeriac.brokers.rules import OWNER_MEMORY, VERDICT_LEASE, delivery, first_of_each, packed
+from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
+
+CANCEL_STEP: Final = 100
+"""Ids that one script looks for among all owners: some hundred owners may have to be asked for each."""
+
+
+class QueueOperations:
+    """The life of messages."""
+
+    def __init__(self, keys: Keys) -> None:
+        self.keys = keys
+        self._turns = count()  # Which partition is looked at first.
+
+    def enqueue(self, messages: Sequence[Message]) -> RedisOperation[tuple[str, ...]]:
+        """Keep the messages: those of one partition, up to some megabytes, all or none."""
+        groups: defaultdict[int, dict[str, tuple[Message, bytes]]] = defaultdict(dict)
+        taken: set[str] = set()
+        known: set[str] = set()
+        for message, payload in packed(messages):
+            if message.id not in taken:
+                taken.add(message.id)
+                groups[self.keys.of_queue(message.queue)][message.id] = (message, payload)
+        for partition, group in groups.items():
+            known |= yield from enqueue_all(self.keys.root(partition), group.values())
+        if not known and len(taken) == len(messages):
+            return ()
+        repeated: list[str] = []
+        for message in messages:
+            if message.id in known:
+                repeated.append(message.id)
+            known.add(message.id)
+        return tuple(repeated)
+
+    def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> RedisOperation[list[Delivery]]:
+        """Lease ready messages; with several partitions, those of one after the other, each time another one first."""
+        groups: defaultdict[int, list[str]] = defaultdict(list)
+        for queue in dict.fromkeys(queues):
+            groups[self.keys.of_queue(queue)].append(queue)
+        partitions = list(groups)
+        if len(partitions) > 1:
+            first = next(self._turns) % len(partitions)
+            partitions = partitions[first:] + partitions[:first]
+        found: list[Delivery] = []
+        for partition in partitions:
+            left = limit - len(found)
+            if left <= 0:
+                break
+            args: list[Argument] = [owner, micros(lease), left, MAX_SCRIPT_BYTES, *groups[partition]]
+            reply = yield Script("claim", (self.keys.root(partition),), args)
+            if reply:
+                found += _deliveries(reply, owner, partition)
+        return found
+
+    def start(self, starts: Sequence[Start]) -> RedisOperation[tuple[str, ...]]:
+        groups: defaultdict[int, list[Start]] = defaultdict(list)
+        lost: list[str] = []
+        for start in starts:
+            groups[start.lease.ref].append(start)
+        for partition, group in groups.items():
+            if not 0 <= partition < self.keys.partitions:
+                lost += [start.lease.id for start in group]
+                continue
+            args = [arg for one in group for arg in (*_lease_args(one.lease), 1 if one.once else 0)]
+            places = yield Script("start", (self.keys.root(partition),), args, repeatable=True)
+            lost += [group[place].lease.id for place in places]
+        return tuple(lost)
+
+    def extend(self, owners: Sequence[str], lease: float) -> RedisOperation[tuple[str, ...]]:
+        wanted = list(dict.fromkeys(owners))
+        ended: set[str] = set()
+        for root in self._roots() if wanted else ():
+            reply = yield Script("extend", (root,), [micros(lease), *wanted])
+            ended.update(name.decode() for name in reply)
+        return tuple([owner for owner in wanted if owner in ended])
+
+    def holdings(self, owner: str) -> RedisOperation[tuple[Lease, ...]]:
+        leases: list[Lease] = []
+        for partition in range(self.keys.partitions):
+            reply = yield Script("holdings", (self.keys.root(partition),), (owner,), repeatable=True)
+            pairs = zip(reply[::2], reply[1::2], strict=True)
+            leases += [Lease(id.decode(), owner, int(token), partition) for id, token in pairs]
+        return tuple(leases)
+
+    def settle(self, settlements: Sequence[Settlement]) -> RedisOperation[tuple[str, ...]]:
+        return settle(self.keys, settlements)
+
+    def promote(self, limit: int) -> RedisOperation[Promoted]:
+        total = 0
+        waits: list[float] = []
+        for root in self._roots():
+            reply = yield Script("promote", (root,), (max(0, limit - total),), repeatable=True)
+            total += reply[0]
+            if len(reply) > 1:
+                waits.append(max(0.0, float(reply[1]) - reply[2] / 1e6))
+        return Promoted(total, min(waits) if waits else None)
+
+    def reclaim(
+        self, by: str, limit: int, *, crash_limit: int, owner: str | None = None, guilty: Sequence[Lease] = ()
+    ) -> RedisOperation[Reclaimed]:
+        released: list[str] = []
+        verdicts: list[Delivery] = []
+        owners: set[str] = set()
+        named: tuple[int, str] = (0, "") if owner is None else (1, owner)
+        blamed = [arg for lease in guilty for arg in (lease.id, f"{lease.token:016d}")]
+        for partition in range(self.keys.partitions):
+            left = limit - len(released) - len(verdicts)
+            args: list[Argument] = [by, micros(VERDICT_LEASE), max(0, left), crash_limit, *named, *blamed]
+            freed, judged, token, ended = yield Script("reclaim", (self.keys.root(partition),), args)
+            released += [id.decode() for id in freed]
+            owners.update(name.decode() for name in ended)
+            for at in range(0, len(judged), 4):
+                id, value, crashes, cancelled = judged[at : at + 4]
+                lease = Lease(id.decode(), by, token, partition)
+                payload = payload_of(value)
+                verdicts.append(delivery(payload, lease, crashes=crashes, suspect=True, cancelled=cancelled == 1))
+        return Reclaimed(tuple(released), tuple(verdicts), tuple(sorted(owners)))
+
+    def cancel(self, revoked: Sequence[StoredResult]) -> RedisOperation[list[Cancelled]]:
+        results = first_of_each(revoked)
+        found: dict[str, Cancelled] = {}
+        for first in range(0, len(results), CANCEL_STEP):
+            some = results[first : first + CANCEL_STEP]
+            for partition in range(self.keys.partitions):
+                left = [result for result in some if result.id not in found]
+                args: list[Argument] = [1 if self.keys.partitions == 1 else 0]
+                args += [arg for result in left for arg in result_args(result)]
+                reply = yield Script("cancel", (self.keys.root(partition),), args)
+                for result, owner in zip(left, reply, strict=True):
+                    if owner is not None:
+                        found[result.id] = _cancelled(result.id, owner)
+                if self.keys.partitions > 1:
+                    yield from self._store_removed([result for result in left if result.id in found], found)
+        return [found.get(result.id, Cancelled(result.id, "unknown")) for result in results]
+
+    def _store_removed(self, results: Sequence[StoredResult], found: dict[str, Cancelled]) -> RedisOperation[None]:
+        for result in results:
+            if found[result.id].outcome == "removed":
+                root = self.keys.root(self.keys.of_id(result.id))
+                yield Script("store", (root,), result_args(result), repeatable=True)
+
+    def revive(self, ids: Sequence[str]) -> RedisOperation[tuple[str, ...]]:
+        wanted = list(dict.fromkeys(ids))
+        revived: set[str] = set()
+        for partition in range(self.keys.partitions) if wanted else ():
+            root = self.keys.root(partition)
+            some = wanted
+            if self.keys.partitions > 1:  # Their results are elsewhere, and go first: what follows may store new ones.
+                reply = yield Script("dead", (root,), wanted, repeatable=True)
+                some = [id.decode() for id in reply]
+                for id in some:
+                    yield Script("discard", (self.keys.root(self.keys.of_id(id)),), (id,))
+            reply = yield Script("revive", (root,), some)
+            revived.update(id.decode() for id in reply)
+        return tuple([id for id in wanted if id in revived])
+
+    def prune(self, dead_letter_age: float | None, limit: int) -> RedisOperation[int]:
+        """Forget what does not expire by itself; only that is counted."""
+        total = 0
+        age = "" if dead_letter_age is None else micros(dead_letter_age)
+        for root in self._roots():
+            total += yield Script("prune", (root,), (age, max(0, limit), micros(OWNER_MEMORY)), repeatable=True)
+        return total
+
+    def _roots(self) -> Iterator[str]:
+        return map(self.keys.root, range(self.keys.partitions))
+
+
+def _lease_args(lease: Lease) -> tuple[str, str, str]:
+    return lease.owner, lease.id, f"{lease.token:016d}"
+
+
+def _deliveries(reply: Sequence[Any], owner: str, partition: int) -> list[Delivery]:
+    token, ids, values, odd = reply
+    found = [
+        delivery(payload_of(value), Lease(id.decode(), owner, token, partition))
+        for id, value in zip(ids, values, strict=True)
+    ]
+    for at in range(0, len(odd), 3):
+        place, crashes, suspect = odd[at] - 1, odd[at + 1], odd[at + 2]
+        lease = Lease(ids[place].decode(), owner, token, partition)
+        found[place] = delivery(payload_of(values[place]), lease, crashes=crashes, suspect=suspect == b"1")
+    return found
+
+
+def _cancelled(id: str, owner: bytes) -> Cancelled:
+    """An empty owner: it waited, and is gone. Otherwise a sign and who owns it, or just a sign where nobody does."""
+    if owner == b"":
+        return Cancelled(id, "removed")
+    return Cancelled(id, "running", owner[1:].decode() if owner[:1] == b"+" else None)

@@ -1,0 +1,10 @@
+-- Store a result and tell who waits for it. `expires` in milliseconds since the epoch, or ''.
+local function keep_result(id, expires, value)
+    local key = T .. 'r:' .. id
+    if expires == '' then
+        call('SET', key, value)
+    else
+        call('SET', key, value, 'PX', math.max(1, expires - math.floor(now / 1000)))
+    end
+    call('PUBLISH', T .. 'done:' .. id, '')
+end
