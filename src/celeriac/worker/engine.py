@@ -207,7 +207,9 @@ class Engine:
         return self.settler.run(), self._watch(), self.fetcher.run(), self.auditor.run()
 
     def _batch_settled(self, batch: Sequence[Settlement]) -> None:
-        self.holdings.drop([settlement.lease for settlement in batch])
+        leases = [settlement.lease for settlement in batch]
+        self.holdings.drop(leases)
+        self.fetcher.settled(leases)
         self._settled()
 
     def _settled(self) -> None:

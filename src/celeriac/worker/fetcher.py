@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from celeriac.brokers.port import MAX_BATCH, AsyncWaiter, Promoted
-from celeriac.core.message import Delivery, Settlement
+from celeriac.core.message import Delivery, Lease, Settlement
 from celeriac.errors import CeleriacError
 from celeriac.events import Bus, ServiceFailed, TaskReceived
 from celeriac.execution.runnable import Surroundings
@@ -84,6 +84,8 @@ class Fetcher:
         self._last_chance_since = 0.0
         self._alone = False
         """What runs here has its last chance and must stay alone."""
+        self._returning: set[Lease] = set()
+        """What was given back and is not back yet: until then a claim would bring what comes after it."""
         self.ended = False
         """Claiming is over: what is here will not become more."""
         self.limit: Callable[[], int] = lambda: MAX_BATCH
@@ -95,6 +97,11 @@ class Fetcher:
         """Look again: a slot may be free, or settlements have gone."""
         self._dispatch_held()
         self._room.set()
+
+    def settled(self, leases: Iterable[Lease]) -> None:
+        """Know that the broker has been told of these."""
+        if self._returning:
+            self._returning.difference_update(leases)
 
     def stop(self) -> None:
         """Claim no more."""
@@ -159,7 +166,7 @@ class Fetcher:
 
     def _wanted(self) -> int:
         """Return how many deliveries to claim now."""
-        if self._settler.behind or self._last_chance or self._alone or self.stopping:
+        if self._settler.behind or self._returning or self._last_chance or self._alone or self.stopping:
             return 0
         return min(self._appetite.wanted(self._load(), self._clock.monotonic()), MAX_BATCH, self.limit())
 
@@ -181,6 +188,7 @@ class Fetcher:
 
     def _release(self, deliveries: Iterable[Delivery], reason: str) -> None:
         for delivery in deliveries:
+            self._returning.add(delivery.lease)
             self._settler.add(Settlement(lease=delivery.lease, action="release", reason=reason))
 
     async def _claim(self, wanted: int) -> float:
