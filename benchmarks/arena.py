@@ -113,13 +113,15 @@ class Arena:
         env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
         env |= {
             FOLDER: str(folder),
-            "CELERIAC_BENCH_SQLITE": f"sqlite:///{folder / 'celeriac.db'}",
+            "CELERIAC_BENCH_STORE": f"sqlite:///{folder / 'celeriac.db'}",
             # One place for the bytecode of all: a library that was installed with its bytecode has no advantage.
             "PYTHONPYCACHEPREFIX": str(self._folder / "bytecode"),
         }
         if self._redis is not None:
             self._redis.flush()
             env["CELERIAC_BENCH_REDIS"] = self._redis.url
+            if system.redis:
+                env["CELERIAC_BENCH_STORE"] = self._redis.url
         try:
             yield Site(self._processes, system, folder, env)
         finally:

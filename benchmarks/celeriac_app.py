@@ -1,4 +1,4 @@
-"""The tasks of the benchmarks on Celeriac, with its default settings: one SQLite file for tasks and results."""
+"""The tasks of the benchmarks on Celeriac, with its default settings: one store for tasks and results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.tally import tally_from_environment
 from celeriac import Celeriac
 
 app: Final = Celeriac(
-    "benchmarks", broker=os.environ["CELERIAC_BENCH_SQLITE"], backend=os.environ["CELERIAC_BENCH_SQLITE"]
+    "benchmarks", broker=os.environ["CELERIAC_BENCH_STORE"], backend=os.environ["CELERIAC_BENCH_STORE"]
 )
 tally: Final = tally_from_environment()
 

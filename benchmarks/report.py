@@ -26,7 +26,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         command: That a person types to repeat it.
         seconds: It took.
         machine, versions: What it ran on.
-        systems: What was measured, the one that the others are compared with first.
+        systems: What was measured, ours first.
         rows: The figures.
         notes: What went differently than planned: a failure, or rounds left out for lack of time.
     """
@@ -51,9 +51,9 @@ machine and these versions, and mean something only beside each other.
 METHOD: Final = """\
 ## How it is measured
 
-- Both systems run in the same rounds: Celeriac, Celery, Celeriac, Celery, and so on, one at a time, each with an empty
-  store, fresh processes and cached bytecode. A figure is the median of the runs, with the lowest and the highest in
-  brackets. The column "x Celery on Redis" compares the medians: of a rate it is Celeriac / Celery, of a cost Celery /
+- The systems take turns in each round: Celeriac on each store, then Celery, one at a time, each with an empty store,
+  fresh processes and cached bytecode. A figure is the median of the runs, with the lowest and the highest in
+  brackets. A column "x Celery on Redis" compares the medians: of a rate it is Celeriac / Celery, of a cost Celery /
   Celeriac, so above 1 Celeriac is better.
 - A task notes in memory shared with the harness that it ran; that costs it less than a microsecond. Otherwise it does
   nothing.
@@ -71,10 +71,10 @@ METHOD: Final = """\
 
 ## What to keep in mind
 
-- The stores differ, because Celery has no broker on SQLite that is fit for this. Celeriac's tasks are in a file that
-  outlives every process of the machine (a loss of power may cost the last commits: synchronous=normal). Celery's are in
-  the memory of a Redis server that runs without snapshots or append-only file, its fastest setting: they are lost with
-  it. The server's memory and processor time are not counted as Celery's.
+- On SQLite, tasks are in a file that outlives every process of the machine (a loss of power may cost the last commits:
+  synchronous=normal). On Redis, Celery's and Celeriac's alike, they are in the memory of a server that runs without
+  snapshots or append-only file, its fastest setting: they are lost with it. The server's memory and processor time are
+  not counted as anybody's, though it shares the machine's cores.
 - `acks_late` is set on both sides, so that rows of the same promise are compared. Celery's own default is
   `acks_late=False`, which has a row of its own.
 - Celery has no `async def` tasks.
@@ -99,13 +99,15 @@ def render(record: Record, *, samples: int) -> str:
 
 def table(rows: Sequence[Row], systems: Sequence[System]) -> list[str]:
     """Return the lines of the table, in Markdown."""
-    ours, *peers = systems
-    head = ["", "unit", *(each.title for each in systems), *(f"x {each.title}" for each in peers), "promise; kept in"]
+    ours = [each for each in systems if not each.peer]
+    pairs = [(own, peer) for peer in systems if peer.peer for own in ours]
+    against = [f"x {peer.title}" + (f" ({own.title})" if len(ours) > 1 else "") for own, peer in pairs]
+    head = ["", "unit", *(each.title for each in systems), *against, "promise; kept in"]
     lines = [_line(head), _line(["---", "---", *["--:"] * (len(head) - 3), "---"])]
     for row in rows:
         spreads = {each.key: spread(values) for each in systems if (values := row.values.get(each.key))}
         cells = [_cell(spreads.get(each.key)) for each in systems]
-        ratios = [_ratio(row.metric, spreads.get(ours.key), spreads.get(peer.key)) for peer in peers]
+        ratios = [_ratio(row.metric, spreads.get(own.key), spreads.get(peer.key)) for own, peer in pairs]
         kept = " / ".join(each.kept for each in systems if each.key in spreads)
         promise = f"{row.metric.promise}; {kept}" if row.metric.promise else ""
         lines.append(_line([row.metric.title, row.metric.unit, *cells, *ratios, promise]))

@@ -25,6 +25,7 @@ class System:
         tasks: Names of the tasks it can run.
         scale: How many times more tasks it is given than the base number, so that a measurement lasts seconds.
         redis: It needs a Redis server.
+        peer: Somebody else's system, which ours are compared with.
     """
 
     key: str
@@ -37,6 +38,7 @@ class System:
     tasks: frozenset[str]
     scale: float
     redis: bool = False
+    peer: bool = False
 
     def command(self) -> list[str]:
         """Return the command that starts a worker."""
@@ -44,17 +46,34 @@ class System:
 
 
 SYNC_TASKS: Final = frozenset({"noop", "noop_early", "noop_stored", "stamp"})
+ALL_TASKS: Final = SYNC_TASKS | {"async_noop", "async_noop_stored"}
+_CELERIAC_WORKER: Final = (
+    *("-m", "celeriac", "-A", "benchmarks.celeriac_app", "worker", "-c", str(PROCESSES), "-l", "WARNING"),
+)
 
 CELERIAC: Final = System(
     key="celeriac-sqlite",
     title="Celeriac on SQLite",
     package="celeriac",
     module="benchmarks.celeriac_app",
-    worker=("-m", "celeriac", "-A", "benchmarks.celeriac_app", "worker", "-c", str(PROCESSES), "-l", "WARNING"),
+    worker=_CELERIAC_WORKER,
     kept="file",
     settings="defaults, its embedded SQLite file as broker and result store; log level WARNING; JSON",
-    tasks=SYNC_TASKS | {"async_noop", "async_noop_stored"},
+    tasks=ALL_TASKS,
     scale=10,
+)
+
+CELERIAC_REDIS: Final = System(
+    key="celeriac-redis",
+    title="Celeriac on Redis",
+    package="celeriac",
+    module="benchmarks.celeriac_app",
+    worker=_CELERIAC_WORKER,
+    kept="memory",
+    settings="defaults, the same Redis server as broker and result store; log level WARNING; JSON",
+    tasks=ALL_TASKS,
+    scale=10,
+    redis=True,
 )
 
 CELERY: Final = System(
@@ -75,6 +94,7 @@ CELERY: Final = System(
     tasks=SYNC_TASKS,
     scale=1,
     redis=True,
+    peer=True,
 )
 
-SYSTEMS: Final = (CELERIAC, CELERY)
+SYSTEMS: Final = (CELERIAC, CELERIAC_REDIS, CELERY)

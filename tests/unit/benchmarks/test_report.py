@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.figures import Metric
 from benchmarks.report import Record, Row, plain, render, table
-from benchmarks.system import CELERIAC, CELERY
+from benchmarks.system import CELERIAC, CELERIAC_REDIS, CELERY
 
 SYSTEMS = [CELERIAC, CELERY]
 RATE = Metric(key="rate", title="drain", unit="tasks/s", more_is_better=True, promise="at least once")
@@ -41,6 +41,13 @@ def test_what_one_system_does_not_have_is_not_compared() -> None:
     _, _, alone, count = table(rows, SYSTEMS)
     assert cells(alone)[3:] == ["-", "-", "at least once; file"]
     assert cells(count)[2:] == ["4", "3", "-", ""]
+
+
+def test_each_of_ours_is_compared_with_each_peer() -> None:
+    rows = [Row(metric=RATE, values={CELERIAC.key: [5.0], CELERIAC_REDIS.key: [8.0], CELERY.key: [2.0]})]
+    head, _, row = table(rows, [CELERIAC, CELERIAC_REDIS, CELERY])
+    assert cells(head)[5:7] == ["x Celery on Redis (Celeriac on SQLite)", "x Celery on Redis (Celeriac on Redis)"]
+    assert cells(row)[5:7] == ["2.50", "4"]
 
 
 def test_one_system_alone_makes_a_table() -> None:
