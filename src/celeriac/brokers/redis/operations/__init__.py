@@ -6,11 +6,14 @@ than a few milliseconds; ``docs/explanation/redis.md`` has the numbers.
 
 from __future__ import annotations
 
+from celeriac.brokers.port import Finding
+from celeriac.brokers.redis import health
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.operations.control import ControlOperations
 from celeriac.brokers.redis.operations.inspect import InspectOperations
 from celeriac.brokers.redis.operations.queue import QueueOperations
 from celeriac.brokers.redis.operations.results import ResultOperations
+from celeriac.brokers.redis.requests import RedisOperation
 
 __all__ = ["RedisOperations"]
 
@@ -22,3 +25,6 @@ class RedisOperations(QueueOperations, ControlOperations, InspectOperations, Res
         keys = keys or Keys()
         QueueOperations.__init__(self, keys)
         ControlOperations.__init__(self, keys)
+
+    def examine(self) -> RedisOperation[list[Finding]]:
+        return health.examine()
