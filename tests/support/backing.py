@@ -7,16 +7,20 @@ scenarios that apply; ``tests/faults/test_suite.py`` holds the list of those tha
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import subprocess
+import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 from pathlib import Path
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, cast
 
 from tests.support.proxy import Proxy
 from tests.support.servers import RedisServer
@@ -96,6 +100,13 @@ class Backing(ABC):
 
     def start_again(self, *, data: bool = True) -> None:
         """Start the server where it was, with what it has kept, or empty-handed."""
+        raise NotImplementedError
+
+    def losing_power(self, unsynced: float) -> AbstractContextManager[None]:
+        """At the end of the block, take from the server what it had written less than so many seconds before.
+
+        As a loss of power may, to one that keeps all but the last second. The server does not run afterwards.
+        """
         raise NotImplementedError
 
     def pause(self) -> None:
@@ -197,7 +208,8 @@ class RedisBacking(Backing):
 
     def owned_by(self, owners: Iterable[str]) -> set[str]:
         with self.server.client() as client:
-            return {key.decode() for owner in owners for key in client.hkeys(f"{{celeriac}}:o:{owner}")}
+            keys = [cast("list[bytes]", client.hkeys(f"{{celeriac}}:o:{owner}")) for owner in owners]
+        return {key.decode() for some in keys for key in some}
 
     @contextlib.contextmanager
     def full(self) -> Iterator[None]:
@@ -219,6 +231,27 @@ class RedisBacking(Backing):
             self.server.wipe()
         self.server.start()
 
+    @contextlib.contextmanager
+    def losing_power(self, unsynced: float) -> Iterator[None]:
+        log = max((self.server.folder / "appendonlydir").glob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
+        sizes: list[tuple[float, int]] = [(time.monotonic(), log.stat().st_size)]
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(0.02):
+                sizes.append((time.monotonic(), log.stat().st_size))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        yield
+        while time.monotonic() - sizes[0][0] < unsynced:  # Before, it is not known what the log held.
+            time.sleep(0.02)
+        self.server.kill()
+        ended.set()
+        watcher.join()
+        until = time.monotonic() - unsynced
+        os.truncate(log, max(size for at, size in sizes if at <= until))
+
     def pause(self) -> None:
         self.server.pause()
 
@@ -239,9 +272,9 @@ class RedisBacking(Backing):
 def _scripts() -> dict[bytes, str]:
     from celeriac.brokers.redis.scripts import source  # Only here: a driver's module needs the driver's client.
 
-    names = [one.name.removesuffix(".lua") for one in files("celeriac.brokers.redis.scripts").iterdir()]
-    texts = {name: source(name) for name in names if (files("celeriac.brokers.redis.scripts") / f"{name}.lua").is_file()}
-    return {sha1(text.encode(), usedforsecurity=False).hexdigest().encode(): name for name, text in texts.items()}
+    found = [one.name for one in files("celeriac.brokers.redis.scripts").iterdir()]
+    names = [name.removesuffix(".lua") for name in found if name.endswith(".lua")]
+    return {sha1(source(name).encode(), usedforsecurity=False).hexdigest().encode(): name for name in names}
 
 
 def redis_operation(data: bytes) -> str | None:

@@ -180,6 +180,24 @@ class Project:
             self._ended += sum(line.startswith(b"end ") for line in new.splitlines())
         return self._ended
 
+    def wait_more(self, tasks: int, timeout: float = 60.0) -> None:
+        """Wait until so many more runs have ended."""
+        goal = self.ended() + tasks
+        wait_for(lambda: self.ended() >= goal, timeout, f"{tasks} more tasks done")
+
+    def next_start(self, at: float, timeout: float = 20.0) -> float:
+        """Return the seconds from this moment to the next start of a task; wait for it."""
+
+        def after() -> list[float]:
+            return [entry.at for entry in self.diary() if entry.word == "start" and entry.at > at]
+
+        wait_for(after, timeout, "a task that starts after the fault", every=0.05)
+        return min(after()) - at
+
+    def held(self, ids: Iterable[str]) -> frozenset[str]:
+        """Return those of the ids that the broker has not done with."""
+        return frozenset(record.id for record in self.app.broker.get(list(ids)))
+
     def send_each(self, name: str, seconds: Iterable[float]) -> list[str]:
         """Send one call of a task for each of these run times, in bulk; return their ids."""
         return [result.id for result in self.app.tasks[name].apply_many([(one,) for one in seconds])]

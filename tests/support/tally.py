@@ -119,9 +119,7 @@ def count(
         doubled=doubled,
         excess={task_id: number for task_id, number in doubled.items() if number > allowed[task_id]},
         superseded=[
-            one
-            for one in ids
-            if one not in missing and int(results[one].body) != max(run.token for run in starts[one])
+            one for one in ids if one not in missing and int(results[one].body) != max(run.token for run in starts[one])
         ],
         recovery=sorted(recovery),
     )

@@ -1,0 +1,98 @@
+"""A producer that sends while faults happen, and notes what was accepted and when."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from types import TracebackType
+from typing import Any, Final, Self
+
+from celeriac import Celeriac
+from celeriac.core.ids import new_id
+from celeriac.errors import OperationalError
+from tests.support.fleet import Project
+from tests.support.waiting import wait_for
+
+
+class Producer:
+    """Sends calls of ``note`` in small batches from a thread of its own, until it is told to end.
+
+    Args:
+        app: Whose task it is.
+        rng: For the sizes of the batches and the run times.
+        pause: Seconds between two batches.
+        seconds: Longest run time of a task.
+
+    Attributes:
+        accepted: When (monotonic) each id was accepted: the call had returned.
+        refused: The errors of the calls that failed; what they sent may run or not.
+        longest: Seconds that the longest call took.
+    """
+
+    def __init__(self, app: Celeriac, rng: random.Random, *, pause: float = 0.01, seconds: float = 0.004) -> None:
+        self._task: Final[Any] = app.tasks["note"]
+        self._rng: Final = rng
+        self._pause: Final = pause
+        self._seconds: Final = seconds
+        self._ending: Final = threading.Event()
+        self._thread: Final = threading.Thread(target=self._run, name="producer", daemon=True)
+        self._error: BaseException | None = None
+        self.accepted: dict[str, float] = {}
+        self.refused: list[OperationalError] = []
+        self.longest = 0.0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._thread.join(30)
+        if kind is None and self._error is not None:
+            raise self._error
+
+    @property
+    def ids(self) -> list[str]:
+        """What was accepted so far."""
+        return list(self.accepted)
+
+    def since(self, at: float) -> set[str]:
+        """Return what was accepted at this moment or later."""
+        return {task_id for task_id, when in list(self.accepted.items()) if when >= at}
+
+    def recovered(self, project: Project, at: float, timeout: float = 20.0) -> float:
+        """Return the seconds from this moment until a task ran that was accepted after it; wait for that."""
+        runs: list[float] = []
+
+        def look() -> bool:
+            new = self.since(at)
+            runs[:] = [entry.at for entry in project.diary() if entry.word == "start" and entry.id in new]
+            return bool(runs)
+
+        wait_for(look, timeout, "a task sent and run after the fault", every=0.05)
+        return min(runs) - at
+
+    def _run(self) -> None:
+        try:
+            while not self._ending.wait(self._pause):
+                self._send()
+        except BaseException as exc:  # Shown by whoever waits for the thread
+            self._error = exc
+
+    def _send(self) -> None:
+        rng = self._rng
+        times = [(rng.random() * self._seconds,) for _ in range(rng.randrange(1, 20))]
+        began = time.monotonic()
+        try:
+            if len(times) > 1:
+                ids = [one.id for one in self._task.apply_many(times)]
+            else:
+                ids = [self._task.apply_async(times[0], task_id=new_id()).id]
+        except OperationalError as exc:
+            self.refused.append(exc)
+        else:
+            self.accepted.update(dict.fromkeys(ids, time.monotonic()))
+        self.longest = max(self.longest, time.monotonic() - began)
