@@ -3,7 +3,7 @@
 A driver adds a binding and a row of DRIVERS, no tests.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from celeriac.brokers import connect
 from celeriac.brokers.port import AnyDriver, Capabilities
 from celeriac.testing.clock import VirtualClock
 from celeriac.testing.conformance import GROUPS, MODES, Binding, Case, Mode, applicable, left_out, run
+from tests.support.redis_time import RedisClock, fresh_prefix, server, use_movable_scripts
 
 
 class OnVirtualTime:
@@ -41,6 +42,20 @@ class Sqlite(OnVirtualTime):
         return connect(f"sqlite:///{self.directory}/celeriac.db", clock=self.clock)
 
 
+class Redis(OnVirtualTime):
+    """A real server, which all cases of a process share; each has a prefix of its own."""
+
+    partitions = 1
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.prefix = fresh_prefix()
+        self.clock = RedisClock(self.prefix, self.partitions)
+
+    def connect(self) -> AnyDriver:
+        return connect(f"{server().url}?prefix={self.prefix}&partitions={self.partitions}")
+
+
 @dataclass(frozen=True)
 class Bound:
     """One driver under test, and the groups that are not about it."""
@@ -64,7 +79,20 @@ DRIVERS = [
         Capabilities(name="sqlite", durable=True, shared=True, results=True, push=False),
         frozenset(),
     ),
+    Bound(
+        "redis",
+        Redis,
+        Capabilities(name="redis", durable=True, shared=True, results=True, push=True, expires=True),
+        frozenset(),
+    ),
 ]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def movable_scripts() -> Iterator[None]:
+    undo = use_movable_scripts()
+    yield
+    undo()
 
 
 @pytest.mark.parametrize("mode", MODES)

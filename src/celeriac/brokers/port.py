@@ -43,6 +43,11 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         shared: Other processes can connect to the same store.
         results: ``settle`` stores results in the same atomic step.
         push: A waiter is woken by the store; False means that it looks again every few milliseconds.
+        expires: The store itself forgets expired results, commands, answers and records of workers; ``prune`` need not,
+            and counts none of them.
+        indexed: What is ready is known by its id, too: it is found, counted, cancelled and recognised if it is sent
+            again. False where ready messages lie in a queue that only hands out the next one; then they are in order
+            of priority and age within one queue, and what is known of them begins with their claim.
     """
 
     name: str
@@ -50,6 +55,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool
     results: bool
     push: bool
+    expires: bool = False
+    indexed: bool = True
 
 
 class Cancelled(msgspec.Struct, frozen=True):
@@ -294,7 +301,8 @@ class QueueOperations(Protocol[ReqOut, RepIn]):
 
     def prune(self, dead_letter_age: float | None, limit: int) -> Operation[ReqOut, RepIn, int]:
         """Forget up to ``limit`` each of: expired results, commands, records of vanished workers and owners, and dead
-        letters older than ``dead_letter_age`` seconds (None keeps them). Return how many went. Idempotent."""
+        letters older than ``dead_letter_age`` seconds (None keeps them). Return how many went; what the store forgot by
+        itself is not counted. Idempotent."""
         ...
 
 

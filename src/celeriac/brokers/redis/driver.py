@@ -28,7 +28,7 @@ class RedisDriver:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(name="redis", durable=True, shared=True, results=True, push=True)
+        return Capabilities(name="redis", durable=True, shared=True, results=True, push=True, expires=True)
 
     @property
     def operations(self) -> RedisOperations:

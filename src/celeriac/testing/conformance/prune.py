@@ -54,7 +54,8 @@ async def expired_commands_and_vanished_workers_and_owners_go(kit: Kit) -> None:
     await kit.broker.extend(["w1"], kit.lease)
     await kit.take("a", owner="w2")
     await kit.lapse()
-    assert await kit.broker.prune(None, 100) == 3, "the owner that holds something stays"
+    went = await kit.broker.prune(None, 100)
+    assert went == (1 if kit.capabilities.expires else 3), "the owner that holds something stays"
     assert await kit.broker.prune(None, 100) == 0
     assert (await kit.broker.commands(cursor))[0] == ()
     assert await kit.broker.workers() == []
@@ -88,8 +89,9 @@ async def expired_results_go(kit: Kit) -> None:
     await kit.broker.store([result("later", expires=kit.now() + kit.lease * 99), result("never")])
     assert await kit.broker.prune(None, 100) == 0
     await kit.lapse()
-    assert await kit.broker.prune(None, 2) == 2
-    assert await kit.broker.prune(None, 2) == 1
+    if not kit.capabilities.expires:
+        assert await kit.broker.prune(None, 2) == 2
+        assert await kit.broker.prune(None, 2) == 1
     assert await kit.broker.prune(None, 2) == 0
     found = await kit.broker.fetch(["a", "b", "c", "later", "never"])
     assert sorted(stored.id for stored in found) == ["later", "never"]
