@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.ensure_server import ensure_server
+
 PROJECT = Path(__file__).parents[2]
 
 
@@ -24,8 +26,10 @@ def play(*command: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_power_loss_loses_nothing() -> None:
-    told = play("examples.power_loss.demo")
+@pytest.mark.parametrize("options", [(), ("--redis",)], ids=["sqlite", "redis"])
+def test_a_power_loss_loses_nothing(options: tuple[str, ...]) -> None:
+    ensure_server("redis-server")
+    told = play("examples.power_loss.demo", *options)
     imported, running = re.findall(r"(\d+) of 40 imported, (\d+) were being", told)[0]
     assert 5 <= int(imported) < 40
     # Two processes: two tasks may be between their start and their end, or have just ended.
