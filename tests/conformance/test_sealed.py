@@ -11,7 +11,7 @@ from celeriac.brokers.port import AnyDriver
 from celeriac.brokers.sealed import SealedDriver
 from celeriac.core.security import Guard
 from celeriac.testing.conformance import Case, applicable, run
-from tests.conformance.test_brokers import DRIVERS, Bound
+from tests.conformance.test_brokers import DRIVERS, Bound, OnVirtualTime
 
 KEYS = {
     "both": Guard(signing={"s": b"s" * 32}, encryption={"e": b"e" * 32}, window=1e12),
@@ -24,14 +24,17 @@ class Sealed:
     """A binding whose driver seals."""
 
     def __init__(self, bound: Bound, guard: Guard, directory: Path) -> None:
-        self._binding = bound.bind(directory)
+        binding = bound.bind(directory)
+        assert isinstance(binding, OnVirtualTime)
+        self._binding = binding
         self._guard = guard
         self.lease = self._binding.lease
         self.now = self._binding.now
         self.advance = self._binding.advance
 
     def connect(self) -> AnyDriver:
-        return SealedDriver(self._binding.connect(), self._guard, self._binding.clock)
+        driver: AnyDriver = self._binding.connect()
+        return SealedDriver(driver, self._guard, self._binding.clock)
 
 
 @pytest.mark.parametrize(

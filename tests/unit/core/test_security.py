@@ -78,7 +78,7 @@ def test_one_kind_cannot_pass_for_another(guard: Guard) -> None:
 @pytest.mark.parametrize("kind", ["signing", "encryption"])
 def test_keys_are_rotated_without_a_gap(kind: str) -> None:
     def guard(**ring: bytes) -> Guard:
-        return Guard(**{"signing": {}, "encryption": {}, kind: ring})
+        return Guard(signing=ring if kind == "signing" else {}, encryption=ring if kind == "encryption" else {})
 
     message = Message(id="1", task="t")
     before, between, after = guard(old=OLD), guard(new=NEW, old=OLD), guard(new=NEW)

@@ -185,6 +185,8 @@ class Guard:
                 raise SecurityError(f"the {subject.label} is not signed, and this app has security_signing_keys")
             if not self._encryption:
                 raise SecurityError(f"the {subject.label} has a seal without a signature")
+            if seal.mac:
+                raise SecurityError(f"the {subject.label} has a signature by no key")
             return
         key = self._signing.get(seal.signer)
         if key is None:
@@ -226,7 +228,9 @@ class Guard:
             data = subject.unwrap(getattr(value, _carrier(subject)))
         except (TypeError, ValueError, AttributeError):
             raise SecurityError(changed) from None
-        bare = msgspec.structs.replace(value, **subject.hidden)
+        # Only the place of the encrypted bytes is emptied: what stands for the other hidden fields is covered.
+        carrier = _carrier(subject)
+        bare = msgspec.structs.replace(value, **{carrier: subject.hidden[carrier]})
         bound = _covered(subject, bare, seal)
         secret = self._cipher.decrypt(hmac.digest(key, seal.nonce, "sha256"), data, bound)
         if secret is None:
