@@ -12,7 +12,7 @@ from celeriac.execution.call import aexecute
 from celeriac.execution.conclude import settle_crash
 from celeriac.execution.record import Call
 from celeriac.worker.interrupt import CoroutineInterrupter
-from celeriac.worker.runs import FOREVER, Home, Run, admit, must_start_first
+from celeriac.worker.runs import FOREVER, Home, Run, admit, given_back, may_begin, must_start_first
 
 HARD_LIMIT_MARGIN: Final = 1.0
 """Seconds that a coroutine has to end after its hard limit before its process is ended: others run in there, too."""
@@ -87,9 +87,12 @@ class CoroutineSlots:
             return call
         assert type(call) is Call
         if must_start_first(call):
+            losses = home.table.losses
             if not await self._start_first(call):
                 return None
             now = home.surroundings.clock.monotonic()  # That took a round trip, which is no part of the task's time.
+            if not may_begin(home, losses, now):
+                return given_back(delivery)
         interrupter = CoroutineInterrupter()
         hard, soft = call.time_limits
         self.running[row] = Run(delivery.lease, now, soft, interrupt=interrupter.interrupt)

@@ -40,10 +40,29 @@ def admit(home: Home, delivery: Delivery, now: float) -> Call | Settlement:
     another worker has it by now, the broker refuses the release, and nothing runs twice.
     """
     if now > home.table.lease_until:
-        return Settlement(lease=delivery.lease, action="release", reason=STALE)
+        return given_back(delivery)
     if home.revoked and home.revoked.pop(delivery.lease.id, 0.0) > now:
         delivery = msgspec.structs.replace(delivery, cancelled=True)
     return open_call(delivery, home.surroundings)
+
+
+def given_back(delivery: Delivery) -> Settlement:
+    """Return the settlement of a delivery that must not start because its lease may have run out."""
+    return Settlement(lease=delivery.lease, action="release", reason=STALE)
+
+
+def may_begin(home: Home, losses: int, now: float) -> bool:
+    """Return whether a lease still holds after a start was recorded.
+
+    That takes a round trip, and a process may be stopped in the midst of it for any time: the broker has recorded the
+    start, and given the task to others since.
+
+    Args:
+        home: The engine.
+        losses: What ``home.table.losses`` was before.
+        now: The time.
+    """
+    return now <= home.table.lease_until and home.table.losses == losses
 
 
 def must_start_first(call: Call) -> bool:

@@ -67,6 +67,8 @@ class SlotTable:
         self._times = memoryview(self._map)[:_HEADER_SIZE].cast("d")
         self._counts = memoryview(self._map)[:_HEADER_SIZE].cast("Q")
         self.slots = slots
+        self.losses = 0
+        """How often :meth:`take_loss` has told of one, here in this process."""
 
     def occupy(self, slot: int, lease: Lease, started: float, deadline: float) -> None:
         """Record that this slot runs this task now."""
@@ -119,6 +121,7 @@ class SlotTable:
         lost = self._counts[_LOSS] != 0
         if lost:
             self._counts[_LOSS] = 0
+            self.losses += 1
         return lost
 
     def note_runs(self, count: int) -> None:

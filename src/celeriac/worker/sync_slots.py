@@ -15,7 +15,7 @@ from celeriac.core.message import Delivery, Settlement
 from celeriac.execution.call import execute
 from celeriac.execution.conclude import settle_crash
 from celeriac.execution.record import Call
-from celeriac.worker.runs import FOREVER, Home, Run, admit, must_start_first
+from celeriac.worker.runs import FOREVER, Home, Run, admit, given_back, may_begin, must_start_first
 from celeriac.worker.threads import SYSTEM_THREADS, Backlog, Threads
 
 _WEIGHT: Final = 0.1
@@ -140,9 +140,12 @@ class SyncSlots:
             return call
         assert type(call) is Call
         if must_start_first(call):
+            losses = home.table.losses
             if not self._start_first(call):
                 return None
             now = self._clock.monotonic()  # That took a round trip, which is no part of the task's time.
+            if not may_begin(home, losses, now):
+                return given_back(delivery)
         interrupter = self._interrupters[index]
         number = interrupter.begin()
         hard, soft = call.time_limits
