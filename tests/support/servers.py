@@ -279,6 +279,233 @@ class RedisServer:
             process.wait()
 
 
+class RedisCluster:
+    """A Cluster of masters, each with as many replicas as asked for.
+
+    Args:
+        masters: How many; at least three, by the rules of Redis.
+        replicas: How many for each.
+        tls: As for :class:`RedisServer`.
+        password: As for it.
+        node_timeout: Seconds after which a silent node counts as failed.
+
+    Attributes:
+        nodes: The masters first.
+    """
+
+    def __init__(
+        self,
+        masters: int = 3,
+        replicas: int = 0,
+        *,
+        tls: Certificates | None = None,
+        password: str | None = None,
+        node_timeout: float = 1.0,
+    ) -> None:
+        options = {
+            "cluster-enabled": "yes",
+            "cluster-node-timeout": str(int(node_timeout * 1000)),
+            "cluster-config-file": "nodes.conf",
+            "cluster-replica-validity-factor": "0",
+        }
+        if tls is not None:
+            options["tls-cluster"] = "yes"
+        self._masters: Final = masters
+        self._replicas: Final = replicas
+        self.nodes: Final = [
+            RedisServer(options=options, tls=tls, password=password) for _ in range(masters * (1 + replicas))
+        ]
+
+    @property
+    def url(self) -> str:
+        """What to pass as ``broker``; it names every node."""
+        first, *others = self.nodes
+        scheme, rest = first.url.split("://", 1)
+        place = f"127.0.0.1:{first.port}"
+        places = ",".join([place, *(f"127.0.0.1:{node.port}" for node in others)])
+        return f"{scheme}+cluster://{rest.replace(place, places)}"
+
+    def start(self) -> None:
+        """Start the nodes, make them know each other, and wait until every one of them finds the Cluster in order."""
+        for node in self.nodes:
+            node.start()
+        masters, replicas = self.nodes[: self._masters], self.nodes[self._masters :]
+        for number, node in enumerate(masters):
+            first, last = (16384 * at // self._masters for at in (number, number + 1))
+            node.ask("CLUSTER", "ADDSLOTSRANGE", first, last - 1)
+            node.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for node in self.nodes[1:]:
+            node.ask("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
+        wait_for(lambda: all(self._knows(node) == len(self.nodes) for node in self.nodes), 20, "the nodes to meet")
+        for number, node in enumerate(replicas):
+            node.ask("CLUSTER", "REPLICATE", self.id_of(masters[number % self._masters]))
+        wait_for(lambda: all(self.in_order(node) for node in self.nodes), 20, "the Cluster to be in order")
+        for node in replicas:
+            wait_for(lambda node=node: b"master_link_status:up" in _raw(node, "replication"), 20, "a replica in step")
+
+    def id_of(self, node: RedisServer) -> str:
+        """Return a node's name in the Cluster."""
+        found = node.ask("CLUSTER", "MYID")
+        return found.decode() if isinstance(found, bytes) else str(found)
+
+    def in_order(self, node: RedisServer) -> bool:
+        """Whether the node finds that every slot is served."""
+        with node.client() as client:
+            info = client.execute_command("CLUSTER INFO")
+        return info["cluster_state"] == "ok"
+
+    def master_of(self, key: str) -> RedisServer:
+        """Return the node that serves a key now."""
+        with self.nodes[0].client() as client:
+            slot = client.execute_command("CLUSTER KEYSLOT", key)
+        for node in self.nodes:
+            if node.running and b"role:master" in _raw(node, "replication"):
+                with node.client() as client:
+                    client.response_callbacks.clear()
+                    slots = client.execute_command("CLUSTER SLOTS")
+                for first, last, master, *_ in slots:
+                    if first <= slot <= last:
+                        return next(one for one in self.nodes if one.port == master[1])
+        raise AssertionError(f"nobody serves {key}")
+
+    def move_slot(self, key: str, to: RedisServer) -> None:
+        """Move the slot of a key, and all that is in it, to another master, as resharding does."""
+        source = self.master_of(key)
+        slot = source.ask("CLUSTER", "KEYSLOT", key)
+        to.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id_of(source))
+        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id_of(to))
+        while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
+            names = [one.decode() if isinstance(one, bytes) else one for one in keys]
+            source.ask("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", *names)
+        for node in (to, source):
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(to))
+
+    def _knows(self, node: RedisServer) -> int:
+        with node.client() as client:
+            client.response_callbacks.clear()
+            lines = client.execute_command("CLUSTER NODES").decode().splitlines()
+        return sum(" connected" in line and "handshake" not in line for line in lines)
+
+    def close(self) -> None:
+        """End all nodes."""
+        for node in self.nodes:
+            node.close()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class RedisSentinels:
+    """A master, its replicas, and the Sentinels that watch them.
+
+    Args:
+        replicas: How many.
+        sentinels: How many; the greater half must agree.
+        password: Of the servers.
+        sentinel_password: Of the Sentinels.
+        down_after: Seconds after which a silent master counts as failed.
+        options: Of the servers.
+
+    Attributes:
+        servers: The first master, then the replicas.
+        sentinels: The Sentinels.
+    """
+
+    name = "mymaster"
+
+    def __init__(
+        self,
+        replicas: int = 1,
+        sentinels: int = 3,
+        *,
+        password: str | None = None,
+        sentinel_password: str | None = None,
+        down_after: float = 1.0,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        common = {"repl-diskless-sync-delay": "0", "repl-ping-replica-period": "1", **(options or {})}
+        master = RedisServer(password=password, options=common)
+        follow = {**common, "replicaof": f"127.0.0.1 {master.port}"}
+        self.servers: Final = [master, *(RedisServer(password=password, options=follow) for _ in range(replicas))]
+        watch = {
+            f"sentinel monitor {self.name}": f"127.0.0.1 {master.port} {sentinels // 2 + 1}",
+            f"sentinel down-after-milliseconds {self.name}": str(int(down_after * 1000)),
+            f"sentinel failover-timeout {self.name}": "4000",
+            **({f"sentinel auth-pass {self.name}": f'"{password}"'} if password else {}),
+        }
+        self.sentinels: Final = [
+            RedisServer(password=sentinel_password, options=watch, arguments=("--sentinel",)) for _ in range(sentinels)
+        ]
+        self._password: Final = password
+        self._sentinel_password: Final = sentinel_password
+
+    @property
+    def url(self) -> str:
+        """What to pass as ``broker``."""
+        user = f":{quote(self._password, safe='')}@" if self._password else ""
+        places = ";".join(f"sentinel://{user}127.0.0.1:{one.port}" for one in self.sentinels)
+        told = f"&sentinel_password={quote(self._sentinel_password)}" if self._sentinel_password else ""
+        return f"{places}/0?master_name={self.name}{told}"
+
+    @property
+    def master(self) -> RedisServer:
+        """The master by the word of the first Sentinel that runs."""
+        asked = next(one for one in self.sentinels if one.running)
+        with asked.client() as client:
+            client.response_callbacks.clear()
+            _, port = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)
+        return next(one for one in self.servers if one.port == int(port))
+
+    def start(self) -> None:
+        """Start everything and wait until all replicas are in step and all Sentinels know each other."""
+        for one in (*self.servers, *self.sentinels):
+            one.start()
+        for one in self.servers[1:]:
+            wait_for(lambda one=one: b"master_link_status:up" in _raw(one, "replication"), 20, "a replica in step")
+        others = str(len(self.sentinels) - 1).encode()
+        replicas = str(len(self.servers) - 1).encode()
+        for one in self.sentinels:
+            wait_for(lambda one=one: self._facts(one)[b"num-other-sentinels"] == others, 20, "Sentinels to meet")
+            wait_for(lambda one=one: self._facts(one)[b"num-slaves"] == replicas, 20, "Sentinels to see replicas")
+
+    def _facts(self, sentinel: RedisServer) -> dict[bytes, bytes]:
+        with sentinel.client() as client:
+            client.response_callbacks.clear()
+            found = client.execute_command("SENTINEL", "MASTER", self.name)
+        return found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
+
+    def close(self) -> None:
+        """End everything."""
+        for one in (*self.sentinels, *self.servers):
+            one.close()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _raw(server: RedisServer, section: str) -> bytes:
+    with server.client() as client:
+        client.response_callbacks.clear()
+        found: bytes = client.execute_command("INFO", section)
+        return found
+
+
 class Certificates:
     """A private authority and a certificate of it for this machine, as files.
 

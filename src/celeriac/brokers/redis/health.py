@@ -119,8 +119,8 @@ def _persistence(info: Facts, config: Facts) -> Finding:
             case "everysec":
                 return _fine(
                     "durability",
-                    "writes are on disk within about a second (appendfsync everysec): a crash of the machine may lose the"
-                    " last one or two seconds, a crash of the server alone nothing that the system had taken over",
+                    "writes are on disk within about a second (appendfsync everysec): a crash of the machine may lose"
+                    " the last one or two seconds; a crash of the server alone rarely any",
                 )
             case "no":
                 return _warn(
