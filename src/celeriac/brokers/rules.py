@@ -42,23 +42,24 @@ def packed(messages: Iterable[Message]) -> list[tuple[Message, bytes]]:
     return [(message, pack(check(message))) for message in messages]
 
 
-def opened(payload: bytes) -> Message | None:
-    """Return the message in these bytes; None if there is none, or if a store has something else than bytes there."""
+def opened(payload: bytes, id: str) -> Message | None:
+    """Return the message of this id in these bytes; None if there is none, or if a store has no bytes there.
+
+    A message that somebody put under another one's id is none: to run it would store its outcome under an id that
+    nobody claimed, over the outcome of the task that has it.
+    """
     try:
-        return unpack(payload)
+        message = unpack(payload)
     except (DecodeError, TypeError):
         return None
+    return message if message.id == id else None
 
 
 def delivery(
     payload: bytes, lease: Lease, *, crashes: int = 0, suspect: bool = False, cancelled: bool = False
 ) -> Delivery:
     """Return what a claim hands out for a stored message."""
-    message = opened(payload)
-    if message is not None and message.id != lease.id:
-        # Somebody put a message under another one's id. To run it would store its outcome under an id that nobody
-        # claimed, over the outcome of the task that has it.
-        message = None
+    message = opened(payload, lease.id)
     raw = raw_bytes(payload) if message is None else b""
     return Delivery(message, lease, crashes, suspect, raw, cancelled)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from math import isfinite
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -64,7 +64,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     priority: int = 0
     eta: float | None = None
     expires: float | None = None
-    retries: int = 0
+    retries: Annotated[int, msgspec.Meta(ge=0)] = 0
     timelimit: tuple[float | None, float | None] | None = None
     ignore_result: bool | None = None
     lang: str = "py"

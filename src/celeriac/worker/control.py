@@ -99,7 +99,7 @@ class Control:
         """Carry a command out and return the answer; ``{"error": text}`` where that cannot be done."""
         if command.refused is not None:
             self._bus.emit(SecurityRefused("command", command.id, command.name, command.refused))
-            return {"error": f"{command.name} is refused: {command.refused}"}
+            return {"error": f"{command.name!s:.80} is refused: {command.refused!s:.{_SHOWN}}"}
         handler = self._commands.get(command.name)
         if handler is None:
             known = ", ".join(sorted(self._commands))

@@ -41,7 +41,7 @@ class OwnerLease:
 
 def record(entry: Entry) -> Record:
     """Return the entry as the port shows it."""
-    message = opened(entry.payload)
+    message = opened(entry.payload, entry.id)
     return Record(
         id=entry.id,
         state=entry.state,

@@ -45,7 +45,7 @@ def result_row(result: StoredResult) -> tuple[Any, ...]:
 def record(row: tuple[Any, ...]) -> Record:
     """Return the row of get.sql and page.sql as the port shows it."""
     seq, id, number, queue, due, owner, token, crashes, reason, changed, payload = row
-    message = opened(payload)
+    message = opened(payload, id)
     return Record(
         id=id,
         state=STATES[int(number)],
