@@ -1,7 +1,7 @@
 """Redis on a clock that a test moves, so that leases expire and tasks become due without anybody waiting.
 
-The server is a real one, and so are the scripts, but for one line: where they ask for the server's time they read it from
-a key of the broker under test, if that is there. Keys that expire are brought nearer to their end as time passes.
+The server is a real one, and so are the scripts, but for one line: where they ask for the server's time they read it
+from a key of the broker under test, if that is there. Keys that expire are brought nearer to their end as time passes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
+import pytest
 import redis
 
 from celeriac.brokers.redis import exchange
@@ -54,11 +55,12 @@ def movable(name: str) -> str:
 
 def use_movable_scripts() -> Callable[[], None]:
     """Let all brokers of this process use such scripts, until what is returned is called."""
-    exchange.source = movable
+    patch = pytest.MonkeyPatch()
+    patch.setattr(exchange, "source", movable)
     exchange._sha.cache_clear()
 
     def undo() -> None:
-        exchange.source = source
+        patch.undo()
         exchange._sha.cache_clear()
 
     return undo

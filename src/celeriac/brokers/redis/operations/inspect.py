@@ -100,13 +100,13 @@ class InspectOperations:
         while True:
             dropped, last = yield Script("purge", (root,), (queue, lines, PURGE_STEP, end))
             end = last.decode()
-            count += dropped
+            count += int(dropped)
             if dropped < PURGE_STEP:
                 return count
 
     def now(self) -> RedisOperation[float]:
         reply = yield Script("now", (self.keys.root(0),), repeatable=True)
-        return reply / 1e6
+        return int(reply) / 1e6
 
     def install(self) -> RedisOperation[int]:
         for partition in range(self.keys.partitions):

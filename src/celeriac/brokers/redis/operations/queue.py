@@ -69,14 +69,16 @@ class QueueOperations:
     def start(self, starts: Sequence[Start]) -> RedisOperation[tuple[str, ...]]:
         groups: defaultdict[int, list[Start]] = defaultdict(list)
         lost: list[str] = []
-        for start in starts:
-            groups[start.lease.ref].append(start)
+        for one in starts:
+            groups[one.lease.ref].append(one)
         for partition, group in groups.items():
             if not 0 <= partition < self.keys.partitions:
-                lost += [start.lease.id for start in group]
+                lost += [one.lease.id for one in group]
                 continue
-            args = [arg for one in group for arg in (*_lease_args(one.lease), 1 if one.once else 0)]
-            places = yield Script("start", (self.keys.root(partition),), args, repeatable=True)
+            args: list[Argument] = []
+            for one in group:
+                args += (*_lease_args(one.lease), 1 if one.once else 0)
+            places: list[int] = yield Script("start", (self.keys.root(partition),), args, repeatable=True)
             lost += [group[place].lease.id for place in places]
         return tuple(lost)
 

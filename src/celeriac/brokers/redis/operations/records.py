@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from celeriac.brokers.port import Record
-from celeriac.brokers.rules import is_over, opened, packed, raw_bytes
+from celeriac.brokers.rules import is_over, opened, raw_bytes
 from celeriac.core import state
 from celeriac.core.message import Message, StoredResult, pack, pack_result
 from celeriac.errors import InvalidTaskError
@@ -113,18 +113,13 @@ class Runs:
         args.append(value)
 
 
-def runs_of(messages: Sequence[Message]) -> Runs:
-    """Return the runs of these messages."""
-    return Runs(packed(messages))
-
-
 def seconds_of(number: int) -> float:
     """Return the time at which the counter gave a number, seconds since the epoch."""
     return EPOCH + number * TICK
 
 
-def record(row: Sequence[Any], partition: int, partitions: int) -> Record | None:
-    """Return what get.lua and page.lua found of one message as the port shows it; None if there is no such message.
+def record(row: Sequence[Any], partition: int, partitions: int) -> Record:
+    """Return what get.lua, page.lua and owned.lua found of one message as the port shows it.
 
     A row is: id, kind, place, details, due, owner, value. The kind tells what the details are: ``f``, ``w``: as it was
     sent, and ready or waiting; ``k``: parts/records.lua's kept_record; ``h``: the record of who holds it.

@@ -56,11 +56,11 @@ def settle(keys: Keys, settlements: Sequence[Settlement]) -> RedisOperation[tupl
 def _item(keys: Keys, partition: int, settlement: Settlement) -> _Item:
     item = _Item(settlement)
     here = Runs()
-    for message, payload in packed(settlement.follow_ups):
-        if keys.of_queue(message.queue) == partition:
-            here.add(message, payload)
+    for follow_up, payload in packed(settlement.follow_ups):
+        if keys.of_queue(follow_up.queue) == partition:
+            here.add(follow_up, payload)
         else:
-            item.follow_ups.append((message, payload))
+            item.follow_ups.append((follow_up, payload))
     if here.size > MAX_SCRIPT_BYTES:
         item.follow_ups = packed(settlement.follow_ups)
         here = Runs()
@@ -136,6 +136,8 @@ def _go_before(keys: Keys, root: str, items: list[_Item]) -> RedisOperation[tupl
     """Keep what belongs elsewhere, of those whose lease holds; return these, and the ids of the others."""
     leases = [item.settlement.lease for item in items]
     args = [arg for lease in leases for arg in (lease.owner, lease.id, f"{lease.token:016d}")]
+    unheld: list[int]
+    marked: list[int]
     unheld, marked = yield Script("held", (root,), args, repeatable=True)
     lost, cancelled = set(unheld), set(marked)
     good = [item for place, item in enumerate(items) if place not in lost]
@@ -170,9 +172,14 @@ def enqueue_all(root: str, messages: Iterable[tuple[Message, bytes]]) -> RedisOp
     runs = Runs()
     for message, payload in messages:
         if runs.count and runs.size + len(payload) > MAX_SCRIPT_BYTES:
-            known.update((yield Script("enqueue", (root,), runs.args)))
+            known.update((yield from _enqueue(root, runs)))
             runs = Runs()
         runs.add(message, payload)
     if runs.count:
-        known.update((yield Script("enqueue", (root,), runs.args)))
-    return {id.decode() for id in known}
+        known.update((yield from _enqueue(root, runs)))
+    return known
+
+
+def _enqueue(root: str, runs: Runs) -> RedisOperation[list[str]]:
+    reply = yield Script("enqueue", (root,), runs.args)
+    return [id.decode() for id in reply]
