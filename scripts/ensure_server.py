@@ -76,6 +76,17 @@ SERVERS: Final[Mapping[str, Server]] = {
         },
         folders=("/usr/lib/postgresql/*/bin", "/usr/libexec/postgresql*", "/usr/pgsql-*/bin"),
     ),
+    # No server: what moves the clock of one process, for tests of workers whose clock is set.
+    "faketime": Server(
+        programs=("faketime",),
+        packages={
+            "apt-get": ("faketime",),
+            "dnf": ("libfaketime",),
+            "apk": ("libfaketime",),
+            "pacman": ("libfaketime",),
+            "brew": ("libfaketime",),
+        },
+    ),
     "rabbitmq-server": Server(
         programs=("rabbitmq-server",),
         packages={

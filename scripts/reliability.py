@@ -132,7 +132,7 @@ SECTIONS: Final[dict[str, tuple[str, str]]] = {
     "network": (
         "The network fails",
         "A TCP proxy between the workers (or the producer) and the server cuts connections, before a request reaches"
-        " the server or between its execution and the reply; delays everything; or lets connections hang without a word.",
+        " the server or between its execution and the reply; delays everything; or lets connections hang in silence.",
     ),
     "store": (
         "The store is full, or everybody is gone",

@@ -196,7 +196,7 @@ def test_what_is_encrypted_cannot_be_found_in_the_store(make_keyed: Callable[...
     project = make_keyed(f"k={new_key()}", f"c={new_key()}")
     mark = f"hunter-{base64.b32encode(os.urandom(10)).decode()}"
     project.app.broker.install()
-    failed = project.app.send_task("note", (mark,), {"x": mark}).id
+    (failed,) = project.send("note", 1, mark)
     worker = project.start_worker("-c", "1")
     assert project.wait_state(failed) == state.FAILURE
     with pytest.raises(TypeError):

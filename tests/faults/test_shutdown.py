@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
 from celeriac.core import state
-from tests.support.fleet import Project, Worker, tell
+from tests.support.fleet import Project, Worker
+from tests.support.scenarios import on
+from tests.support.tally import Incident, conclude, count, sized
 from tests.support.waiting import wait_for
 
 
@@ -21,20 +24,58 @@ def times_run(project: Project, ids: list[str]) -> Counter[int]:
     return Counter(len(starts.get(one, [])) for one in ids)
 
 
-@pytest.mark.timeout(60)
+@on()
 def test_terminated_under_load_loses_and_doubles_nothing(project: Project, rng: random.Random) -> None:
     """Worker after worker is told to end in the middle of its work; the last does the rest."""
-    ids = [one for _ in range(20) for one in _mixture(project, rng)]
+    ids = [one for _ in range(sized(20, 100)) for one in _mixture(project, rng)]
+    faults: list[Incident] = []
     for goal in (len(ids) // 4, len(ids) // 2, 3 * len(ids) // 4):
         worker = project.start_worker("-c", "2")
-        wait_for(lambda: len(project.starts()) >= goal, 20, f"{goal} tasks started")  # noqa: B023
+        wait_for(lambda: project.ended() >= goal, 60, f"{goal} tasks done")  # noqa: B023
+        faults.append(Incident(time.monotonic()))
         worker.stop()
     last = project.start_worker("-c", "2")
-    states = project.wait_states(ids, 40)
+    project.wait_empty(60)
     last.stop()
-    assert Counter(states.values()) == {state.SUCCESS: len(ids)}
-    assert times_run(project, ids) == {1: len(ids)}
-    tell(f"tasks {len(ids)}, SIGTERM {len(project.workers)}, lost 0, doubled 0")
+    conclude(project, "shutdown", "SIGTERM", count(project, ids, faults, recovery=()))
+
+
+@on()
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT], ids=["TERM twice", "QUIT"])
+def test_hurried_under_load_doubles_only_what_ran(
+    make_project: Callable[..., Project], rng: random.Random, number: signal.Signals
+) -> None:
+    """Nobody waits for what runs: it is given back, and runs again elsewhere."""
+    project = make_project(task_delivery_limit=100)
+    ids = [one for _ in range(sized(10, 40)) for one in _mixture(project, rng)]
+    faults: list[Incident] = []
+    hurried = 0
+    for share in (1, 2, 3):
+        worker = project.start_worker("-c", "2")
+        goal = share * len(ids) // 5
+        wait_for(lambda: project.ended() >= goal, 60, f"{goal} tasks done")  # noqa: B023
+        longer = project.send("anote", 5, 2.0)  # Without these, a worker may have ended before the second signal.
+        ids += longer
+        project.wait_started(longer[-1])
+        own, at = set(worker.children()), time.monotonic()
+        if number == signal.SIGQUIT:
+            worker.signal(number)
+        else:
+            twice(worker, number)
+        assert worker.wait(10) == 0
+        worker.wait_gone()
+        ended = {entry.id for entry in project.diary() if entry.word == "end"}
+        begun = {entry.id for entry in project.diary() if entry.word == "start" and entry.pid in own}
+        running = begun - ended
+        faults.append(Incident(at, frozenset(running | project.held(begun)), frozenset(running)))
+        hurried += len(running)
+    last = project.start_worker("-c", "2")
+    project.wait_empty(60)
+    last.stop()
+    fault = "SIGQUIT" if number == signal.SIGQUIT else "SIGTERM twice"
+    # What was given back runs again with the next worker, which starts when this test says so: no time is measured.
+    conclude(project, "shutdown", fault, count(project, ids, faults, recovery=()))
+    assert hurried, "nothing ran at the signals: the test has shown nothing"
 
 
 def _mixture(project: Project, rng: random.Random) -> list[str]:

@@ -75,6 +75,12 @@ class Producer:
         wait_for(look, timeout, "a task sent and run after the fault", every=0.05)
         return min(runs) - at
 
+    def longest_wait(self, project: Project) -> str:
+        """Return for a note how long a task waited at most from its acceptance to its first start."""
+        starts = project.starts()
+        waits = [starts[one][0].at - when for one, when in self.accepted.items() if one in starts]
+        return f"no task waited longer than {max(waits):.2f} s for its first run"
+
     def _run(self) -> None:
         try:
             while not self._ending.wait(self._pause):
