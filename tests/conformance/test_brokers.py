@@ -56,15 +56,36 @@ class Redis(OnVirtualTime):
         return connect(f"{server().url}?prefix={self.prefix}&partitions={self.partitions}")
 
 
+class RedisInParts(Redis):
+    """What lies in several slots of a Cluster, here on one server: no step spans two of them."""
+
+    partitions = 4
+
+
 @dataclass(frozen=True)
 class Bound:
-    """One driver under test, and the groups that are not about it."""
+    """One driver under test, the groups that are not about it, and cases that it does not keep."""
 
     name: str
     bind: Callable[[Path], Binding]
     capabilities: Capabilities
     left_out: frozenset[str]
+    exceptions: frozenset[str] = frozenset()
 
+
+ACROSS_QUEUES = frozenset(
+    {
+        # An id is known within its partition.
+        "enqueue-an_id_that_waits_in_another_queue_is_dropped_and_returned",
+        # Each partition counts for itself, so messages of two have no order.
+        "inspect-a_page_shows_only_the_queue_asked_for",
+        "order-a_batch_over_several_queues_has_the_same_order",
+        "order-several_queues_are_one_line_by_priority_then_age",
+        # What follows in another partition is sent before the settlement, which may lose its lease in that moment.
+        "concurrency-a_race_between_owner_and_reaper_has_one_winner",
+    }
+)
+"""What needs one step, or one order, for two queues that are in different slots."""
 
 DRIVERS = [
     Bound(
@@ -85,6 +106,13 @@ DRIVERS = [
         Capabilities(name="redis", durable=True, shared=True, results=True, push=True, expires=True),
         frozenset(),
     ),
+    Bound(
+        "redis-in-parts",
+        RedisInParts,
+        Capabilities(name="redis", durable=True, shared=True, results=True, push=True, expires=True),
+        frozenset(),
+        ACROSS_QUEUES,
+    ),
 ]
 
 
@@ -102,6 +130,7 @@ def movable_scripts() -> Iterator[None]:
         pytest.param(driver, case, id=f"{driver.name}-{case}")
         for driver in DRIVERS
         for case in applicable(driver.capabilities)
+        if str(case) not in driver.exceptions
     ],
 )
 def test_a_driver_keeps_the_contract(driver: Bound, case: Case, mode: Mode, tmp_path: Path) -> None:
@@ -112,6 +141,7 @@ def test_a_driver_keeps_the_contract(driver: Bound, case: Case, mode: Mode, tmp_
 def test_a_driver_says_what_it_can_do_and_which_groups_are_not_about_it(driver: Bound, tmp_path: Path) -> None:
     assert driver.bind(tmp_path).connect().capabilities == driver.capabilities
     assert left_out(driver.capabilities) == driver.left_out
+    assert driver.exceptions <= {str(case) for case in applicable(driver.capabilities)}
 
 
 def test_every_case_has_its_own_name() -> None:

@@ -42,7 +42,8 @@ def client() -> redis.Redis:
 
 
 def fresh_prefix() -> str:
-    """Return a key prefix that nothing is under."""
+    """Return a key prefix that was not used before, on an empty server: tests of one process run one by one."""
+    client().flushdb()
     return f"t{next(_numbers)}"
 
 

@@ -151,8 +151,8 @@ def place(url: str) -> str:
     return f"{location.mode} {location.master or ''} {where} {location.db} {location.prefix} {location.partitions}"
 
 
-def merge(url: str, options: Mapping[str, Any], tls: Any = None) -> tuple[str, list[str]]:
-    """Return the URL with the options of settings as further parameters, and the options that are not known.
+def merge(url: str, options: Mapping[str, Any], tls: Any = None) -> tuple[str, list[tuple[str, str | None]]]:
+    """Return the URL with the options of settings as further parameters, and each unknown option with a likely one.
 
     What the URL itself says counts more.
 
@@ -164,14 +164,14 @@ def merge(url: str, options: Mapping[str, Any], tls: Any = None) -> tuple[str, l
     base, mark, query = url.partition("?")
     told = {SYNONYMS.get(name, name) for name, _ in parse_qsl(query, keep_blank_values=True)}
     added: dict[str, str] = {}
-    unknown: list[str] = []
+    unknown: list[tuple[str, str | None]] = []
     for name, value in _flat(options, tls):
         known = SYNONYMS.get(name, name)
         if known in PARAMETERS:
             if known not in told and value is not None:
                 added[known] = _text(value)
         elif name not in PASSED_OVER:
-            unknown.append(name)
+            unknown.append((name, _near(name)))
     if not added:
         return url, unknown
     return f"{base}?{query}{'&' if mark and query else ''}{urlencode(added, quote_via=quote)}", unknown
@@ -304,8 +304,8 @@ class _Reader:
             if known in PARAMETERS:
                 options[known] = value
             elif name not in PASSED_OVER:
-                near = difflib.get_close_matches(name, [*PARAMETERS, *SYNONYMS], n=1)
-                guess = f"; did you mean {near[0]!r}?" if near else "."
+                near = _near(name)
+                guess = f"; did you mean {near!r}?" if near else "."
                 self._fail(f"unknown parameter {name!r}{guess} Known parameters are {', '.join(PARAMETERS)}")
         return options
 
@@ -349,6 +349,10 @@ class _Reader:
 
     def _fail(self, what: str) -> NoReturn:
         raise ImproperlyConfigured(f"{self._shown!r}: {what}")
+
+
+def _near(name: str) -> str | None:
+    return next(iter(difflib.get_close_matches(name, [*PARAMETERS, *SYNONYMS], n=1)), None)
 
 
 def _login(text: str) -> Login:

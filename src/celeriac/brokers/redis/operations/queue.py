@@ -174,9 +174,12 @@ class QueueOperations:
         """Forget what does not expire by itself; only that is counted."""
         total = 0
         age = "" if dead_letter_age is None else micros(dead_letter_age)
+        owners: set[bytes] = set()
         for root in self._roots():
-            total += yield Script("prune", (root,), (age, max(0, limit), micros(OWNER_MEMORY)), repeatable=True)
-        return total
+            gone, more = yield Script("prune", (root,), (age, max(0, limit), micros(OWNER_MEMORY)), repeatable=True)
+            owners.update(gone)
+            total += more
+        return total + len(owners)
 
     def _roots(self) -> Iterator[str]:
         return map(self.keys.root, range(self.keys.partitions))

@@ -1,7 +1,7 @@
 -- Forget what does not expire by itself and is not needed any more.
 -- KEYS: the partition's messages. ARGV: age of dead letters in microseconds or '', limit of each kind, for how many
 -- microseconds owners whose lease was ended are remembered.
--- Returns how many went.
+-- Returns the owners that went, and how many else.
 -- include: head
 -- include: records
 local limit, count = tonumber(ARGV[2]), 0
@@ -26,21 +26,20 @@ if call('EXISTS', T .. 'commands') == 1 then
     end
     count = count + gone
 end
-local gone = 0
+local owners = {}
 for _, owner in ipairs(expired('leases', until_now)) do
     if not call('ZSCORE', T .. 'ended', owner) and call('EXISTS', T .. 'o:' .. owner) == 0 then
         call('ZREM', T .. 'leases', owner)
-        gone = gone + 1
+        owners[#owners + 1] = owner
     end
 end
 for _, owner in ipairs(expired('ended', format('%.0f', now - tonumber(ARGV[3])))) do
     if call('EXISTS', T .. 'o:' .. owner) == 0 then
         call('ZREM', T .. 'ended', owner)
         call('ZREM', T .. 'leases', owner)
-        gone = gone + 1
+        owners[#owners + 1] = owner
     end
 end
-count = count + gone
 if ARGV[1] ~= '' then
     for _, id in ipairs(expired('dead', format('%.0f', now - tonumber(ARGV[1])))) do
         local value = call('HGET', T .. 'm', id)
@@ -56,4 +55,4 @@ for _, queue in ipairs(call('SRANDMEMBER', T .. 'queues', limit)) do
         call('SREM', T .. 'queues', queue)
     end
 end
-return count
+return { owners, count }
