@@ -4,13 +4,14 @@ What holds all along: nothing is lost and nothing appears, every change of state
 tokens grow, a superseded lease settles nothing, and every count that the broker gives is the model's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -22,6 +23,7 @@ from celeriac.core.message import Lease, Message, Settlement, Start, StoredResul
 from celeriac.core.state import DEAD, OWNED_STATES, PENDING, WAITING_STATES
 from celeriac.testing.clock import VirtualClock
 from tests.properties.port_model import Model
+from tests.support.redis_time import RedisClock, fresh_prefix, server, use_movable_scripts
 
 IDS = [f"m{n}" for n in range(6)]
 QUEUES = ["one", "two"]
@@ -44,8 +46,7 @@ class PortMachine(RuleBasedStateMachine):
         super().__init__()
         self.resources = ExitStack()
         directory = Path(self.resources.enter_context(TemporaryDirectory()))
-        self.clock = VirtualClock()
-        self.full_url = self.url.format(directory=directory)
+        self.clock, self.full_url = self.begin_store(directory)
         self.broker = self.open()
         self.model = Model(self.clock.now())
         self.leases: list[Lease] = []
@@ -55,6 +56,10 @@ class PortMachine(RuleBasedStateMachine):
     def begin(self, queue: str, delay: float | None) -> None:
         self.broker.install()
         self.enqueue([(id, queue, 5, None) for id in IDS[:3]] + [(IDS[3], queue, 9, delay)])
+
+    def begin_store(self, directory: Path) -> tuple[VirtualClock, str]:
+        """Return the clock of a new store, and its URL."""
+        return VirtualClock(), self.url.format(directory=directory)
 
     def open(self) -> SyncBroker[Any, Any]:
         broker: SyncBroker[Any, Any] = SyncBroker(connect(self.full_url, clock=self.clock))
@@ -315,6 +320,21 @@ class SqliteMachine(PortMachine):
         self.broker.verify()
 
 
+class RedisMachine(SqliteMachine):
+    """A real server, on whose keys the clock of the walk is."""
+
+    def begin_store(self, directory: Path) -> tuple[VirtualClock, str]:
+        prefix = fresh_prefix()
+        return RedisClock(prefix), f"{server().url}?prefix={prefix}"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def movable_scripts() -> Iterator[None]:
+    undo = use_movable_scripts()
+    yield
+    undo()
+
+
 # Explaining a failure traces every line and takes minutes; the shortest walk to it says enough.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
 
@@ -323,3 +343,6 @@ TestMemory.settings = settings(max_examples=300, stateful_step_count=50, phases=
 
 TestSqlite = SqliteMachine.TestCase
 TestSqlite.settings = settings(max_examples=200, stateful_step_count=50, phases=PHASES)
+
+TestRedis = RedisMachine.TestCase
+TestRedis.settings = settings(max_examples=60, stateful_step_count=50, phases=PHASES)
