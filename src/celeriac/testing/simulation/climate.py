@@ -30,6 +30,7 @@ class Climate(msgspec.Struct, frozen=True, kw_only=True):
         lose_request, lose_reply: Probabilities.
         late: Probability that a request which the sender has given up still arrives, later.
         die_at_request: Probability that the sender dies at some point of a request.
+        freeze_at_request: Probability that it stands still between request and reply.
         lose_wakeup: Probability that a waiter is not told of something new.
         child_kills, host_kills, freezes, restarts, deploys, steps: How many of each happen: a child is killed; a worker
             and all its children; a process stands still; the store restarts; a worker is told to shut down and another
@@ -57,6 +58,7 @@ class Climate(msgspec.Struct, frozen=True, kw_only=True):
     lose_reply: float
     late: float
     die_at_request: float
+    freeze_at_request: float
     lose_wakeup: float
     child_kills: int
     host_kills: int
@@ -100,6 +102,7 @@ def climate(rng: Random) -> Climate:
         lose_reply=sometimes(0.5, 0.15),
         late=sometimes(0.2, 0.5),
         die_at_request=sometimes(0.3, 0.01),
+        freeze_at_request=sometimes(0.3, 0.02),
         lose_wakeup=sometimes(0.3, 0.5),
         child_kills=few(0.4, 3),
         host_kills=few(0.3, 2),

@@ -26,6 +26,10 @@ GIVE_UP: Final = 0.3
 """Seconds after which a sender takes a request that was lost, or whose reply was, for failed."""
 
 
+START_WEIGHT: Final = 8.0
+"""How much likelier a process stands still while its start of a task is recorded than during another request."""
+
+
 class Request(msgspec.Struct, frozen=True):
     """One request: which operation, with what, and the memory driver's own request."""
 
@@ -151,6 +155,12 @@ class Wire:
             return
         if dies == 2:
             self._die(sender, f"while {request.name} is carried out")
+        # Between the record of a start and the start is where standing still does the most harm.
+        weight = START_WEIGHT if request.name == "start" else 1.0
+        if self._chance(self._climate.freeze_at_request * weight):
+            seconds = self._climate.longest_freeze * (0.5 + self.world.rng.random() / 2)
+            self._observer.fault(f"{sender.name} stands still for {seconds:.3f} s, with {request.name} carried out")
+            (sender if self.world.chance(0.5) else sender.host).freeze(seconds)
         if self._chance(self._climate.lose_reply):
             self._observer.fault(f"reply to {request.name} of {sender.name} is lost")
             self._fail(sender, answer, GIVE_UP)

@@ -42,6 +42,7 @@ class Process:
         self._ready: deque[Callable[[], None]] = deque()
         self._scheduled = False
         self._frozen_until = 0.0
+        host.add(self.freeze)
 
     def post(self, act: Callable[[], None]) -> None:
         """Do this in this process, after what it was asked to do before."""

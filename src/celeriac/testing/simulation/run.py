@@ -29,24 +29,34 @@ _NAMES: Final = ("plain", "coroutine")
 _KINDS: Final = ("", "", "", ".once", ".tracked")
 
 
-def simulate(seed: int, *, trace: bool = False, store: Callable[[StoreClock], Store] = Store) -> Report:
+def simulate(
+    seed: int,
+    *,
+    trace: bool = False,
+    circumstances: Climate | None = None,
+    store: Callable[[StoreClock], Store] = Store,
+) -> Report:
     """Run the simulation that this seed decides.
 
     Args:
         seed: Any whole number of at least 0.
         trace: Keep what happened, in words.
+        circumstances: Take these instead of those that the seed draws.
         store: Makes the store, of its clock; tests plant bugs here.
     """
-    return Run(seed, trace=trace, store=store).report()
+    return Run(seed, trace=trace, circumstances=circumstances, store=store).report()
 
 
 class Run:
     """One run; what simulate() keeps."""
 
-    def __init__(self, seed: int, *, trace: bool, store: Callable[[StoreClock], Store]) -> None:
+    def __init__(
+        self, seed: int, *, trace: bool, circumstances: Climate | None, store: Callable[[StoreClock], Store]
+    ) -> None:
         self.seed = seed
         self.world = World(seed)
-        self.climate: Climate = climate(self.world.rng)
+        drawn = climate(self.world.rng)
+        self.climate = drawn if circumstances is None else circumstances
         self.checker = Checker(self.world, limit=DELIVERY_LIMIT, keep=trace)
         self.checker.calm = self.climate.calm
         self.store = store(StoreClock(self.world))
@@ -176,12 +186,7 @@ class Run:
         if process is not None:
             seconds = self.world.rng.random() * self.climate.longest_freeze
             self.checker.fault(f"{process.name} stands still for {seconds:.3f} s")
-            process.freeze(seconds)
-            if self.world.chance(0.5):  # The whole machine does.
-                for worker in self._living():
-                    if worker.process.host is process.host:
-                        for one in (worker.process, *(child.process for child in worker.children.values())):
-                            one.freeze(seconds)
+            (process if self.world.chance(0.5) else process.host).freeze(seconds)
 
     def _restart(self) -> None:
         seconds = self.world.rng.random() * self.climate.lease

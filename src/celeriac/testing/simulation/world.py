@@ -13,6 +13,8 @@ from typing import Final
 
 EPOCH: Final = 1_800_000_000.0
 """When every run begins, seconds since the epoch."""
+_LOOK: Final = 8
+"""Moments between two looks whether all is over."""
 
 
 class Host:
@@ -28,6 +30,16 @@ class Host:
         self.name = name
         self.skew = skew
         self.booted = booted
+        self._stops: list[Callable[[float], None]] = []
+
+    def add(self, stop: Callable[[float], None]) -> None:
+        """Know of a process: what lets it stand still for so many seconds."""
+        self._stops.append(stop)
+
+    def freeze(self, seconds: float) -> None:
+        """Let every process of this machine stand still."""
+        for stop in self._stops:
+            stop(seconds)
 
 
 class World:
@@ -56,12 +68,13 @@ class World:
 
     def run(self, over: Callable[[], bool], until: float) -> bool:
         """Let time pass until ``over()``; False if the moment ``until`` came first."""
-        moments = self._moments
+        moments, pop = self._moments, heapq.heappop
         while not over():
-            if not moments or moments[0][0] > until:
-                return False
-            self.now, _, act = heapq.heappop(moments)
-            act()
+            for _ in range(_LOOK):
+                if not moments or moments[0][0] > until:
+                    return over()
+                self.now, _, act = pop(moments)
+                act()
         return True
 
     def chance(self, probability: float) -> bool:
