@@ -228,6 +228,7 @@ class Celeriac(Registering):
             rng=self.rng,
             stores_results=self.results_enabled if results is None else results,
             result_expires=conf.result_expires or None,
+            result_max_bytes=conf.result_max_bytes,
             delivery_limit=conf.task_delivery_limit if delivery_limit is None else delivery_limit,
             unknown_window=conf.worker_unknown_task_window,
             unknown_delay=conf.worker_unknown_task_delay,

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import UTC, tzinfo
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from celeriac import brokers
 from celeriac.core.settings import Settings
-from celeriac.errors import ImproperlyConfigured
+from celeriac.core.settings_table import SETTINGS
+from celeriac.errors import ImproperlyConfigured, UnknownSettingWarning
 
 DEFAULT_URL: Final = "sqlite:///celeriac.db"
 """Broker and result store of an app that names no broker: a file in the working directory."""
@@ -24,6 +27,9 @@ BACKEND_VARIABLES: Final = ("CELERIAC_RESULT_BACKEND", "CELERY_RESULT_BACKEND")
 CONFIG_VARIABLE: Final = "CELERIAC_CONFIG_MODULE"
 
 _NO_RESULTS: Final = frozenset({"", "disabled", "disabled://"})
+
+_TIMES: Final = (("timeout", "broker_operation_timeout"), ("connect_timeout", "broker_connection_timeout"))
+"""Parameters of URLs that have settings of their own."""
 
 
 class AppSettings(Settings):
@@ -123,7 +129,13 @@ class Configuration:
             backend = conf.result_backend
         if broker is None:
             return DEFAULT_URL, DEFAULT_URL if backend is None else _backend(backend)
-        return broker, None if backend is None else _backend(backend)
+        backend = None if backend is None else _backend(backend)
+        times = {name: conf[setting] for name, setting in _TIMES if conf[setting] != SETTINGS[setting].default}
+        broker = _with_options(broker, "broker_transport_options", conf, times, conf.broker_use_ssl)
+        if backend is not None:
+            own = "result_backend_transport_options"
+            backend = _with_options(backend, own, conf, times, conf.redis_backend_use_ssl)
+        return broker, backend
 
     def zone(self) -> tzinfo:
         """Return the time zone in which naive datetimes are read.
@@ -181,6 +193,15 @@ def find_object(path: str, *, silent: bool = False) -> Any:
 def _is_missing(exc: ModuleNotFoundError, module_name: str) -> bool:
     """Tell whether the module itself (or a package above it) is what was not found."""
     return exc.name is not None and (module_name == exc.name or module_name.startswith(f"{exc.name}."))
+
+
+def _with_options(url: str, name: str, conf: Settings, more: Mapping[str, Any], tls: Any) -> str:
+    """Return the URL with the options that a setting, and others of their own name, have for its driver."""
+    url, unknown = brokers.with_options(url, {**more, **(conf[name] or {})}, tls)
+    for option, guess in unknown:
+        meant = f"; did you mean {guess!r}?" if guess else ""
+        warnings.warn(f"setting {name}: unknown option {option!r}{meant}", UnknownSettingWarning, stacklevel=2)
+    return url
 
 
 def _backend(url: str) -> str | None:

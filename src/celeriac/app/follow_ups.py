@@ -100,6 +100,7 @@ class AppFollowUps:
             task=message.task,
             parameter_names=plan.parameter_names,
         )
+        plan.check_size(encoded.body)
         changes["body"] = encoded.body
         changes["content_type"] = encoded.content_type
         changes["content_encoding"] = encoded.content_encoding

@@ -24,7 +24,7 @@ from celeriac.core.ids import new_id
 from celeriac.core.message import Message
 from celeriac.core.redact import is_secret
 from celeriac.core.routing import Router
-from celeriac.errors import ImproperlyConfigured, InvalidTaskError
+from celeriac.errors import ImproperlyConfigured, InvalidTaskError, SerializationError
 from celeriac.execution.context import Request, current_request
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Rules:
         self.retry_policy: Mapping[str, Any] = conf.task_publish_retry_policy
         check_policy(self.retry_policy, "setting task_publish_retry_policy")
         self.timeout: float = conf.publish_timeout
+        self.max_bytes: int = conf.task_message_max_bytes
         self.repr_levels: int = conf.task_repr_maxlevels
         self.zone: tzinfo = app.timezone
         self.router = Router.from_settings(conf)
@@ -168,6 +169,7 @@ class Plan:
             task=self.name,
             parameter_names=self.parameter_names,
         )
+        self.check_size(encoded.body)
         fields["body"] = encoded.body
         if encoded.content_type != JSON:
             fields["content_type"] = encoded.content_type
@@ -196,6 +198,19 @@ class Plan:
             except ImproperlyConfigured as exc:
                 raise InvalidTaskError(f"{self.what}: serializer={serializer!r} {exc}") from None
         return serializer
+
+    def check_size(self, body: bytes) -> None:
+        """Check that encoded arguments are not too long to be sent.
+
+        Raises:
+            SerializationError: They are.
+        """
+        if len(body) > self.rules.max_bytes:
+            raise SerializationError(
+                f"the arguments of task {self.name!r} have {len(body):,} bytes, and setting task_message_max_bytes"
+                f" allows {self.rules.max_bytes:,}: store large data elsewhere and pass a reference to it, or raise the"
+                " setting"
+            )
 
     def shown(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[str, str]:
         """Return short representations of the arguments, without secrets."""

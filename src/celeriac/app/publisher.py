@@ -15,6 +15,7 @@ from celeriac.app import eager, loops
 from celeriac.app.options import check_send_names
 from celeriac.app.plan import Plan, PublishPolicy, Rules, sending_request
 from celeriac.app.result import AsyncResult
+from celeriac.brokers.deadline import Until
 from celeriac.brokers.port import MAX_BATCH
 from celeriac.core.message import Message, check_name
 from celeriac.core.redact import redact_url
@@ -91,7 +92,8 @@ class Publisher:
         message = plan.message(args, kwargs, options)
         began = time.monotonic()
         try:
-            self._app.broker.enqueue((message,))
+            with Until(began + plan.rules.timeout):
+                self._app.broker.enqueue((message,))
         except OperationalError as exc:
             self._send_again(Attempt((message,), began), options or {}, exc)
         return self._receipt(plan, message, options)
@@ -110,7 +112,8 @@ class Publisher:
         message = plan.message(args, kwargs, options)
         began = time.monotonic()
         try:
-            await self._app.async_broker().enqueue((message,))
+            with Until(began + plan.rules.timeout):
+                await self._app.async_broker().enqueue((message,))
         except OperationalError as exc:
             await self._asend_again(Attempt((message,), began), options or {}, exc)
         return self._receipt(plan, message, options)
@@ -124,7 +127,8 @@ class Publisher:
             if batch.messages:
                 began = time.monotonic()
                 try:
-                    self._app.broker.enqueue(batch.messages)
+                    with Until(began + self.rules.timeout):
+                        self._app.broker.enqueue(batch.messages)
                 except OperationalError as exc:
                     self._send_again(Attempt(batch.messages, began, len(receipts)), options, exc)
             receipts += batch.receipts
@@ -142,7 +146,8 @@ class Publisher:
             if batch.messages:
                 began = time.monotonic()
                 try:
-                    await self._app.async_broker().enqueue(batch.messages)
+                    with Until(began + self.rules.timeout):
+                        await self._app.async_broker().enqueue(batch.messages)
                 except OperationalError as exc:
                     await self._asend_again(Attempt(batch.messages, began, len(receipts)), options, exc)
             receipts += batch.receipts
@@ -224,7 +229,8 @@ class Publisher:
         for pause in self._pauses(options, attempt.began):
             time.sleep(pause)
             try:
-                self._app.broker.enqueue(attempt.messages)
+                with Until(attempt.began + self.rules.timeout):
+                    self._app.broker.enqueue(attempt.messages)
             except OperationalError as exc:
                 error = exc
             else:
@@ -235,7 +241,8 @@ class Publisher:
         for pause in self._pauses(options, attempt.began):
             await loops.sleep(pause)
             try:
-                await self._app.async_broker().enqueue(attempt.messages)
+                with Until(attempt.began + self.rules.timeout):
+                    await self._app.async_broker().enqueue(attempt.messages)
             except OperationalError as exc:
                 error = exc
             else:

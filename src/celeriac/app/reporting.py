@@ -11,6 +11,7 @@ from celeriac.core import state as states
 from celeriac.core.codec import encode
 from celeriac.core.codec.exceptions import encode_exception
 from celeriac.core.message import StoredResult
+from celeriac.execution.results import check_size
 
 if TYPE_CHECKING:
     from celeriac.results import SyncResults
@@ -88,7 +89,9 @@ class Reporting(Running):
             raise ValueError(f"update_state of task {self.name!r} needs state=, such as state='PROGRESS'")
         if isinstance(meta, BaseException):
             meta = encode_exception(meta)
-        encoded = encode(meta, self.result_serializer, subject=f"the meta of task {self.name!r}")
+        subject = f"the meta of task {self.name!r}"
+        encoded = encode(meta, self.result_serializer, subject=subject)
+        check_size(encoded.body, subject, self.app.conf.result_max_bytes)
         now = self.app.clock.now()
         own = request.id == found
         message = request.message if own else None

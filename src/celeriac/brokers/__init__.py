@@ -9,15 +9,25 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from celeriac.brokers.facade import AsyncBroker, SyncBroker
 from celeriac.brokers.port import AnyDriver
 from celeriac.core.clock import SYSTEM, Clock
+from celeriac.core.redact import redact_url
 from celeriac.errors import ImproperlyConfigured
 
-__all__ = ["connect", "known_schemes", "no_driver", "open_async_broker", "open_broker", "place", "split"]
+__all__ = [
+    "connect",
+    "known_schemes",
+    "no_driver",
+    "open_async_broker",
+    "open_broker",
+    "place",
+    "split",
+    "with_options",
+]
 
 
 REDIS_SCHEMES: Final = (
@@ -43,7 +53,7 @@ def _memory(url: str, clock: Clock) -> AnyDriver:
     name, query, _ = rest.partition("?")
     if query:
         raise ImproperlyConfigured(
-            f"broker URL {url!r}: memory:// takes a name and no parameters, as in memory://tests"
+            f"broker URL {redact_url(url)!r}: memory:// takes a name and no parameters, as in memory://tests"
         )
     return MemoryDriver(shared_store(name.strip("/"), clock))
 
@@ -146,6 +156,23 @@ def place(url: str) -> tuple[str, str]:
 
         return "redis", redis_place(url)
     return scheme, rest.partition("?")[0].rstrip("/")
+
+
+def with_options(url: str, options: Mapping[str, Any], tls: Any = None) -> tuple[str, list[tuple[str, str | None]]]:
+    """Return the URL with options of settings as parameters, and each option that nobody knows with what may be meant.
+
+    Drivers that take no options leave the URL as it is.
+
+    Args:
+        url: The URL; what it says itself counts more.
+        options: The value of ``broker_transport_options`` or ``result_backend_transport_options``.
+        tls: The value of ``broker_use_ssl`` or ``redis_backend_use_ssl``.
+    """
+    if url.partition("://")[0].lower() in REDIS_SCHEMES and (options or tls):
+        from celeriac.brokers.redis.url import merge
+
+        return merge(url, options, tls)
+    return url, []
 
 
 def connect(url: str, *, clock: Clock = SYSTEM) -> AnyDriver:

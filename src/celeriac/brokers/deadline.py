@@ -7,22 +7,25 @@ for all of them: it sets the deadline around the attempts, and drivers that wait
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import Final
 
 _deadline: Final[ContextVar[float | None]] = ContextVar("celeriac_broker_deadline", default=None)
 
 
-@contextmanager
-def until(deadline: float) -> Iterator[None]:
-    """Let operations inside the block end by this time of the monotonic clock, or earlier."""
-    token = _deadline.set(deadline)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
+class Until:
+    """A block whose operations end by this time of the monotonic clock, or earlier."""
+
+    __slots__ = ("_before", "_deadline")
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+
+    def __enter__(self) -> None:
+        self._before: Token[float | None] = _deadline.set(self._deadline)
+
+    def __exit__(self, *exc_info: object) -> None:
+        _deadline.reset(self._before)
 
 
 def after(timeout: float) -> float:

@@ -28,7 +28,7 @@ from celeriac.core.settings_kinds import (
 
 _YET: Final = "no effect yet"
 _SCHEDULER: Final = "no effect yet: the scheduler comes in a later version"
-_REDIS: Final = "no effect yet: the Redis driver comes in a later version"
+_REDIS: Final = "put it into the URL of the result store"
 _RABBITMQ: Final = "no effect yet: the RabbitMQ driver comes in a later version"
 _EVENTS: Final = "no effect yet: task events for monitors come in a later version"
 _NO_STORE: Final = "Celeriac has no such result store"
@@ -52,12 +52,9 @@ _GENERAL: Final = _for("times in messages are always UTC", ("enable_utc", SWITCH
 _BROKER: Final = (
     *_for(
         _YET,
-        ("broker_transport_options", MAPPING, {}, "Options that the broker's driver understands."),
-        ("broker_connection_timeout", SECONDS, 4.0, "Wait for a connection to be made."),
         ("broker_read_url", URL, None, "Broker for workers, where it differs from `broker_url`."),
         ("broker_write_url", URL, None, "Broker for senders, where it differs from `broker_url`."),
         ("broker_failover_strategy", ANYTHING, None, "Order in which several broker URLs are tried."),
-        ("broker_use_ssl", ANYTHING, False, "TLS to the broker: True or a dictionary of options."),
         ("broker_pool_limit", COUNT, 10, "Most connections that a sender keeps open."),
         ("broker_pool_acquire_timeout", SECONDS, None, "Wait for one of these connections."),
         ("broker_connection_retry_on_startup", SWITCH, None, "Retry also the first connection of a worker."),
@@ -135,7 +132,6 @@ _RESULTS: Final = (
         ("result_failure_expires", SECONDS, None, "Failed results are kept this long; None means `result_expires`."),
         ("result_chord_expires", SECONDS, None, "What a chord collects is kept this long."),
         ("result_chord_join_timeout", SECONDS, 3.0, "Wait for the results of a chord's header."),
-        ("result_backend_transport_options", MAPPING, {}, "Options that the result store's driver understands."),
         ("result_cache_max", WHOLE, -1, "Results that a client keeps in memory; -1 means none."),
     ),
     *_for(
@@ -284,7 +280,6 @@ _REDIS_STORE: Final = _for(
     ("redis_socket_connect_timeout", SECONDS, None, "Wait for a connection."),
     ("redis_socket_keepalive", SWITCH, False, "TCP keepalive."),
     ("redis_retry_on_timeout", SWITCH, False, "Try again after a timeout."),
-    ("redis_backend_use_ssl", ANYTHING, None, "TLS options."),
     ("redis_client_name", TEXT, None, "Name of the connections."),
     ("redis_backend_health_check_interval", SECONDS, None, "Check a connection that was idle for this long."),
     ("redis_backend_credential_provider", ANYTHING, None, "Source of user and password."),

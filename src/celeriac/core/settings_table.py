@@ -34,6 +34,7 @@ from celeriac.core.settings_kinds import (
 )
 
 _DAY: Final = 86400.0
+_MIB: Final = 1024 * 1024
 _PUBLISH_RETRY: Final = {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1}
 
 
@@ -50,6 +51,16 @@ _GENERAL: Final = (
 
 _BROKER: Final = (
     _set("broker_url", URL, None, "Where tasks are queued; None means the SQLite file `celeriac.db`."),
+    _set("broker_transport_options", MAPPING, {}, "More parameters of the broker's URL; Celery's names will do."),
+    _set("broker_use_ssl", ANYTHING, False, "TLS to the broker: True or a dictionary of `ssl_` options."),
+    _set("broker_connection_timeout", DURATION, 4.0, "Give up one attempt to connect to a server after this long."),
+    _set(
+        "broker_operation_timeout",
+        DURATION,
+        5.0,
+        "Give up any operation on a broker or result store behind a network after this long, retries included.",
+        own=True,
+    ),
     _set("publish_timeout", DURATION, 5.0, "Give up sending a task after this long, retries included.", own=True),
     _set(
         "dead_letter_expires",
@@ -65,6 +76,7 @@ _TASKS: Final = (
     _set("task_acks_late", SWITCH, True, "At-least-once: a task is done when it has run. False: at most once."),
     _set("task_reject_on_worker_lost", SWITCH, True, "A task whose process died runs again."),
     _set("task_delivery_limit", POSITIVE, 3, "Runs lost to a dying process before a task is a dead letter.", own=True),
+    _set("task_message_max_bytes", POSITIVE, 16 * _MIB, "Arguments that are longer, encoded, are not sent.", own=True),
     _set("task_serializer", SERIALIZER, "json", "How arguments are encoded."),
     _set("task_compression", COMPRESSION, None, "How the encoded arguments are compressed."),
     _set("task_default_queue", TEXT, "celery", "The queue of tasks that nothing else routes."),
@@ -93,6 +105,9 @@ _RESULTS: Final = (
         "Where results are kept; None means nowhere, or in `celeriac.db` if there is no `broker_url`.",
     ),
     _set("result_expires", SECONDS, _DAY, "Results are kept this long; None or 0: for ever.", nullable=True),
+    _set("result_max_bytes", POSITIVE, 16 * _MIB, "A task whose result is longer, encoded, fails.", own=True),
+    _set("result_backend_transport_options", MAPPING, {}, "More parameters of the result store's URL."),
+    _set("redis_backend_use_ssl", ANYTHING, None, "TLS to a result store in Redis: True or a dictionary of options."),
     _set("result_serializer", SERIALIZER, "json", "How return values are encoded."),
     _set("result_accept_content", CONTENT, None, "Serializers that readers of results accept; None: `accept_content`."),
 )

@@ -7,13 +7,17 @@ ignored result still leaves a record that a person can see.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Final
 
 from celeriac.core import state
 from celeriac.core.codec import encode, encode_exception
 from celeriac.core.message import Delivery, Message, StoredResult
+from celeriac.errors import SerializationError, TaskError
 from celeriac.execution.context import Request
 from celeriac.execution.runnable import Surroundings
+
+_TRACEBACK_END: Final = 100_000
+"""How many of the last characters are kept of a traceback that is too long."""
 
 
 def success(
@@ -22,9 +26,10 @@ def success(
     """Return what is stored for a return value.
 
     Raises:
-        SerializationError: The value cannot be encoded.
+        SerializationError: The value cannot be encoded, or is too long to be stored.
     """
     encoded = encode(value, serializer)
+    check_size(encoded.body, f"the result of task {message.task!r}", surroundings.result_max_bytes)
     return _stored(
         message,
         surroundings,
@@ -49,6 +54,11 @@ def failure(
 ) -> StoredResult:
     """Return what is stored for an exception, in any of the states whose value is one."""
     encoded = encode(encode_exception(exc), "json")
+    if len(encoded.body) > surroundings.result_max_bytes:
+        note = f"the task failed with {type(exc).__name__}, whose text is too long to be stored"
+        encoded = encode(encode_exception(TaskError(note)), "json")
+    if traceback is not None and len(traceback) > surroundings.result_max_bytes:
+        traceback = f"...{traceback[-_TRACEBACK_END:]}"
     return _stored(
         message,
         surroundings,
@@ -60,6 +70,24 @@ def failure(
         children=tuple(request.children) if request is not None else (),
         runtime=runtime,
     )
+
+
+def check_size(body: bytes, what: str, most: int) -> None:
+    """Check that a result is not too long to be stored.
+
+    Args:
+        body: As it would be stored.
+        what: Its name in the error.
+        most: The setting ``result_max_bytes``.
+
+    Raises:
+        SerializationError: It is.
+    """
+    if len(body) > most:
+        raise SerializationError(
+            f"{what} has {len(body):,} bytes, and setting result_max_bytes allows {most:,}: store it elsewhere and"
+            " return a reference to it, or raise the setting"
+        )
 
 
 def started(message: Message, surroundings: Surroundings) -> StoredResult:

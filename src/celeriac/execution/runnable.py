@@ -90,6 +90,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
         rng: Where chance comes from.
         stores_results: A result backend is configured.
         result_expires: Seconds after which a result is forgotten; None means never.
+        result_max_bytes: Most bytes of an encoded result.
         delivery_limit: Runs lost to dying processes before a task becomes a dead letter.
         unknown_window: Seconds for which a message of an unknown task is parked before it becomes a dead letter.
         unknown_delay: Seconds between two looks at a parked message.
@@ -104,6 +105,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     rng: Rng = msgspec.field(default_factory=random.Random)
     stores_results: bool = True
     result_expires: float | None = 86400.0
+    result_max_bytes: int = 16 * 1024 * 1024
     delivery_limit: int = 3
     unknown_window: float = 300.0
     unknown_delay: float = 5.0
