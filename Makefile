@@ -8,7 +8,7 @@ CHECK := $(PY) scripts/check.py
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast lint format types bench docs clean
+.PHONY: help venv demo test test-fast lint format types bench docs clean soak fuzz
 
 help: ## list these targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,13 @@ format: $(VENV)/.dev ## rewrite the code in the one format and apply the safe fi
 bench: $(VENV)/.bench ## measure Celeriac beside Celery (ARGS="..." goes to the harness)
 	@$(PY) scripts/ensure_server.py redis-server
 	@exec $(PY) -m benchmarks $(ARGS)
+
+soak: $(VENV)/.dev ## run 1,000,000 tasks while connections are cut, and see that nothing grows (ARGS="--tasks 20000")
+	@$(PY) scripts/ensure_server.py redis-server
+	@exec $(PY) -m tests.soak $(ARGS)
+
+fuzz: $(VENV)/.dev ## fuzz what reads bytes from a broker, 100 times as long as CI does (ARGS goes to pytest)
+	@CELERIAC_FUZZ_EXAMPLES=25000 exec $(PY) -m pytest -q --timeout 0 tests/fuzz $(ARGS)
 
 docs: $(VENV)/.dev ## build the documentation into site/
 	@exec $(CHECK) --only docs
