@@ -1,0 +1,178 @@
+"""Carries out requests on one connection, blocking or awaiting.
+
+Guarantees: no request waits longer than the location's timeout for the server. A forked child uses nothing of its
+parent's. An awaiting request that is cancelled is carried out to the end, and only its reply is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import psycopg
+from psycopg import waiting
+
+from celeriac.brokers.postgres.session import Ask, Connect, Pause, Session, Step, within_time
+from celeriac.brokers.postgres.url import Location
+from celeriac.brokers.sql.requests import Reply, Rows, Transaction
+from celeriac.core.operation import run
+
+LOOK_INTERVAL: Final = 0.1
+"""Seconds between two looks at the clock while the server is waited for."""
+SHORTEST_CONNECT: Final = 2
+"""libpq takes no shorter time to connect than these seconds."""
+
+
+class _Blocking(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that waits for a limited time, and does not try to cancel what an interrupt leaves behind."""
+
+    deadline = float("inf")
+
+    def wait(self, gen: Any, interval: float = LOOK_INTERVAL, timeout: float | None = None) -> Any:
+        return waiting.wait(within_time(gen, self.deadline), self.pgconn.socket, interval=interval)
+
+
+class _Awaiting(psycopg.AsyncConnection[tuple[Any, ...]]):
+    """The awaiting twin."""
+
+    deadline = float("inf")
+
+    async def wait(self, gen: Any, interval: float = LOOK_INTERVAL, timeout: float | None = None) -> Any:
+        return await waiting.wait_async(within_time(gen, self.deadline), self.pgconn.socket, interval=interval)
+
+
+def _options(step: Connect) -> dict[str, Any]:
+    hosts = str(step.parameters.get("host", "")).count(",") + 1
+    left = max(SHORTEST_CONNECT, int((step.deadline - time.monotonic()) / hosts))
+    return {**step.parameters, "connect_timeout": min(left, int(step.parameters.get("connect_timeout", left)))}
+
+
+class Inherited:
+    """Connections of a parent process that must be neither used nor closed here."""
+
+    kept: Final[list[Any]] = []
+
+
+def do(step: Step) -> Any:
+    """Do one step of a session, blocking."""
+    match step:
+        case Ask(raw, sql, parameters, deadline):
+            raw.deadline = deadline
+            cursor = raw.execute(sql, parameters, binary=parameters is not None)
+            return cursor.fetchall() if cursor.description is not None else []
+        case Connect():
+            raw = _Blocking.connect(autocommit=True, prepare_threshold=None, **_options(step))
+            raw.cursor_factory = psycopg.RawCursor
+            raw.add_notice_handler(_ignore)
+            return raw
+        case Pause(seconds):
+            time.sleep(seconds)
+            return None
+
+
+async def ado(step: Step) -> Any:
+    """Do one step of a session, awaiting."""
+    match step:
+        case Ask(raw, sql, parameters, deadline):
+            raw.deadline = deadline
+            cursor = await raw.execute(sql, parameters, binary=parameters is not None)
+            rows: Rows = await cursor.fetchall() if cursor.description is not None else []
+            return rows
+        case Connect():
+            raw = await _Awaiting.connect(autocommit=True, prepare_threshold=None, **_options(step))
+            raw.cursor_factory = psycopg.AsyncRawCursor
+            raw.add_notice_handler(_ignore)
+            return raw
+        case Pause(seconds):
+            await asyncio.sleep(seconds)
+            return None
+
+
+def _ignore(notice: object) -> None:
+    """A notice is for somebody at a terminal."""
+
+
+class PostgresPerformer:
+    """Does requests one at a time on one connection. Safe to share between threads, and across forks.
+
+    Args:
+        location: Where the database is.
+        at_close: Called when it is closed.
+    """
+
+    def __init__(self, location: Location, at_close: Callable[[], None]) -> None:
+        self._location: Final = location
+        self._at_close: Final = at_close
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._session = Session(self._location)
+
+    def _own(self) -> Session:
+        """Return the session; a new one in a child process, where a lock may be held by a thread that is not there."""
+        if self._pid != os.getpid():
+            Inherited.kept.append(self._session)
+            self._begin()
+        return self._session
+
+    def perform(self, request: Transaction) -> Reply:
+        session = self._own()
+        with self._lock:
+            return run(session.do(request), do)
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        session = self._own()
+        with self._lock:
+            session.drop()
+        self._at_close()
+
+    def __del__(self) -> None:
+        # Nobody else can use it any more.
+        if self._pid == os.getpid():
+            self._session.drop()
+        else:
+            Inherited.kept.append(self._session)
+
+
+class Link(Protocol):
+    """What an awaiting performer asks: the connection of an event loop, shared with those who wait."""
+
+    def join(self, performer: object) -> None: ...
+
+    def stale(self) -> bool: ...
+
+    async def perform(self, request: Transaction) -> Reply: ...
+
+    async def leave(self, user: object) -> None: ...
+
+
+class AsyncPostgresPerformer:
+    """Does requests on the connection of the running event loop.
+
+    Args:
+        find: Returns the link of the running event loop.
+    """
+
+    def __init__(self, find: Callable[[], Link]) -> None:
+        self._find: Final = find
+        self._link: Link | None = None
+
+    async def perform(self, request: Transaction) -> Reply:
+        link = self._link
+        if link is None or link.stale():
+            link = self._link = self._find()
+            link.join(self)
+        return await link.perform(request)
+
+    async def close(self) -> None:
+        """Close the connection unless somebody waits on it; the next request opens another."""
+        link, self._link = self._link, None
+        if link is not None:
+            await link.leave(self)

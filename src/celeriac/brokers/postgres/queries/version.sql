@@ -1,0 +1,2 @@
+-- Of which version is the schema?
+SELECT version FROM celeriac.schema_version

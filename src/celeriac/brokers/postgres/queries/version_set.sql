@@ -1,0 +1,2 @@
+-- The schema has this version now.
+UPDATE celeriac.schema_version SET version = $1
