@@ -119,7 +119,7 @@ def test_nothing_forged_changed_or_replayed_runs(
     (after,) = project.send("note", 1)
     assert project.wait_state(after) == state.SUCCESS
     assert {id: len(starts) for id, starts in project.starts().items()} == {ran: 1, victim: 1, after: 1}
-    assert project.app.AsyncResult(ran).get(timeout=5) == 1
+    assert project.app.AsyncResult(ran).get(timeout=5) > 0
     assert worker.process.poll() is None
     log = worker.log()
     assert "refused command shutdown[evil]: the command is not signed" in log
@@ -161,7 +161,7 @@ def test_keys_are_rotated_under_load_and_a_removed_one_ends(
     with with_keys(project, f"new={new},old={old}") as app:
         after = [app.send_task("note").id for _ in range(20)]
         for id in (*before, *between, *after):
-            assert app.AsyncResult(id).get(timeout=20) == 1
+            assert app.AsyncResult(id).get(timeout=20) > 0
         with pytest.raises(SecurityError, match="with key 'new', which is not among security_signing_keys"):
             project.app.AsyncResult(before[0]).get(timeout=5)
     worker.stop()

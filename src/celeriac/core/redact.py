@@ -19,6 +19,9 @@ _SECRET: Final = re.compile(
 # user:password@ after the scheme, up to the last @ before the path. A password may itself hold an @ or a slash that
 # its owner forgot to quote, so the match is greedy.
 _LOGIN: Final = re.compile(r"(?P<scheme>[\w+.-]+://)(?P<user>[^:/?#\s]*):[^?#\s;]*@", re.ASCII)
+# The same where the scheme was forgotten, in a setting that should be a URL.
+_BARE_LOGIN: Final = re.compile(r"(?P<start>^|//)(?P<user>[^:/?#\s]*):[^?#\s;]*@", re.ASCII)
+_URL_NAME: Final = re.compile(r"(url|backend)$", re.IGNORECASE)
 _QUERY: Final = re.compile(r"(?P<key>[?&;](?:[^=&;#\s]*))=(?P<value>[^&;#\s]*)")
 
 
@@ -46,6 +49,9 @@ def redact(value: Any, *, name: object = None) -> Any:
     if is_secret(name):
         return value if value is None else HIDDEN
     if isinstance(value, str):
+        schemeless = "://" not in value or value.startswith("://")
+        if schemeless and isinstance(name, str) and _URL_NAME.search(name):
+            value = _BARE_LOGIN.sub(rf"\g<start>\g<user>:{HIDDEN}@", value)
         return redact_url(value) if "://" in value else value
     if isinstance(value, Mapping):
         return {key: redact(item, name=key) for key, item in cast("Mapping[object, Any]", value).items()}

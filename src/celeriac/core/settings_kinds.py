@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from celeriac.core.codec import COMPRESSIONS, SERIALIZERS, accept_types, compression_type, content_type_of
-from celeriac.core.redact import HIDDEN, is_secret, redact_url
+from celeriac.core.redact import HIDDEN, is_secret, redact
 from celeriac.core.security.keys import key_sources
 from celeriac.errors import ImproperlyConfigured
 
@@ -52,7 +52,9 @@ def checked(name: str, kind: Kind, default: object, value: object) -> Any:
         return kind.check(value)
     except ValueError as exc:
         also = " or None" if default is None else ""
-        shown = HIDDEN if is_secret(name) else redact_url(repr(value))
+        # A URL in a form that is none may hold its password anywhere.
+        hidden = is_secret(name) or (kind.name == "URL" and isinstance(value, (bytes, bytearray, Mapping)))
+        shown = HIDDEN if hidden else repr(redact(value, name=name))
         shown = shown if len(shown) <= 100 else f"{shown[:100]}..."
         raise ImproperlyConfigured(f"setting {name} = {shown}: must be {exc}{also}") from None
 
