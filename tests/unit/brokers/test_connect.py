@@ -10,7 +10,17 @@ from celeriac.errors import CeleriacError, ImproperlyConfigured
 
 
 @pytest.mark.parametrize(
-    ("url", "name"), [("sqlite:///x.db", "sqlite"), ("memory://", "memory"), ("MEMORY://a", "memory")]
+    ("url", "name"),
+    [
+        ("sqlite:///x.db", "sqlite"),
+        ("memory://", "memory"),
+        ("MEMORY://a", "memory"),
+        ("redis://h", "redis"),
+        ("valkeys://h", "redis"),
+        ("unix:///run/redis.sock", "redis"),
+        ("sentinel://h?master_name=m", "redis"),
+        ("redis+cluster://h", "redis"),
+    ],
 )
 def test_a_scheme_leads_to_its_driver(url: str, name: str) -> None:
     assert connect(url).capabilities.name == name
@@ -22,15 +32,14 @@ def complaint(url: str) -> str:
     with pytest.raises(ImproperlyConfigured) as caught:
         connect(url)
     text = str(caught.value)
-    assert "memory://, sqlite://" in text
+    assert "memory://, redis://" in text
+    assert "sqlite://" in text
     return text
 
 
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("redis://h", ["Redis", "planned", "celeriac[redis]"]),
-        ("rediss://h", ["Redis", "planned"]),
         ("amqp://h", ["RabbitMQ", "planned"]),
         ("postgresql://h", ["PostgreSQL", "planned", "celeriac[postgres]"]),
     ],
@@ -86,6 +95,12 @@ def test_the_place_of_a_store_does_not_depend_on_how_its_url_is_written(
         ("sqlite:///a.db", "memory://", False),
         ("sqlite:///a.db", None, False),
         ("sqlite:///a.db", "disabled://", False),
+        ("redis://h", "redis://:secret@h:6379/0?timeout=3", True),
+        ("redis://h", "valkey://h", True),
+        ("redis://h", "redis://h/1", False),
+        ("redis://h", "redis://h?prefix=other", False),
+        ("redis+cluster://a,b", "redis+cluster://b,a", True),
+        ("sentinel://a?master_name=m", "sentinel://a?master_name=n", False),
     ],
 )
 def test_whether_broker_and_backend_are_one(broker: str, backend: str | None, same: bool) -> None:
