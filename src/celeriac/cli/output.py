@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,7 +48,8 @@ class Output:
         )
 
     def line(self, text: str = "", style: str | None = None) -> None:
-        """Write a line, as it is."""
+        """Write a line; what a terminal would obey is escaped."""
+        text = shown(text)
         if self._terminal is None:
             sys.stdout.write(f"{text}\n")
         else:
@@ -61,12 +63,13 @@ class Output:
     def error(self, text: str) -> None:
         """Write a line to standard error."""
         sys.stdout.flush()
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{shown(text)}\n")
         sys.stderr.flush()
 
     def json(self, value: Any) -> None:
         """Write a value as JSON; what JSON cannot say, as its representation."""
-        sys.stdout.write(json.dumps(value, indent=2, default=repr, ensure_ascii=False) + "\n")
+        text = json.dumps(value, indent=2, default=repr, ensure_ascii=False)
+        sys.stdout.write(_UNPRINTABLE.sub(_as_json, text) + "\n")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
         """Write rows under headings; numbers stand right.
@@ -83,7 +86,7 @@ class Output:
         right = [
             all(isinstance(row[place], (int, float, type(None))) for row in found) for place in range(len(columns))
         ]
-        cells = [["-" if value is None else str(value) for value in row] for row in found]
+        cells = [["-" if value is None else shown(str(value), "") for value in row] for row in found]
         if self._terminal is None:
             self._plain_table([list(columns), *cells], right)
             return
@@ -116,6 +119,26 @@ class Output:
             self.line(f"{name + ':':<{width}} {first}")
             for line in rest:
                 self.line(" " * (width + 1) + line)
+
+
+def shown(text: str, kept: str = "\n\t") -> str:
+    """Return text with everything that cannot be seen, or that a terminal would obey, escaped.
+
+    Args:
+        text: It may come from anybody who can send a task.
+        kept: Characters that are left as they are all the same.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in kept else one.encode("unicode_escape").decode() for one in text)
+
+
+# Letters, digits, punctuation and blanks of ASCII, and whatever else may be printable, are looked at one by one.
+_UNPRINTABLE: Final = re.compile(r"[^\n -~]")
+
+
+def _as_json(match: re.Match[str]) -> str:
+    return match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1] if ord(match[0]) > 127 else "\\u007f"
 
 
 def moment(seconds: float | None) -> str | None:
