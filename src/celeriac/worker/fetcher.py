@@ -194,7 +194,7 @@ class Fetcher:
     async def _claim(self, wanted: int) -> float:
         """Claim and dispatch; return the seconds for which nothing can be expected, 0 to go on at once."""
         asked = self._clock.monotonic()
-        if asked > self._table.lease_until or self._table.take_loss():
+        if self._table.lapsed(asked):
             # This process was stopped, or cut off, for longer than its lease. What it holds unstarted may be others'
             # by now, and a new claim would make the lease look good again.
             self.give_back()

@@ -68,7 +68,7 @@ class SlotTable:
         self._counts = memoryview(self._map)[:_HEADER_SIZE].cast("Q")
         self.slots = slots
         self.losses = 0
-        """How often :meth:`take_loss` has told of one, here in this process."""
+        """How often this process has found that what it held may be others'."""
 
     def occupy(self, slot: int, lease: Lease, started: float, deadline: float) -> None:
         """Record that this slot runs this task now."""
@@ -123,6 +123,15 @@ class SlotTable:
             self._counts[_LOSS] = 0
             self.losses += 1
         return lost
+
+    def lapsed(self, now: float) -> bool:
+        """Return whether the lease had ended since the last call, or has run out by now; what was held may be lost."""
+        if self.take_loss():
+            return True
+        if now <= self.lease_until:
+            return False
+        self.losses += 1
+        return True
 
     def note_runs(self, count: int) -> None:
         """Record how many tasks the child has run so far."""

@@ -452,3 +452,76 @@ async def test_each_claim_poll_is_noted_though_nothing_is_there(make: Make) -> N
         await until(lambda: house.table.last_poll > 0, "the first poll")
         first = house.table.last_poll
         await until(lambda: house.table.last_poll > first, "another")
+
+
+class Stopped(AsyncBroker[Any, Any]):
+    """A broker beside which this process is stopped for longer than its lease, once, while a start is recorded."""
+
+    def __init__(self, house: House, pause: float) -> None:
+        super().__init__(connect(house.url))
+        self.table = house.table
+        self.pause = pause
+        self.starts = 0
+
+    async def start(self, starts: Sequence[Start]) -> tuple[str, ...]:
+        lost = await super().start(starts)
+        self.starts += 1
+        if self.starts == 1:
+            self.table.note_lease(0.0)
+            self.table.note_claim(0.0)
+            # The fetcher may well be the first to go on, and its claim makes the lease look good again.
+            await asyncio.sleep(self.pause)
+        return lost
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.1])
+@pytest.mark.parametrize("name", ["plain", "coroutine"])
+async def test_nothing_begins_whose_lease_ended_while_its_start_was_recorded(
+    make: Make, name: str, pause: float
+) -> None:
+    house = make(threads=2, lease=60.0)
+    (suspect,) = house.send(name)
+    house.crash(suspect, 1)
+    broker = Stopped(house, pause)
+    async with at_work(house, broker):
+        await until(lambda: broker.starts, "the first start")
+        others = house.send("plain", 3)
+        assert set((await house.over([suspect, *others])).values()) == {state.SUCCESS}
+    assert broker.starts == 2, "the first start must not have led to a run"
+    assert house.runs[suspect] == 1
+    await broker.close()
+
+
+class Gated(AsyncBroker[Any, Any]):
+    """A broker that carries out no settlement before it is let."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(connect(url))
+        self.gate = asyncio.Event()
+        self.waiting: list[Settlement] = []
+
+    async def settle(self, settlements: Sequence[Settlement]) -> tuple[str, ...]:
+        self.waiting += settlements
+        await self.gate.wait()
+        return await super().settle(settlements)
+
+
+async def test_nothing_is_claimed_past_what_is_on_its_way_back(make: Make) -> None:
+    """The look for coroutines brings a plain function, which is given back; the one behind it must not overtake it."""
+    house = make()
+    (long,) = house.send("plain", waits=True)
+    broker = Gated(house.url)
+    async with at_work(house, broker):
+        await until(lambda: house.running, "the long one")
+        (first,) = house.send("plain")
+        await until(lambda: any(one.lease.id == first for one in broker.waiting), "the first given back")
+        (second,) = house.send("plain")
+        house.go.set()
+        await until(
+            lambda: any(one.lease.id == long for one in broker.waiting) or not house.running, "the long one over"
+        )
+        await asyncio.sleep(0.1)
+        broker.gate.set()
+        await house.over([long, first, second])
+    assert list(house.runs) == [long, first, second]
+    await broker.close()

@@ -247,6 +247,30 @@ async def a_message_at_the_crash_limit_is_leased_to_the_caller(kit: Kit) -> None
 
 
 @verdicts
+async def a_caller_whose_reply_was_lost_takes_them_again(kit: Kit) -> None:
+    """It asks for what it holds itself: that is still condemned, for the same reasons and with the same counts."""
+    once = await kit.take("once")
+    await kit.broker.start([Start(once.lease, once=True)])
+    await kit.broker.start([Start((await kit.take("crashed")).lease)])
+    await kit.broker.start([Start((await kit.take("revoked")).lease)])
+    await kit.broker.cancel(revoked("revoked"))
+    await kit.lapse()
+    lost = {one.lease.id: one for one in (await kit.reclaim(by="judge", crash_limit=1)).verdicts}
+    assert set(lost) == {"once", "crashed", "revoked"}
+    again = await kit.reclaim(by="judge", crash_limit=1, owner="judge")
+    assert again.released == ()
+    assert {one.lease.id for one in again.verdicts} == set(lost)
+    for one in again.verdicts:
+        before = lost[one.lease.id]
+        assert one.lease.owner == "judge"
+        assert one.lease.token > before.lease.token
+        assert (one.crashes, one.cancelled) == (before.crashes, before.cancelled)
+    assert (await kit.reclaim(crash_limit=1)).verdicts == (), "the caller's lease holds"
+    await kit.settle(*[done(one) for one in again.verdicts])
+    assert len(await kit.broker.settle([done(one) for one in lost.values()])) == 3
+
+
+@verdicts
 async def the_caller_settles_them(kit: Kit) -> None:
     await kit.send("a", "b")
     deliveries = await kit.claim()
