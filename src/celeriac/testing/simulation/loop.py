@@ -7,10 +7,10 @@ from asyncio import events
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
 
+from celeriac.testing.simulation.world import Life
+
 if TYPE_CHECKING:
     from contextvars import Context
-
-    from celeriac.testing.simulation.process import Process
 
 Ts = TypeVarTuple("Ts")
 
@@ -22,7 +22,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         process: Whose loop it is.
     """
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Life) -> None:
         self._process = process
         self.tasks: list[asyncio.Task[Any]] = []
 

@@ -10,14 +10,24 @@ from __future__ import annotations
 import _thread
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-if TYPE_CHECKING:
-    from celeriac.testing.simulation.process import Process
+from celeriac.testing.simulation.world import Life
 
 
 class Killed(BaseException):
     """The simulated process of this code has been killed: unwind, and do nothing more."""
+
+
+class Home(Life, Protocol):
+    """What strands need of their process."""
+
+    strand: Strand | None
+    strands: list[Strand]
+
+    def here(self) -> Strand:
+        """Return the strand whose code this is called from."""
+        ...
 
 
 class _Carrier:
@@ -71,7 +81,7 @@ class Strand:
         name: Its name.
     """
 
-    def __init__(self, process: Process, target: Callable[[], None], name: str) -> None:
+    def __init__(self, process: Home, target: Callable[[], None], name: str) -> None:
         self._process = process
         self._target = target
         self._name = name

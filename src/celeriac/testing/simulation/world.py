@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 EPOCH: Final = 1_800_000_000.0
 """When every run begins, seconds since the epoch."""
@@ -80,6 +80,21 @@ class World:
     def chance(self, probability: float) -> bool:
         """Return True with this probability."""
         return probability > 0 and self.rng.random() < probability
+
+
+class Life(Protocol):
+    """What belongs to a process, as far as its loop and its threads know it."""
+
+    world: World
+    alive: bool
+
+    def post(self, act: Callable[[], None]) -> None:
+        """Do this in the process, after what it was asked to do before."""
+        ...
+
+    def failed(self, where: str, exc: BaseException) -> None:
+        """Take note of an error that nobody caught."""
+        ...
 
 
 class HostClock:
