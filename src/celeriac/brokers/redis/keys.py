@@ -45,7 +45,7 @@ then the oldest; it is exact in a double, and has 16 digits until the year 2090.
 **The hot path** touches few keys, each once per batch: enqueue ``m``, ``q``; claim ``q``, ``m``, ``o``; settle ``o``,
 ``m``, ``r``, ``t``. A message that is as it was sent has no entry in ``s``.
 
-**A full server.** Each script that workers need for finishing begins its writes with one that frees memory. A server
+**A full server.** Each script that workers need to finish begins its writes with one that needs no memory. A server
 that has reached ``maxmemory`` refuses commands that need memory until a script has written something, so it refuses
 what is enqueued, whole, and lets what runs be settled.
 

@@ -7,6 +7,8 @@
 -- include: ready
 -- include: find
 -- include: results
+-- include: urgent
+urgent()
 local found = {}
 for at = 2, #ARGV, 3 do
     local id, place = ARGV[at], (at + 1) / 3

@@ -7,6 +7,7 @@
 -- include: ready
 -- include: promote
 -- include: owner
+-- include: urgent
 local owner, lease, limit, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 promote(500)
 wake()
@@ -16,6 +17,7 @@ for place = 5, #ARGV do
     if call('ZCARD', key) > 0 then queues[#queues + 1] = { name = ARGV[place], key = key } end
 end
 if #queues == 0 then return {} end
+urgent()
 begin_anew(owner)
 local token = numbers(1)
 local mark, keeps = format('%016.0f', token), call('EXISTS', T .. 's') == 1

@@ -4,6 +4,8 @@
 -- include: head
 -- include: numbers
 -- include: owner
+-- include: urgent
+urgent()
 local expires, ended = now + tonumber(ARGV[1]), {}
 for place = 2, #ARGV do
     if begin_anew(ARGV[place]) then ended[#ended + 1] = ARGV[place] end

@@ -3,6 +3,8 @@
 -- Returns nothing.
 -- include: head
 -- include: keep
+-- include: urgent
+urgent()
 call('ZADD', T .. 'workers', now + tonumber(ARGV[3]) * 1000, ARGV[1])
 call('HSET', T .. 'worker', ARGV[1], format('%016.0f', now) .. ARGV[2])
 keep(T .. 'workers', tonumber(ARGV[3]))

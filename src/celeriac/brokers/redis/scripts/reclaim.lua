@@ -7,6 +7,7 @@
 -- include: numbers
 -- include: records
 -- include: ready
+-- include: urgent
 local judge, lease, limit, most, by_name, name = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local guilty = {}
 for at = 7, #ARGV, 2 do guilty[ARGV[at]] = ARGV[at + 1] end
@@ -49,6 +50,7 @@ local function free(id, record)
     released[#released + 1] = id
 end
 
+if #sources > 0 then urgent() end
 for _, source in ipairs(sources) do
     local key, owner, pool = source[1], source[2], source[3]
     if limit <= 0 then break end
@@ -64,11 +66,19 @@ for _, source in ipairs(sources) do
             token = numbers(1)
             mark = format('%016.0f', token)
         end
-        local all = call('HGETALL', key)
-        for place = 1, math.min(2 * limit, #all), 2 do
-            free(all[place], all[place + 1])
-            gone[#gone + 1] = all[place]
-        end
+        local cursor, seen = '0', {} -- Not HGETALL: an owner may hold many times the limit.
+        repeat
+            local some = call('HSCAN', key, cursor, 'COUNT', limit)
+            cursor = some[1]
+            for place = 1, #some[2], 2 do
+                local id = some[2][place]
+                if #gone < limit and not seen[id] then
+                    seen[id] = true -- A scan may show one twice.
+                    free(id, some[2][place + 1])
+                    gone[#gone + 1] = id
+                end
+            end
+        until cursor == '0' or #gone == limit
         each('HDEL', key, gone)
         limit = limit - #gone
     end

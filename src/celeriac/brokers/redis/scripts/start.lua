@@ -3,6 +3,8 @@
 -- Returns the places (from 0) of those whose lease does not hold.
 -- include: head
 -- include: records
+-- include: urgent
+urgent()
 local lost = {}
 for at = 1, #ARGV, 4 do
     local key, id = T .. 'o:' .. ARGV[at], ARGV[at + 1]
