@@ -198,7 +198,7 @@ def test_no_error_about_a_url_shows_its_password(url: str, tmp_path: Path, monke
 @pytest.mark.parametrize("setting", ["broker_url", "result_backend", "security_signing_keys"])
 def test_no_error_about_a_setting_shows_a_password(setting: str, value: object) -> None:
     with pytest.raises(CeleriacError, match=setting) as caught:
-        Celeriac("wrong", set_as_current=False, changes={setting: value}).guard
+        _ = Celeriac("wrong", set_as_current=False, changes={setting: value}).guard
     check("the error", shown(caught.value))
 
 
