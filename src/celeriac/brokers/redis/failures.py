@@ -95,26 +95,8 @@ def translate(refused: Refused, name: str) -> CeleriacError:
             f"the {name} has no room for more connections: raise maxclients, or look with CLIENT LIST for who has them"
             f" ({said})"
         )
+    if "without any password configured" in said:
+        return BrokerError(f"the {name} has no password, and the URL has one: remove it, or check the server")
+    if "DB index is out of range" in said:
+        return BrokerError(f"the {name} has no database of that number: check the end of the URL")
     return BrokerError(f"the {name} refused an operation: {said}")
-
-
-def denied(text: str, name: str) -> CeleriacError:
-    """Return the error for a refusal while the connection was made, where the client has cut off the first word."""
-    lower = text.lower()
-    if "max number of clients" in lower or lower.startswith("loading"):
-        return translate(Refused(text), name)
-    if "without any password configured" in lower:
-        return BrokerError(
-            f"the {name} has no password for this user, and the URL has one: remove it, or check the user"
-        )
-    if "username-password" in lower or "invalid password" in lower:
-        return translate(Refused(f"WRONGPASS {text}"), name)
-    if "authentication required" in lower:
-        return translate(Refused(f"NOAUTH {text}"), name)
-    if "protected mode" in lower:
-        return translate(Refused(f"DENIED {text}"), name)
-    if "no permissions" in lower or "has no permission" in lower:
-        return translate(Refused(f"NOPERM {text}"), name)
-    if "db index" in lower:
-        return BrokerError(f"the {name} has no database of that number: check the end of the URL ({text})")
-    return translate(Refused(text), name)

@@ -17,13 +17,12 @@ import hiredis
 import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
-from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as NoAnswer
 from redis.retry import Retry
 
 from celeriac.brokers.redis.exchange import Lost, TimeUp, Unreached, Words
-from celeriac.brokers.redis.failures import denied
+from celeriac.brokers.redis.failures import translate
 from celeriac.brokers.redis.location import Address, Location, Login
 from celeriac.brokers.redis.requests import Refused
 from celeriac.errors import OperationalError
@@ -48,16 +47,12 @@ def pack(commands: Sequence[Words]) -> bytes:
 
 def _options(location: Location, address: Address, patience: float, retry: Any) -> dict[str, Any]:
     """Return what redis-py is told about a connection."""
-    login: Login = location.sentinel_login if address.sentinel else location.login
     options: dict[str, Any] = {
-        "db": 0 if address.sentinel else location.db,
-        "username": login.username,
-        "password": login.password,
         "socket_timeout": patience,
         "socket_connect_timeout": patience,
-        "client_name": location.client_name,
         "protocol": 2,
         "retry": retry,  # The exchange decides what is tried again.
+        "redis_connect_func": _leave_greeting,
     }
     if not address.port:
         return options | {"path": address.host}
@@ -79,6 +74,31 @@ def _options(location: Location, address: Address, patience: float, retry: Any) 
     return options
 
 
+def _leave_greeting(connection: Any) -> None:
+    """Stands where redis-py would log in: we do that under the deadline, and in one round trip."""
+
+
+def _greeting(location: Location, address: Address) -> list[Words]:
+    """Return what is said first on a connection."""
+    login: Login = location.sentinel_login if address.sentinel else location.login
+    said: list[Words] = []
+    if login.password is not None:
+        said.append(["AUTH", login.password] if login.username is None else ["AUTH", login.username, login.password])
+    if location.client_name is not None:
+        said.append(["CLIENT", "SETNAME", location.client_name])
+    if location.db and not address.sentinel:
+        said.append(["SELECT", location.db])
+    return said
+
+
+def _check_greeting(replies: Sequence[Any], location: Location) -> None:
+    """Raise what the server said against us, if it did."""
+    for reply in replies:
+        if isinstance(reply, Refused):
+            error = translate(reply, location.name)
+            raise Unreached(str(error)) if isinstance(error, OperationalError) else error
+
+
 def _failure(exc: Exception, location: Location, address: Address) -> Exception:
     """Return the error for a connection that could not be made."""
     cause = exc.__cause__ or exc.__context__
@@ -96,16 +116,12 @@ def _failure(exc: Exception, location: Location, address: Address) -> Exception:
     if isinstance(exc, (NoAnswer, TimeoutError)):
         hint = " (if it does not speak TLS, write redis:// in place of rediss://)" if location.tls is not None else ""
         return Unreached(f"{address} did not answer{hint}")
-    if (
-        isinstance(exc, (NoConnection, OSError))
-        and not isinstance(exc, AuthenticationError)
-        and "max number of clients" not in str(exc)
-    ):
-        hint = "" if location.tls is not None else " (if it speaks TLS, write rediss://)"
-        told = str(exc).rstrip(".")
-        return Unreached(f"{told}{hint if 'closed by server' in told or 'reset by peer' in told else ''}")
-    error = denied(str(exc), location.name)
-    return Unreached(str(exc)) if isinstance(error, OperationalError) else error
+    return Unreached(str(exc).rstrip("."))
+
+
+def _hung_up(exc: Lost, location: Location, address: Address) -> Unreached:
+    hint = "" if location.tls is not None else " (if it speaks TLS, write rediss:// in place of redis://)"
+    return Unreached(f"{address}: {exc}{hint}")
 
 
 def _reader() -> Any:
@@ -142,6 +158,21 @@ class Link:
             raise
         self._reader: Final = _reader()
         self._socket: Final[Any] = self._connection._sock
+        try:
+            self._greet(location, address, time.monotonic() + patience)
+        except BaseException:
+            self.close()
+            raise
+
+    def _greet(self, location: Location, address: Address, deadline: float) -> None:
+        greeting = _greeting(location, address)
+        try:
+            if greeting:
+                _check_greeting(self.exchange(greeting, deadline), location)
+        except TimeUp:
+            raise Unreached(f"{address} did not answer") from None
+        except Lost as exc:
+            raise _hung_up(exc, location, address) from None
 
     @property
     def stale(self) -> bool:
@@ -231,13 +262,24 @@ class AsyncLink:
         connection: Any = make(**options)
         try:
             await connection.connect()
-        except (RedisError, ResponseError, OSError) as exc:
+        except (RedisError, OSError) as exc:
             await connection.disconnect(nowait=True)
             raise _failure(exc, location, address) from exc
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        return cls(connection)
+        link = cls(connection)
+        greeting = _greeting(location, address)
+        try:
+            if greeting:
+                _check_greeting(await link.exchange(greeting), location)
+        except Lost as exc:
+            await link.close()
+            raise _hung_up(exc, location, address) from None
+        except BaseException:
+            await link.close()
+            raise
+        return link
 
     @property
     def stale(self) -> bool:
