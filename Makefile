@@ -6,9 +6,10 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 CHECK := $(PY) scripts/check.py
 ARGS ?=
+SEEDS ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast lint format types bench docs clean soak fuzz
+.PHONY: help venv demo test test-fast lint format types bench simulate docs clean soak fuzz
 
 help: ## list these targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +45,9 @@ soak: $(VENV)/.dev ## run 1,000,000 tasks while connections are cut, and see tha
 
 fuzz: $(VENV)/.dev ## fuzz what reads bytes from a broker, 100 times as long as CI does (ARGS goes to pytest)
 	@CELERIAC_FUZZ_EXAMPLES=25000 exec $(PY) -m pytest -q --timeout 0 tests/fuzz $(ARGS)
+
+simulate: $(VENV)/.dev ## run installations on a virtual clock, with faults (SEEDS=100000)
+	@exec $(PY) -m celeriac.testing.simulation --seeds $(SEEDS) $(ARGS)
 
 docs: $(VENV)/.dev ## build the documentation into site/
 	@exec $(CHECK) --only docs
