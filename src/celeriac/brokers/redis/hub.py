@@ -12,9 +12,9 @@ out in a few seconds. In a forked child everything begins anew.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import select
-import socket
 import threading
 import time
 from collections import deque
@@ -81,9 +81,9 @@ class Hub:
         self._left: deque[Ear] = deque()
         self._thread: threading.Thread | None = None
         self._changed = True
-        self._bell, self._push = socket.socketpair()
-        self._bell.setblocking(False)
-        self._push.setblocking(False)
+        self._bell, self._push = os.pipe()
+        os.set_blocking(self._bell, False)
+        os.set_blocking(self._push, False)
         self.life = object()
         """Another in each process: an ear that joined before a fork must join again."""
         return before
@@ -115,7 +115,7 @@ class Hub:
 
     def _ring(self) -> None:
         with contextlib.suppress(OSError):  # Full: it has been rung already.
-            self._push.send(b"!")
+            os.write(self._push, b"!")
 
     # The thread
 
@@ -186,7 +186,7 @@ class Hub:
                 pinged = True
             poll.poll(1000 * (PING_EVERY + (PATIENCE if pinged else 0.0) - silent) + 1)
             with contextlib.suppress(BlockingIOError):
-                self._bell.recv(4096)
+                os.read(self._bell, 4096)
             for message in link.hear_at_once():
                 spoken, pinged = time.monotonic(), False
                 self._take(message, heard)
