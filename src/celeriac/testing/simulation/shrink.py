@@ -15,7 +15,7 @@ from celeriac.testing.simulation.climate import Climate
 from celeriac.testing.simulation.report import Report
 from celeriac.testing.simulation.run import simulate
 
-_FAULTS: Final = (
+FAULTS: Final = (
     "lose_reply",
     "lose_request",
     "slow",
@@ -32,6 +32,7 @@ _FAULTS: Final = (
     "skew",
     "cancels",
 )
+"""The parts of a climate that are faults, the most usual first."""
 _SIZES: Final = ("tasks", "workers", "children", "producers", "coroutines")
 
 
@@ -62,7 +63,7 @@ def _kind(report: Report) -> str:
 
 def _simpler(climate: Climate) -> Iterator[Climate]:
     values: dict[str, Any] = msgspec.structs.asdict(climate)
-    for name in _FAULTS:
+    for name in FAULTS:
         if values[name]:
             yield msgspec.structs.replace(climate, **{name: type(values[name])(0)})
     for name in _SIZES:
