@@ -62,7 +62,7 @@ from celeriac.testing.conformance.kit import MODES, Binding, Kit, Mode
 
 __all__ = ["GROUPS", "MODES", "Binding", "Case", "Group", "Kit", "Mode", "applicable", "left_out", "run"]
 
-GROUPS: Final[tuple[Group, ...]] = (
+_GROUPS: Final[tuple[Group, ...]] = (
     schema.group,
     schema.missing,
     enqueue.group,
@@ -107,6 +107,7 @@ GROUPS: Final[tuple[Group, ...]] = (
     sharing.shared,
     sharing.durable,
 )
+GROUPS: Final[tuple[Group, ...]] = tuple([part for group in _GROUPS for part in group.parts])
 """All groups, the simple ones first: the first failure is the one to look at."""
 
 

@@ -26,7 +26,7 @@ async def claim_all(kit: Kit, *, owner: str = "w1") -> list[Delivery]:
     return found
 
 
-@group
+@group.indexed
 async def enqueue_claim_and_settle(kit: Kit) -> None:
     for size in SIZES:
         messages = batch(kit, size)
@@ -97,7 +97,7 @@ async def promote(kit: Kit) -> None:
         assert len(await claim_all(kit)) == size
 
 
-@group
+@group.indexed
 async def cancel(kit: Kit) -> None:
     for size in SIZES:
         messages = batch(kit, size)

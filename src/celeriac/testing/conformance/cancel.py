@@ -64,14 +64,14 @@ async def an_owned_task_is_left_to_its_owner(kit: Kit) -> None:
     assert await kit.state("a") is None
 
 
-@group
+@group.indexed
 async def an_unknown_task_is_unknown(kit: Kit) -> None:
     assert await outcome(kit, "nobody") == ("unknown", None)
     await kit.send("nobody")
     assert await kit.drain() == ["nobody"], "cancelling says nothing about tasks that are sent later"
 
 
-@group
+@group.indexed
 async def a_finished_task_is_unknown(kit: Kit) -> None:
     await kit.settle(done(await kit.take("a")))
     assert await outcome(kit, "a") == ("unknown", None)
@@ -86,7 +86,7 @@ async def a_dead_letter_stays_dead(kit: Kit) -> None:
     assert (record.state, record.reason) == ("DEAD", "it crashed")
 
 
-@group
+@group.indexed
 async def cancelling_again_is_harmless(kit: Kit) -> None:
     await kit.send("a")
     await kit.take("b", queue="two")
@@ -96,7 +96,7 @@ async def cancelling_again_is_harmless(kit: Kit) -> None:
     assert await outcome(kit, "b") == ("running", "w1")
 
 
-@group
+@group.indexed
 async def a_batch_says_of_each_what_came_of_it(kit: Kit) -> None:
     await kit.take("owned", queue="two")
     await kit.send("ready")
@@ -180,7 +180,7 @@ async def the_given_result_is_stored_for_what_was_removed(kit: Kit) -> None:
     assert sorted(await kit.broker.fetch(["a", "b"]), key=lambda found: found.id) == given
 
 
-@results
+@results.indexed
 async def nothing_is_stored_for_what_is_owned_dead_or_unknown(kit: Kit) -> None:
     await kit.take("owned")
     await kit.settle(dead(await kit.take("dead", queue="two"), result=result("dead", "DEAD")))

@@ -166,7 +166,7 @@ async def equal_priorities_come_first_in_first_out(kit: Kit) -> None:
     assert found == expected
 
 
-@order
+@order.indexed
 async def several_queues_are_one_line_by_priority_then_age(kit: Kit) -> None:
     await kit.send("old", queue="one", priority=3)
     await kit.send("urgent", queue="two", priority=8)
@@ -177,7 +177,7 @@ async def several_queues_are_one_line_by_priority_then_age(kit: Kit) -> None:
     assert found == [["urgent"], ["old"], ["young"], ["youngest"], ["idle"]]
 
 
-@order
+@order.indexed
 async def a_batch_over_several_queues_has_the_same_order(kit: Kit) -> None:
     await kit.send("a", queue="one", priority=3)
     await kit.send("b", queue="two", priority=8)

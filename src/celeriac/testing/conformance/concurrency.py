@@ -77,7 +77,7 @@ async def producers_and_consumers_at_once_lose_nothing(kit: Kit) -> None:
     assert await kit.broker.stats() == []
 
 
-@group
+@group.indexed
 async def of_many_who_send_one_id_one_is_heard(kit: Kit) -> None:
     for round in range(10):
         known = await asyncio.gather(*(broker.enqueue([kit.message(f"t{round}")]) for broker in rivals(kit)))

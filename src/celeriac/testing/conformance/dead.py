@@ -104,7 +104,7 @@ async def reviving_nothing_is_no_work(kit: Kit) -> None:
     assert await kit.broker.revive([]) == ()
 
 
-@group
+@group.indexed
 async def purging_them_leaves_everything_else(kit: Kit) -> None:
     await bury(kit, "a", "b")
     await bury(kit, "c", queue="two")

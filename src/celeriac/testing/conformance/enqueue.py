@@ -74,7 +74,7 @@ async def no_messages_are_no_work(kit: Kit) -> None:
     assert await kit.broker.stats() == []
 
 
-@group
+@group.indexed
 async def an_id_that_waits_is_dropped_and_returned(kit: Kit) -> None:
     await kit.send("a", argsrepr="first")
     assert await kit.broker.enqueue([kit.message("a", argsrepr="second"), kit.message("b")]) == ("a",)
@@ -85,21 +85,21 @@ async def an_id_that_waits_is_dropped_and_returned(kit: Kit) -> None:
     assert await kit.drain() == []
 
 
-@group
+@group.indexed
 async def an_id_that_waits_for_its_time_is_dropped_and_returned(kit: Kit) -> None:
     await kit.send("a", eta=kit.now() + kit.lease)
     assert await kit.broker.enqueue([kit.message("a")]) == ("a",)
     assert await kit.drain() == []
 
 
-@group
+@group.indexed
 async def an_id_that_waits_in_another_queue_is_dropped_and_returned(kit: Kit) -> None:
     await kit.send("a", queue="one")
     assert await kit.broker.enqueue([kit.message("a", queue="two")]) == ("a",)
     assert await kit.drain("one", "two") == ["a"]
 
 
-@group
+@group.indexed
 async def an_id_that_is_owned_is_dropped_and_returned(kit: Kit) -> None:
     delivery = await kit.take("a")
     assert await kit.broker.enqueue([kit.message("a")]) == ("a",)
@@ -108,7 +108,7 @@ async def an_id_that_is_owned_is_dropped_and_returned(kit: Kit) -> None:
     assert await kit.drain() == []
 
 
-@group
+@group.indexed
 async def an_id_among_the_dead_letters_is_dropped_and_returned(kit: Kit) -> None:
     await kit.settle(dead(await kit.take("a")))
     assert await kit.broker.enqueue([kit.message("a")]) == ("a",)
@@ -116,7 +116,7 @@ async def an_id_among_the_dead_letters_is_dropped_and_returned(kit: Kit) -> None
     assert await kit.drain() == []
 
 
-@group
+@group.indexed
 async def an_id_twice_in_one_batch_is_kept_once(kit: Kit) -> None:
     batch = [kit.message("a", argsrepr="first"), kit.message("b"), kit.message("a", argsrepr="second")]
     assert await kit.broker.enqueue(batch) == ("a",)
@@ -124,7 +124,7 @@ async def an_id_twice_in_one_batch_is_kept_once(kit: Kit) -> None:
     assert [delivery.message and delivery.message.argsrepr for delivery in deliveries] == ["first", None]
 
 
-@group
+@group.indexed
 async def repeating_a_whole_batch_changes_nothing(kit: Kit) -> None:
     batch = [kit.message("a"), kit.message("b", eta=kit.now() + kit.lease), kit.message("c", priority=9)]
     assert await kit.broker.enqueue(batch) == ()

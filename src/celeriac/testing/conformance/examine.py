@@ -48,7 +48,7 @@ async def subjects_do_not_change_with_what_the_store_holds(kit: Kit) -> None:
     assert [finding.subject for finding in await kit.broker.examine()] == before
 
 
-@group
+@group.indexed
 async def examining_changes_nothing_and_wakes_nobody(kit: Kit) -> None:
     await kit.send("ready")
     await kit.send("later", eta=kit.now() + kit.lease * 100)

@@ -54,6 +54,7 @@ class Group:
         self.needs = needs
         self.cases: list[Case] = []
         self._installed = installed
+        self._index: Group | None = None
 
     def __call__(self, check: Check) -> Check:
         return self._add(check, slow=False)
@@ -61,6 +62,22 @@ class Group:
     def slow(self, check: Check) -> Check:
         """Add a case that lets over half a minute pass."""
         return self._add(check, slow=True)
+
+    def indexed(self, check: Check) -> Check:
+        """Add a case for drivers that know what is ready by its id; such cases are a group of their own."""
+        if self._index is None:
+            needs = self.needs
+            self._index = Group(
+                f"{self.name}-indexed",
+                needs=lambda capabilities: capabilities.indexed and needs(capabilities),
+                installed=self._installed,
+            )
+        return self._index(check)
+
+    @property
+    def parts(self) -> tuple[Group, ...]:
+        """This group, and that of its cases for drivers with an index."""
+        return (self,) if self._index is None else (self, self._index)
 
     def _add(self, check: Check, *, slow: bool) -> Check:
         name = getattr(check, "__name__", repr(check))

@@ -91,7 +91,7 @@ async def it_waits_for_its_time_like_any_other(kit: Kit) -> None:
     assert await kit.drain() == ["bad"]
 
 
-@group
+@group.indexed
 async def looking_at_it_is_safe(kit: Kit) -> None:
     message, data = broken(kit, "bad")
     await kit.broker.enqueue([message, kit.message("good")])

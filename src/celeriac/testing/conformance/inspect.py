@@ -37,7 +37,7 @@ async def stats_count_each_queue_by_state(kit: Kit) -> None:
     assert (celery.ready, celery.scheduled, celery.owned, celery.dead) == (1, 2, 2, 1)
 
 
-@group
+@group.indexed
 async def stats_tell_how_long_the_oldest_has_been_ready(kit: Kit) -> None:
     await kit.send("owned")
     await kit.claim()
@@ -52,7 +52,7 @@ async def stats_tell_how_long_the_oldest_has_been_ready(kit: Kit) -> None:
     assert kit.lease * 0.9 <= stats.oldest <= kit.lease * 2
 
 
-@group
+@group.indexed
 async def get_tells_the_state_of_each_id_it_knows(kit: Kit) -> None:
     await one_of_each(kit)
     records = {record.id: record for record in await kit.broker.get([*STATES, "nobody"])}
@@ -121,7 +121,7 @@ async def looking_changes_nothing(kit: Kit) -> None:
     assert await kit.broker.get(STATES) == before
 
 
-@group
+@group.indexed
 async def a_page_shows_only_the_states_asked_for(kit: Kit) -> None:
     await one_of_each(kit)
     for state in STATES:
@@ -132,7 +132,7 @@ async def a_page_shows_only_the_states_asked_for(kit: Kit) -> None:
     assert await kit.broker.page(["SUCCESS"], None, 0, 100) == []
 
 
-@group
+@group.indexed
 async def a_page_shows_only_the_queue_asked_for(kit: Kit) -> None:
     await kit.send("a", "c", queue="one")
     await kit.send("b", queue="two")
@@ -142,7 +142,7 @@ async def a_page_shows_only_the_queue_asked_for(kit: Kit) -> None:
     assert [record.id for record in await kit.pages(["PENDING"])] == ["a", "c", "b"]
 
 
-@group
+@group.indexed
 async def pages_follow_each_other_without_gap_or_repetition(kit: Kit) -> None:
     names = [f"t{n}" for n in range(23)]
     await kit.send(*names)
@@ -150,7 +150,7 @@ async def pages_follow_each_other_without_gap_or_repetition(kit: Kit) -> None:
         assert [record.id for record in await kit.pages(["PENDING"], limit=limit)] == names
 
 
-@group
+@group.indexed
 async def pages_go_on_while_messages_come_and_go(kit: Kit) -> None:
     await kit.send(*(f"t{n}" for n in range(6)))
     first = await kit.broker.page(["PENDING"], None, 0, 3)
@@ -173,7 +173,7 @@ async def an_empty_page_has_no_room(kit: Kit) -> None:
     assert await kit.broker.page(["PENDING"], None, 0, 0) == []
 
 
-@purge
+@purge.indexed
 async def what_waits_in_the_queue_goes(kit: Kit) -> None:
     await one_of_each(kit)
     await kit.send("elsewhere", queue="two")

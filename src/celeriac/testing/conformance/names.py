@@ -36,7 +36,7 @@ NAMES = (
 )
 
 
-@group
+@group.indexed
 async def ids_are_told_apart_exactly(kit: Kit) -> None:
     await kit.send(*NAMES)
     assert sorted(await kit.broker.enqueue([kit.message(id) for id in NAMES])) == sorted(NAMES)
@@ -52,7 +52,7 @@ async def ids_are_told_apart_exactly(kit: Kit) -> None:
     assert {one.id: one.outcome for one in found_by_cancel} == dict.fromkeys(NAMES, "removed")
 
 
-@group
+@group.indexed
 async def queues_are_told_apart_exactly(kit: Kit) -> None:
     names = [name for name in NAMES if len(name.encode()) <= MAX_QUEUE_BYTES]
     assert len(names) == len(NAMES)

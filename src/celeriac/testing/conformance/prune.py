@@ -17,7 +17,7 @@ async def an_empty_store_has_nothing_to_forget(kit: Kit) -> None:
     assert await kit.broker.prune(None, 100) == 0
 
 
-@group
+@group.indexed
 async def what_is_alive_stays(kit: Kit) -> None:
     await kit.send("ready")
     await kit.send("later", eta=kit.now() + kit.lease * 9)

@@ -202,7 +202,7 @@ async def they_belong_to_every_action(kit: Kit) -> None:
     assert sorted(await kit.drain()) == ["after-a", "after-b", "after-c", "after-d"]
 
 
-@follow_ups
+@follow_ups.indexed
 async def one_whose_id_exists_is_dropped(kit: Kit) -> None:
     await kit.send("known", argsrepr="first")
     delivery = await kit.take("a", queue="one")

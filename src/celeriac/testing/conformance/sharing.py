@@ -10,7 +10,7 @@ shared = Group("sharing")
 durable = Group("durability", needs=lambda capabilities: capabilities.durable)
 
 
-@shared
+@shared.indexed
 async def what_one_connection_does_another_sees(kit: Kit) -> None:
     other = kit.another()
     await kit.send("a", "b", "c")
@@ -25,7 +25,7 @@ async def what_one_connection_does_another_sees(kit: Kit) -> None:
     assert await kit.broker.elect("beat", "you", kit.lease) is False
 
 
-@shared
+@shared.indexed
 async def a_closed_broker_opens_again_with_the_next_call(kit: Kit) -> None:
     other = kit.another()
     await kit.send("a")

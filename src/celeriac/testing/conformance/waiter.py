@@ -117,6 +117,7 @@ async def it_wakes_for_a_cancellation_of_what_runs(kit: Kit) -> None:
 @group
 async def it_wakes_for_what_another_connection_does(kit: Kit) -> None:
     other = kit.another()
+    assert await kit.claim() == []  # A driver may have to be told of a queue before it can watch it.
     await woken(kit, lambda: other.enqueue([kit.message("a")]))
 
 
