@@ -9,10 +9,10 @@ ARGS ?=
 SEEDS ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast lint format types bench simulate docs clean soak fuzz
+.PHONY: help venv demo test test-fast lint format types bench reliability simulate docs clean soak fuzz
 
 help: ## list these targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 venv: $(VENV)/.dev ## create .venv with everything the work on Celeriac needs
 
@@ -48,6 +48,9 @@ fuzz: $(VENV)/.dev ## fuzz what reads bytes from a broker, 100 times as long as 
 
 simulate: $(VENV)/.dev ## run installations on a virtual clock, with faults (SEEDS=100000)
 	@exec $(PY) -m celeriac.testing.simulation --seeds $(SEEDS) $(ARGS)
+
+reliability: $(VENV)/.dev ## count what faults do to real workers on every driver (20 minutes); write docs/reliability.md
+	@exec $(PY) -m scripts.reliability $(ARGS)
 
 docs: $(VENV)/.dev ## build the documentation into site/
 	@exec $(CHECK) --only docs

@@ -258,7 +258,7 @@ def measure(arguments: Sequence[str]) -> int:
         lines = Path(folder) / "rows"
         lines.touch()
         began = time.monotonic()
-        command = (sys.executable, "-m", "pytest", "tests/faults", "-m", "row", "-p", "no:cacheprovider", *arguments)
+        command = (sys.executable, "-m", "pytest", "tests/faults", "-m", "row", "-n", "2", *arguments)
         env = {**os.environ, ROWS_VARIABLE: str(lines), SIZE_VARIABLE: "full"}
         code = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
         rows = read(lines)

@@ -24,7 +24,7 @@ HELD = sized(10, 100)
 """Messages that each owner holds."""
 LEASE = 6.0
 STALL = 0.1
-"""Seconds for which nobody may keep others from the store; a loaded machine adds to it."""
+"""Seconds for which no request may hold the store; what another client waits on a loaded machine is more."""
 
 
 @on()
@@ -97,6 +97,7 @@ def test_leases_of_a_fleet_expire_at_once(make_project: Callable[..., Project]) 
         first = time.monotonic() - at
         wait_for(lambda: ready(project) == len(ids), 60, "all of them to be free", every=0.05)
         last = time.monotonic() - at
+    slowest = project.backing.slowest()
     worker = project.start_worker("-c", "2")
     project.wait_empty(120)
     figures = count(project, ids, [Incident(at)] * OWNERS, recovery=[first, *[last] * (OWNERS - 1)])
@@ -104,12 +105,15 @@ def test_leases_of_a_fleet_expire_at_once(make_project: Callable[..., Project]) 
         f"all were free {last - first:.2f} s after the first; asked {stalls.asked} times meanwhile, another client"
         f" waited at most {stalls.longest * 1000:.0f} ms for the store"
     )
+    if slowest is not None:
+        note += f"; no request held the server longer than {slowest * 1000:.0f} ms"
     conclude(
         project, "store", f"the leases of {OWNERS} processes expire at once", figures, promise=HOST_PROMISE, note=note
     )
     assert at - began < LEASE, "the first leases were over before the last were given"
     assert last - first < HOST_PROMISE - LEASE
-    assert stalls.longest < 5 * STALL
+    assert slowest is None or slowest < STALL
+    assert stalls.longest < 10 * STALL
     worker.stop()
     reaper.stop()
 

@@ -117,6 +117,10 @@ class Backing(ABC):
         """Let it go on (SIGCONT)."""
         raise NotImplementedError
 
+    def slowest(self) -> float | None:
+        """Return the seconds for which one request held the server at most, by its own measure; None if it has none."""
+        return None
+
     def versions(self) -> Mapping[str, str]:
         """Return what the figures depend on: the program and its version."""
         return {}
@@ -190,7 +194,9 @@ class RedisBacking(Backing):
     def __init__(self, folder: Path, keeps: Keeps = "nothing") -> None:
         super().__init__(folder, keeps)
         fsync: Literal["always", "everysec"] = "always" if keeps == "everything" else "everysec"
-        self.server: Final = RedisServer(appendonly=keeps != "nothing", fsync=fsync)
+        self.server: Final = RedisServer(
+            appendonly=keeps != "nothing", fsync=fsync, options={"slowlog-log-slower-than": "1000"}
+        )
 
     @property
     def url(self) -> str:
@@ -257,6 +263,10 @@ class RedisBacking(Backing):
 
     def resume(self) -> None:
         self.server.resume()
+
+    def slowest(self) -> float | None:
+        with self.server.client() as client:
+            return max((entry["duration"] for entry in client.slowlog_get(128)), default=0) / 1e6
 
     def versions(self) -> Mapping[str, str]:
         return {"redis": str(self.server.ask("INFO", "server")["redis_version"])}
