@@ -53,7 +53,7 @@ TEXTS: Final = (
     "zip",
 )
 BLOBS: Final = (b"", b"\xff", b"\x80\x04\x95", b"\0" * 300, b"[" * 5000, b"\x1f\x8b", b"[[],{},{}]", b"{}", b"null")
-TAGS: Final = (
+TAGS: Final[tuple[dict[str, Any], ...]] = (
     {"__type__": "datetime", "__value__": "2024-01-01"},
     {"__type__": "decimal", "__value__": "1e999999999"},
     {"__type__": "dict", "__value__": [[1, 2], [3]]},

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Final, Protocol
 
+import redis
+
+from celeriac.brokers.redis.operations.records import payload_of
 from celeriac.brokers.sqlite.url import parse
 
 
@@ -62,10 +66,45 @@ class SqliteVandal:
         rows = [(name, time.time(), time.time() + 60, payload) for name, payload in payloads.items()]
         self._write("INSERT OR REPLACE INTO worker (name, seen, expires, record) VALUES (?, ?, ?, ?)", rows)
 
-    def _write(self, sql: str, rows: list[tuple[object, ...]] | list[tuple[str, bytes]]) -> None:
+    def _write(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
         with closing(sqlite3.connect(self._path, timeout=10)) as connection, connection:
             connection.executemany(sql, rows)
 
 
-VANDALS: Final[dict[str, type[SqliteVandal]]] = {"sqlite": SqliteVandal}
-"""Driver name to vandal."""
+class RedisVandal:
+    """Writes into a Redis broker's keys (``celeriac/brokers/redis/keys.py`` has their names), all in one partition."""
+
+    def __init__(self, url: str) -> None:
+        self._client = redis.Redis.from_url(url)
+
+    def spoil_messages(self, payloads: dict[str, bytes]) -> None:
+        for id, payload in payloads.items():
+            value = self._client.hget("{celeriac}:m", id)
+            assert isinstance(value, bytes)
+            header = value[: len(value) - len(payload_of(value))]
+            self._client.hset("{celeriac}:m", id, header + payload)
+
+    def put_results(self, payloads: dict[str, bytes]) -> None:
+        for id, payload in payloads.items():
+            self._client.set(f"{{celeriac}}:r:{id}", b"1" + payload, ex=60)
+
+    def put_commands(self, payloads: list[bytes]) -> None:
+        for payload in payloads:
+            cursor = self._client.incr("{celeriac}:n")
+            self._client.zadd("{celeriac}:commands", {_micros(60) + payload: cursor})
+
+    def put_replies(self, command_id: str, payloads: list[bytes]) -> None:
+        self._client.rpush(f"{{celeriac}}:reply:{command_id}", *payloads)
+
+    def put_workers(self, payloads: dict[str, bytes]) -> None:
+        for name, payload in payloads.items():
+            self._client.zadd("{celeriac}:workers", {name: int(_micros(60))})
+            self._client.hset("{celeriac}:worker", name, _micros(0) + payload)
+
+
+def _micros(seconds: float) -> bytes:
+    return b"%016d" % int((time.time() + seconds) * 1e6)
+
+
+VANDALS: Final[dict[str, Callable[[str], Vandal]]] = {"sqlite": SqliteVandal, "redis": RedisVandal}
+"""Driver name to what makes its vandal of a URL."""

@@ -263,8 +263,7 @@ class Soak:
         until(settled, 300, lambda: time.sleep(0.2))
 
         def told() -> bool:
-            (record,) = app.broker.workers() or [None]
-            report.runs = 0 if record is None else int(record.info["runs"])
+            report.runs = sum(int(record.info["runs"]) for record in app.broker.workers())
             return report.runs >= sum(report.settled.values())
 
         until(told, 10, lambda: time.sleep(0.2))  # A heartbeat comes every two seconds.
