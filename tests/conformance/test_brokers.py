@@ -13,6 +13,8 @@ from celeriac.brokers import connect
 from celeriac.brokers.port import AnyDriver, Capabilities
 from celeriac.testing.clock import VirtualClock
 from celeriac.testing.conformance import GROUPS, MODES, Binding, Case, Mode, applicable, left_out, run
+from tests.support.postgres_time import MovableSchema
+from tests.support.postgres_time import server as postgres_server
 from tests.support.redis_time import RedisClock, fresh_prefix, server, use_movable_scripts
 
 
@@ -62,6 +64,27 @@ class RedisInParts(Redis):
     partitions = 4
 
 
+class Postgres:
+    """A real server, which all cases of a process share; each has a schema of its own, with a clock of its own."""
+
+    lease = 10.0
+
+    def __init__(self, directory: Path) -> None:
+        self._schema = MovableSchema(installed=directory.name != NOT_INSTALLED)
+        self.close = self._schema.close
+        self.now = self._schema.now
+
+    def connect(self) -> AnyDriver:
+        return connect(postgres_server().url(schema=self._schema.name))
+
+    async def advance(self, seconds: float) -> None:
+        self._schema.advance(seconds)
+
+
+NOT_INSTALLED = "not-installed"
+"""The directory of a case that must find nothing there."""
+
+
 @dataclass(frozen=True)
 class Bound:
     """One driver under test, the groups that are not about it, and cases that it does not keep."""
@@ -101,6 +124,12 @@ DRIVERS = [
         frozenset(),
     ),
     Bound(
+        "postgresql",
+        Postgres,
+        Capabilities(name="postgresql", durable=True, shared=True, results=True, push=True),
+        frozenset(),
+    ),
+    Bound(
         "redis",
         Redis,
         Capabilities(name="redis", durable=True, shared=True, results=True, push=True, expires=True),
@@ -134,7 +163,14 @@ def movable_scripts() -> Iterator[None]:
     ],
 )
 def test_a_driver_keeps_the_contract(driver: Bound, case: Case, mode: Mode, tmp_path: Path) -> None:
-    run(case, driver.bind(tmp_path), mode)
+    directory = tmp_path / ("installed" if case.installed else NOT_INSTALLED)
+    directory.mkdir()
+    binding = driver.bind(directory)
+    try:
+        run(case, binding, mode)
+    finally:
+        if isinstance(binding, Postgres):
+            binding.close()
 
 
 @pytest.mark.parametrize("driver", DRIVERS, ids=lambda driver: driver.name)

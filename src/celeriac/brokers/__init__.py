@@ -44,6 +44,7 @@ REDIS_SCHEMES: Final = (
     "valkeys",
     "valkeys+cluster",
 )
+POSTGRES_SCHEMES: Final = ("postgres", "postgresql", "postgresql+psycopg")
 
 
 def _memory(url: str, clock: Clock) -> AnyDriver:
@@ -66,20 +67,28 @@ def _sqlite(url: str, clock: Clock) -> AnyDriver:
 
 
 def _redis(url: str, clock: Clock) -> AnyDriver:
-    with _needs("redis"):
+    with _needs("redis", "redis", "hiredis"):
         from celeriac.brokers.redis.driver import RedisDriver
     from celeriac.brokers.redis.url import parse
 
     return RedisDriver(parse(url))  # The server has the clock.
 
 
+def _postgres(url: str, clock: Clock) -> AnyDriver:
+    with _needs("postgres", "psycopg"):
+        from celeriac.brokers.postgres.driver import PostgresDriver
+    from celeriac.brokers.postgres.url import parse
+
+    return PostgresDriver(parse(url))  # The server has the clock.
+
+
 @contextlib.contextmanager
-def _needs(extra: str) -> Iterator[None]:
-    """Say which extra brings a client that is missing."""
+def _needs(extra: str, *packages: str) -> Iterator[None]:
+    """Say which extra brings the packages of a client that is missing."""
     try:
         yield
     except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in (extra, "hiredis"):
+        if (exc.name or "").partition(".")[0] not in packages:
             raise
         raise ImproperlyConfigured(
             f"this broker or result backend URL needs the package {exc.name!r}: pip install 'celeriac[{extra}]'"
@@ -90,6 +99,7 @@ _DRIVERS: Final[dict[str, Callable[[str, Clock], AnyDriver]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     **dict.fromkeys(REDIS_SCHEMES, _redis),
+    **dict.fromkeys(POSTGRES_SCHEMES, _postgres),
 }
 
 # Schemes of drivers that are planned: scheme -> (what it reaches, the extra that will bring its client).
@@ -99,8 +109,6 @@ _PLANNED: Final[dict[str, tuple[str, str | None]]] = {
     "pyamqp": ("RabbitMQ", None),
     "rabbitmq": ("RabbitMQ", None),
     "rpc": ("RabbitMQ", None),
-    "postgresql": ("PostgreSQL", "postgres"),
-    "postgres": ("PostgreSQL", "postgres"),
 }
 
 
@@ -155,6 +163,10 @@ def place(url: str) -> tuple[str, str]:
         from celeriac.brokers.redis.url import place as redis_place
 
         return "redis", redis_place(url)
+    if scheme in POSTGRES_SCHEMES:
+        from celeriac.brokers.postgres.url import parse as parse_postgres
+
+        return "postgresql", parse_postgres(url).place
     return scheme, rest.partition("?")[0].rstrip("/")
 
 
@@ -168,10 +180,15 @@ def with_options(url: str, options: Mapping[str, Any], tls: Any = None) -> tuple
         options: The value of ``broker_transport_options`` or ``result_backend_transport_options``.
         tls: The value of ``broker_use_ssl`` or ``redis_backend_use_ssl``.
     """
-    if url.partition("://")[0].lower() in REDIS_SCHEMES and (options or tls):
+    scheme = url.partition("://")[0].lower()
+    if scheme in REDIS_SCHEMES and (options or tls):
         from celeriac.brokers.redis.url import merge
 
         return merge(url, options, tls)
+    if scheme in POSTGRES_SCHEMES and options:
+        from celeriac.brokers.postgres.url import merge as merge_postgres
+
+        return merge_postgres(url, options)
     return url, []
 
 

@@ -29,7 +29,7 @@ SyncResults: TypeAlias = SyncResultCalls[Any]
 AsyncResults: TypeAlias = AsyncResultCalls[Any]
 """The awaiting twin of SyncResults; an AsyncBroker is one."""
 
-_BROKERS: Final = ("memory", *brokers.REDIS_SCHEMES, "sqlite")
+_BROKERS: Final = ("memory", *brokers.POSTGRES_SCHEMES, *brokers.REDIS_SCHEMES, "sqlite")
 _DISABLED: Final = "disabled"
 
 

@@ -47,8 +47,9 @@ class _Awaiting(psycopg.AsyncConnection[tuple[Any, ...]]):
 
 def _options(step: Connect) -> dict[str, Any]:
     hosts = str(step.parameters.get("host", "")).count(",") + 1
-    left = max(SHORTEST_CONNECT, int((step.deadline - time.monotonic()) / hosts))
-    return {**step.parameters, "connect_timeout": min(left, int(step.parameters.get("connect_timeout", left)))}
+    seconds = (step.deadline - time.monotonic()) / hosts
+    asked = float(step.parameters.get("connect_timeout") or seconds)
+    return {**step.parameters, "connect_timeout": max(SHORTEST_CONNECT, int(min(seconds, asked)))}
 
 
 class Inherited:

@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import psycopg
 
+from celeriac.brokers.deadline import after
 from celeriac.brokers.postgres.failures import (
     AWAY,
     ROLLED_BACK,
@@ -119,7 +120,7 @@ class Session:
 
     def do(self, request: Transaction) -> Generator[Step, Any, Reply]:
         """Carry out one request."""
-        deadline = time.monotonic() + self.location.timeout
+        deadline = after(self.location.timeout)
         pauses = _pauses(deadline)
         whole = False
         try:

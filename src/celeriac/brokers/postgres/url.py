@@ -8,22 +8,17 @@ means the same.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import msgspec
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from celeriac.brokers.postgres.schema import DEFAULT_SCHEMA, SCHEMA_NAME
 from celeriac.core.redact import redact_url
 from celeriac.errors import ImproperlyConfigured
-
-try:
-    import psycopg
-    from psycopg.conninfo import conninfo_to_dict
-except ImportError as exc:
-    raise ImproperlyConfigured(
-        "a postgresql:// URL needs psycopg 3: pip install 'celeriac[postgres]'" + f" ({exc})"
-    ) from exc
 
 TIMEOUT: Final = 5.0
 LONGEST_TIMEOUT: Final = 3600.0
@@ -87,7 +82,7 @@ def parse(url: str) -> Location:
         else:
             others.append((name, value))
     try:
-        found = conninfo_to_dict(f"postgresql://{place}" + (f"?{urlencode(others)}" if others else ""))
+        found = conninfo_to_dict(f"postgresql://{place}" + (f"?{urlencode(others, quote_via=quote)}" if others else ""))
     except psycopg.ProgrammingError as exc:
         raise ImproperlyConfigured(f"{shown!r}: {_why([name for name, _ in others], str(exc))}") from None
     return Location(
@@ -97,6 +92,31 @@ def parse(url: str) -> Location:
         installs=_truth(shown, "install", own.get("install", "true")),
         listens=_truth(shown, "listen", own.get("listen", "true")),
     )
+
+
+def merge(url: str, options: Mapping[str, Any]) -> tuple[str, list[tuple[str, str | None]]]:
+    """Return the URL with the options of settings as further parameters, and each unknown option with a likely one.
+
+    What the URL itself says counts more.
+
+    Args:
+        url: The URL.
+        options: The value of ``broker_transport_options`` or ``result_backend_transport_options``.
+    """
+    base, mark, query = url.partition("?")
+    told = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
+    libpq = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+    added: list[tuple[str, str]] = []
+    unknown: list[tuple[str, str | None]] = []
+    for name, value in options.items():
+        if name not in libpq and name not in OWN:
+            near = difflib.get_close_matches(name, [*OWN, *_COMMON], n=1)
+            unknown.append((name, near[0] if near else None))
+        elif name not in told and value is not None:
+            added.append((name, str(value).lower() if isinstance(value, bool) else str(value)))
+    if not added:
+        return url, unknown
+    return f"{base}?{query}{'&' if mark and query else ''}{urlencode(added, quote_via=quote)}", unknown
 
 
 def _with_defaults(found: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +134,7 @@ def _why(names: list[str], said: str) -> str:
     for name in names:
         if f'"{name}"' in said:
             near = difflib.get_close_matches(name, [*OWN, *_COMMON], n=1)
-            guess = f"; did you mean {near[0]!r}?" if near else ""
+            guess = f"; did you mean {near[0]!r}?" if near else "."
             return f"unknown parameter {name!r}{guess} Celeriac's own are {', '.join(OWN)}; the others are libpq's"
     # What libpq says may repeat a part of the URL.
     return (

@@ -13,11 +13,10 @@ BEGIN
     SELECT due - t INTO o_next FROM celeriac.message WHERE state IN (1, 2) ORDER BY due LIMIT 1;
     IF o_next <= 0 THEN
         UPDATE celeriac.message m SET state = 0, due = NULL, changed = t
-        FROM (
+        WHERE m.seq = ANY (ARRAY(
             SELECT w.seq FROM celeriac.message w WHERE w.state IN (1, 2) AND w.due <= t
             ORDER BY w.due, w.seq LIMIT p_limit FOR UPDATE SKIP LOCKED
-        ) AS p
-        WHERE m.seq = p.seq;
+        ));
         GET DIAGNOSTICS o_count = ROW_COUNT;
         IF o_count > 0 THEN
             PERFORM celeriac.wake('work');

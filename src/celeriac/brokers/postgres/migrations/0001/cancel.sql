@@ -3,6 +3,7 @@
 CREATE FUNCTION celeriac.cancel(p_id text[], p_over boolean[], p_expires double precision[], p_payload bytea[])
 RETURNS TABLE (id text, held boolean, owner text) LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -1,5 +1,7 @@
 -- Lease to an owner up to p_limit ready messages of these queues: the most urgent, and of these the oldest. The rows come
 -- in no order. Where there is nothing to claim, nothing is written.
+-- What is limited and locked stands in ARRAY(...), which is worked out once: a join might do it again for each row, and
+-- find more than the limit.
 CREATE FUNCTION celeriac.claim(p_queue text[], p_limit integer, p_owner text, p_lease double precision)
 RETURNS TABLE (
     priority smallint, seq bigint, id text, token bigint, crashes integer, suspect boolean, revoked boolean,
@@ -36,24 +38,22 @@ BEGIN
     IF cardinality(p_queue) = 1 THEN
         RETURN QUERY
         UPDATE celeriac.message m SET state = 3, owner = p_owner, token = m.token + 1, changed = t
-        FROM (
+        WHERE m.seq = ANY (ARRAY(
             SELECT r.seq FROM celeriac.message r WHERE r.state = 0 AND r.queue = one
             ORDER BY r.priority DESC, r.seq LIMIT p_limit FOR UPDATE SKIP LOCKED
-        ) AS p
-        WHERE m.seq = p.seq
+        ))
         RETURNING m.priority, m.seq, m.id, m.token, m.crashes, m.suspect, m.revoked IS NOT NULL, m.payload;
     ELSE
         -- The first of each queue, and of these the first.
         RETURN QUERY
         UPDATE celeriac.message m SET state = 3, owner = p_owner, token = m.token + 1, changed = t
-        FROM (
+        WHERE m.seq = ANY (ARRAY(
             SELECT c.seq FROM unnest(p_queue) AS w (queue) CROSS JOIN LATERAL (
                 SELECT r.seq, r.priority FROM celeriac.message r WHERE r.state = 0 AND r.queue = w.queue
                 ORDER BY r.priority DESC, r.seq LIMIT p_limit FOR UPDATE SKIP LOCKED
             ) AS c
             ORDER BY c.priority DESC, c.seq LIMIT p_limit
-        ) AS p
-        WHERE m.seq = p.seq
+        ))
         RETURNING m.priority, m.seq, m.id, m.token, m.crashes, m.suspect, m.revoked IS NOT NULL, m.payload;
     END IF;
     IF NOT FOUND THEN
@@ -62,11 +62,10 @@ BEGIN
         FOREACH name IN ARRAY p_queue LOOP
             RETURN QUERY
             UPDATE celeriac.message m SET state = 3, owner = p_owner, token = m.token + 1, changed = t
-            FROM (
+            WHERE m.seq = ANY (ARRAY(
                 SELECT r.seq FROM celeriac.message r WHERE r.state = 0 AND r.queue = name
                 ORDER BY r.priority DESC, r.seq LIMIT 1 FOR UPDATE
-            ) AS p
-            WHERE m.seq = p.seq
+            ))
             RETURNING m.priority, m.seq, m.id, m.token, m.crashes, m.suspect, m.revoked IS NOT NULL, m.payload;
             EXIT WHEN FOUND;
         END LOOP;

@@ -2,6 +2,7 @@
 CREATE FUNCTION celeriac.extend(p_name text[], p_lease double precision)
 RETURNS text[] LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE

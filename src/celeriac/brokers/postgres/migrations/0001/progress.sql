@@ -1,6 +1,8 @@
 -- Keep interim results, except where a task is over already; return the ids of these.
 CREATE FUNCTION celeriac.progress(p_id text[], p_over boolean[], p_expires double precision[], p_payload bytea[])
-RETURNS text[] LANGUAGE plpgsql AS $$
+RETURNS text[] LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+AS $$
 #variable_conflict use_column
 DECLARE
     kept text[];

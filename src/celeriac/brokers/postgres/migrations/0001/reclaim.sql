@@ -9,6 +9,7 @@ CREATE FUNCTION celeriac.reclaim(
     seq bigint, id text, verdict boolean, token bigint, crashes integer, revoked boolean, payload bytea
 ) LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -35,6 +36,25 @@ BEGIN
     RETURNING NULL::bigint, o.name, NULL::boolean, NULL::bigint, NULL::integer, NULL::boolean, NULL::bytea;
     -- What is being settled this moment is skipped: it is over then, or found by the next call.
     RETURN QUERY
+    WITH c AS MATERIALIZED (
+        SELECT h.seq, h.once, h.revoked IS NOT NULL AS revoked,
+            h.crashes + CASE
+                WHEN p_owner IS NULL AND h.started THEN 1
+                WHEN EXISTS (
+                    SELECT 1 FROM unnest(g_seq, g_token) AS g (seq, token) WHERE g.seq = h.seq AND g.token = h.token
+                ) THEN 1
+                ELSE 0
+            END AS crashes
+        FROM celeriac.message h
+        WHERE h.state = 3 AND CASE
+            WHEN p_owner IS NOT NULL THEN h.owner = p_owner
+            ELSE NOT EXISTS (SELECT 1 FROM celeriac.owner o WHERE o.name = h.owner AND o.expires > t)
+        END
+        ORDER BY h.seq LIMIT p_limit FOR UPDATE OF h SKIP LOCKED
+    ), f AS MATERIALIZED (
+        SELECT c.seq, c.crashes, c.revoked OR c.once OR (p_crash_limit > 0 AND c.crashes >= p_crash_limit) AS verdict
+        FROM c
+    )
     UPDATE celeriac.message m
     SET state = CASE WHEN f.verdict THEN 3 ELSE 0 END,
         owner = CASE WHEN f.verdict THEN p_by END,
@@ -44,26 +64,7 @@ BEGIN
         token = m.token + 1,
         suspect = true,
         changed = t
-    FROM (
-        SELECT c.seq, c.crashes, c.revoked OR c.once OR (p_crash_limit > 0 AND c.crashes >= p_crash_limit) AS verdict
-        FROM (
-            SELECT h.seq, h.once, h.revoked IS NOT NULL AS revoked,
-                h.crashes + CASE
-                    WHEN p_owner IS NULL AND h.started THEN 1
-                    WHEN EXISTS (
-                        SELECT 1 FROM unnest(g_seq, g_token) AS g (seq, token)
-                        WHERE g.seq = h.seq AND g.token = h.token
-                    ) THEN 1
-                    ELSE 0
-                END AS crashes
-            FROM celeriac.message h
-            WHERE h.state = 3 AND CASE
-                WHEN p_owner IS NOT NULL THEN h.owner = p_owner
-                ELSE NOT EXISTS (SELECT 1 FROM celeriac.owner o WHERE o.name = h.owner AND o.expires > t)
-            END
-            ORDER BY h.seq LIMIT p_limit FOR UPDATE OF h SKIP LOCKED
-        ) AS c
-    ) AS f
+    FROM f
     WHERE m.seq = f.seq
     RETURNING m.seq, m.id, f.verdict, m.token, m.crashes, m.revoked IS NOT NULL, m.payload;
     GET DIAGNOSTICS freed = ROW_COUNT;

@@ -1,6 +1,7 @@
 -- Put dead letters back into their queues as if new, and forget how they ended; return the ids.
 CREATE FUNCTION celeriac.revive(p_id text[]) RETURNS text[] LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE

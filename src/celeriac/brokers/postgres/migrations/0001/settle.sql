@@ -1,6 +1,7 @@
 -- Carry out settlements whose lease holds; return the places (from 1) of the others.
 -- p_*: the settlements; state NULL: the message is over, otherwise the state it stays here with. yields: a revocation
 -- overrules it. Lists that are NULL are so for all.
+-- IS NOT DISTINCT FROM keeps the index of owners out of it, each of whom may hold much: rows are found by their numbers.
 -- r_*: results, f_*: messages that follow; n: the place of the settlement that they belong to.
 CREATE FUNCTION celeriac.settle(
     p_seq bigint[], p_id text[], p_token bigint[], p_owner text[], p_tally text[],
@@ -36,7 +37,7 @@ BEGIN
             SELECT g.n FROM unnest(p_seq, p_id, p_token, p_owner, p_yields) WITH ORDINALITY
                 AS g (seq, id, token, owner, yields, n)
             JOIN celeriac.message m ON m.seq = g.seq
-            WHERE m.state = 3 AND m.id = g.id AND m.token = g.token AND m.owner = g.owner
+            WHERE m.id = g.id AND m.token = g.token AND m.owner IS NOT DISTINCT FROM g.owner
                 AND NOT (coalesce(g.yields, false) AND m.revoked IS NOT NULL)
             ORDER BY m.seq FOR UPDATE OF m
         ) AS locked;
@@ -55,7 +56,7 @@ BEGIN
         WITH gone AS (
             DELETE FROM celeriac.message m
             USING unnest(p_seq, p_id, p_token, p_owner) WITH ORDINALITY AS g (seq, id, token, owner, n)
-            WHERE m.seq = g.seq AND m.state = 3 AND m.id = g.id AND m.token = g.token AND m.owner = g.owner
+            WHERE m.seq = g.seq AND m.id = g.id AND m.token = g.token AND m.owner IS NOT DISTINCT FROM g.owner
             RETURNING g.n, m.task
         )
         SELECT array_agg(n), array_agg(task) INTO held, tasks FROM gone;
@@ -64,7 +65,7 @@ BEGIN
             DELETE FROM celeriac.message m
             USING unnest(p_seq, p_id, p_token, p_owner, p_state) WITH ORDINALITY
                 AS g (seq, id, token, owner, state, n)
-            WHERE m.seq = g.seq AND m.state = 3 AND m.id = g.id AND m.token = g.token AND m.owner = g.owner
+            WHERE m.seq = g.seq AND m.id = g.id AND m.token = g.token AND m.owner IS NOT DISTINCT FROM g.owner
                 AND g.state IS NULL
             RETURNING g.n, m.task
         )
@@ -73,7 +74,7 @@ BEGIN
             DELETE FROM celeriac.message m
             USING unnest(p_seq, p_id, p_token, p_owner, p_yields) WITH ORDINALITY
                 AS g (seq, id, token, owner, yields, n)
-            WHERE m.seq = g.seq AND m.state = 3 AND m.id = g.id AND m.token = g.token AND m.owner = g.owner
+            WHERE m.seq = g.seq AND m.id = g.id AND m.token = g.token AND m.owner IS NOT DISTINCT FROM g.owner
                 AND g.yields AND m.revoked IS NOT NULL
             RETURNING g.n, m.task, m.id, m.revoked, m.revoked_expires
         )
@@ -99,7 +100,7 @@ BEGIN
                 p_reason
             ) WITH ORDINALITY
                 AS g (seq, id, token, owner, state, due, queue, priority, task, payload, crashed, reason, n)
-            WHERE m.seq = g.seq AND m.state = 3 AND m.id = g.id AND m.token = g.token AND m.owner = g.owner
+            WHERE m.seq = g.seq AND m.id = g.id AND m.token = g.token AND m.owner IS NOT DISTINCT FROM g.owner
                 AND g.state IS NOT NULL
             RETURNING g.n, m.task
         )

@@ -13,7 +13,7 @@ BEGIN
         UPDATE celeriac.message m
         SET started = true, once = m.once OR g.once, changed = CASE WHEN m.started THEN m.changed ELSE t END
         FROM unnest(p_seq, p_id, p_token, p_owner, p_once) WITH ORDINALITY AS g (seq, id, token, owner, once, n)
-        WHERE m.seq = g.seq AND m.state = 3 AND m.id = g.id AND m.token = g.token AND m.owner = g.owner
+        WHERE m.seq = g.seq AND m.id = g.id AND m.token = g.token AND m.owner IS NOT DISTINCT FROM g.owner
         RETURNING g.n
     )
     SELECT array_agg(n) INTO held FROM begun;

@@ -1,6 +1,8 @@
 -- Keep results, each instead of an earlier one; of two for one id the later.
 CREATE FUNCTION celeriac.store(p_id text[], p_over boolean[], p_expires double precision[], p_payload bytea[])
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS void LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+AS $$
 #variable_conflict use_column
 BEGIN
     INSERT INTO celeriac.result AS r (id, over, expires, payload)
