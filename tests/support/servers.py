@@ -20,6 +20,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 from urllib.parse import quote
@@ -250,8 +251,21 @@ class RedisServer:
 
     def ask(self, *command: str | int) -> Any:
         """Return the reply to one command."""
-        with self.client() as client:
+        with self.client() as lent:
+            client: Any = lent
             return client.execute_command(*command)
+
+    def ask_raw(self, *command: str | int) -> Any:
+        """Return the reply to one command as the server says it."""
+        with self.client() as lent:
+            client: Any = lent
+            client.response_callbacks.clear()
+            return client.execute_command(*command)
+
+    @property
+    def in_step(self) -> bool:
+        """Whether it is a replica that hears its master."""
+        return b"master_link_status:up" in self.ask_raw("INFO", "replication")
 
     def _answers(self) -> bool:
         process = self._process
@@ -340,7 +354,7 @@ class RedisCluster:
             node.ask("CLUSTER", "REPLICATE", self.id_of(masters[number % self._masters]))
         wait_for(lambda: all(self.in_order(node) for node in self.nodes), 20, "the Cluster to be in order")
         for node in replicas:
-            wait_for(lambda node=node: b"master_link_status:up" in _raw(node, "replication"), 20, "a replica in step")
+            wait_for(partial(getattr, node, "in_step"), 20, "a replica in step")
 
     def id_of(self, node: RedisServer) -> str:
         """Return a node's name in the Cluster."""
@@ -349,20 +363,14 @@ class RedisCluster:
 
     def in_order(self, node: RedisServer) -> bool:
         """Whether the node finds that every slot is served."""
-        with node.client() as client:
-            info = client.execute_command("CLUSTER INFO")
-        return info["cluster_state"] == "ok"
+        return b"cluster_state:ok" in node.ask_raw("CLUSTER", "INFO")
 
     def master_of(self, key: str) -> RedisServer:
         """Return the node that serves a key now."""
-        with self.nodes[0].client() as client:
-            slot = client.execute_command("CLUSTER KEYSLOT", key)
+        slot = self.nodes[0].ask_raw("CLUSTER", "KEYSLOT", key)
         for node in self.nodes:
-            if node.running and b"role:master" in _raw(node, "replication"):
-                with node.client() as client:
-                    client.response_callbacks.clear()
-                    slots = client.execute_command("CLUSTER SLOTS")
-                for first, last, master, *_ in slots:
+            if node.running and b"role:master" in node.ask_raw("INFO", "replication"):
+                for first, last, master, *_ in node.ask_raw("CLUSTER", "SLOTS"):
                     if first <= slot <= last:
                         return next(one for one in self.nodes if one.port == master[1])
         raise AssertionError(f"nobody serves {key}")
@@ -380,9 +388,7 @@ class RedisCluster:
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(to))
 
     def _knows(self, node: RedisServer) -> int:
-        with node.client() as client:
-            client.response_callbacks.clear()
-            lines = client.execute_command("CLUSTER NODES").decode().splitlines()
+        lines = node.ask_raw("CLUSTER", "NODES").decode().splitlines()
         return sum(" connected" in line and "handshake" not in line for line in lines)
 
     def close(self) -> None:
@@ -458,9 +464,7 @@ class RedisSentinels:
     def master(self) -> RedisServer:
         """The master by the word of the first Sentinel that runs."""
         asked = next(one for one in self.sentinels if one.running)
-        with asked.client() as client:
-            client.response_callbacks.clear()
-            _, port = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)
+        _, port = asked.ask_raw("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)
         return next(one for one in self.servers if one.port == int(port))
 
     def start(self) -> None:
@@ -468,18 +472,15 @@ class RedisSentinels:
         for one in (*self.servers, *self.sentinels):
             one.start()
         for one in self.servers[1:]:
-            wait_for(lambda one=one: b"master_link_status:up" in _raw(one, "replication"), 20, "a replica in step")
-        others = str(len(self.sentinels) - 1).encode()
-        replicas = str(len(self.servers) - 1).encode()
+            wait_for(partial(getattr, one, "in_step"), 20, "a replica in step")
         for one in self.sentinels:
-            wait_for(lambda one=one: self._facts(one)[b"num-other-sentinels"] == others, 20, "Sentinels to meet")
-            wait_for(lambda one=one: self._facts(one)[b"num-slaves"] == replicas, 20, "Sentinels to see replicas")
+            wait_for(partial(self._sees_all, one), 20, "Sentinels to meet, and to see the replicas")
 
-    def _facts(self, sentinel: RedisServer) -> dict[bytes, bytes]:
-        with sentinel.client() as client:
-            client.response_callbacks.clear()
-            found = client.execute_command("SENTINEL", "MASTER", self.name)
-        return found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
+    def _sees_all(self, sentinel: RedisServer) -> bool:
+        found = sentinel.ask_raw("SENTINEL", "MASTER", self.name)
+        facts = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
+        wanted = (len(self.sentinels) - 1, len(self.servers) - 1)
+        return (int(facts[b"num-other-sentinels"]), int(facts[b"num-slaves"])) == wanted
 
     def close(self) -> None:
         """End everything."""
@@ -496,13 +497,6 @@ class RedisSentinels:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-def _raw(server: RedisServer, section: str) -> bytes:
-    with server.client() as client:
-        client.response_callbacks.clear()
-        found: bytes = client.execute_command("INFO", section)
-        return found
 
 
 class Certificates:

@@ -255,9 +255,10 @@ def _speed(entries: Any) -> Finding:
     if isinstance(entries, Refused) or not isinstance(entries, list):
         return _advise("speed", "the log of slow commands could not be read", "allow this user SLOWLOG")
     slow: list[tuple[float, str]] = []
-    for entry in entries:  # pyright: ignore[reportUnknownVariableType]
-        words: list[bytes] = entry[3]
-        slow.append((entry[2] / 1000, words[0].decode("utf-8", "replace").upper()))
+    rows: list[Any] = entries
+    for entry in rows:
+        word: bytes = entry[3][0]
+        slow.append((entry[2] / 1000, word.decode("utf-8", "replace").upper()))
     others = [one for one in slow if one[1] not in ("EVAL", "EVALSHA", "INFO", "CONFIG")]
     if others:
         took, command = max(others)

@@ -196,7 +196,7 @@ class Hub:
         with self._lock:
             self._changed = False
             self._drop_left()
-            wanted = self._ears.keys() | (asked if not self._ears else set())  # The last ones are kept while we linger.
+            wanted = set(self._ears) or asked  # The last ones are kept while we linger.
             more, less = wanted - asked, asked - wanted
             heard -= less
         deadline = time.monotonic() + PATIENCE

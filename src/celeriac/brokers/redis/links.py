@@ -11,11 +11,12 @@ import socket
 import ssl
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import hiredis
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as NoAnswer
@@ -41,7 +42,7 @@ _KEEPALIVE: Final = {
 
 def pack(commands: Sequence[Words]) -> bytes:
     """Return the commands as the server reads them."""
-    packer: Any = hiredis.pack_command  # Its declared type allows one word only.
+    packer: Any = cast("Any", hiredis).pack_command  # Its declared type allows one word only.
     return b"".join([packer(tuple(words)) for words in commands])
 
 
@@ -255,7 +256,7 @@ class AsyncLink:
     @classmethod
     async def open(cls, location: Location, address: Address, patience: float) -> AsyncLink:
         """Connect. The arguments and errors are those of :class:`Link`."""
-        options = _options(location, address, patience, redis.asyncio.retry.Retry(NoBackoff(), 0))
+        options = _options(location, address, patience, AsyncRetry(NoBackoff(), 0))
         make: Any = redis.asyncio.Connection if address.port else redis.asyncio.UnixDomainSocketConnection
         if location.tls is not None and address.port:
             make = redis.asyncio.SSLConnection
