@@ -252,21 +252,22 @@ def save(run: Run) -> None:
     PAGE.write_text(page(run))
 
 
-def measure(arguments: Sequence[str]) -> int:
-    """Run the suite at full size; write both files if every scenario passed. Return pytest's exit code."""
+def measure(size: str, arguments: Sequence[str]) -> int:
+    """Run the suite at this size; write both files if every scenario passed. Return pytest's exit code."""
     with tempfile.TemporaryDirectory(prefix="celeriac-reliability-") as folder:
         lines = Path(folder) / "rows"
         lines.touch()
         began = time.monotonic()
         command = (sys.executable, "-m", "pytest", "tests/faults", "-m", "row", "-n", "2", *arguments)
-        env = {**os.environ, ROWS_VARIABLE: str(lines), SIZE_VARIABLE: "full"}
+        env = {**os.environ, ROWS_VARIABLE: str(lines), SIZE_VARIABLE: size}
         code = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
         rows = read(lines)
         if code or not rows:
             print(f"The suite did not pass, so {PAGE.relative_to(ROOT)} stays as it is. Rows so far:", file=sys.stderr)
             print(table(rows), file=sys.stderr)
             return code or 1
-        said = " ".join([COMMAND, *([f'ARGS="{" ".join(arguments)}"'] if arguments else [])])
+        given = [*(() if size == "full" else ("--size", size)), *arguments]
+        said = f'{COMMAND} ARGS="{" ".join(given)}"' if given else COMMAND
         save(Run(command=said, seconds=round(time.monotonic() - began), machine=machine(), rows=rows))
         print(f"{PAGE.relative_to(ROOT)}: {totals(rows)}")
         return 0
@@ -276,11 +277,12 @@ def main(argv: Sequence[str]) -> int:
     """Run the suite, or only write the page."""
     parser = argparse.ArgumentParser(description="Run the reliability suite and write its page.")
     parser.add_argument("--page", action="store_true", help="only write the page again, from docs/reliability.json")
+    parser.add_argument("--size", choices=("full", "small"), default="full", help="small: as in CI")
     options, rest = parser.parse_known_args(argv)
     if options.page:
         PAGE.write_text(page(msgspec.json.decode(ROWS.read_bytes(), type=Run)))
         return 0
-    return measure(rest)
+    return measure(options.size, rest)
 
 
 if __name__ == "__main__":

@@ -57,18 +57,18 @@ def test_workers_connection_is_cut(
     worker = project.start_worker("-c", "1", env=through(project, proxy))
     recovery: list[float] = []
     faults: list[Incident] = []
-    with Producer(project.app, rng, seconds=0.003) as producer:
+    with Producer(project, rng, seconds=0.003) as producer:
         for _ in range(CUTS):
             project.wait_more(rng.randrange(10, 60))
             proxy.cut(operation, where)
             wait_for(lambda: not proxy.pending, 10, f"a {operation} to cut")
             at = proxy.times[-1][2]
             faults.append(Incident(at))
-            recovery.append(producer.recovered(project, at))
+            recovery.append(producer.recovered(at))
     project.wait_empty(30)
     assert proxy.cuts == {(operation, where): CUTS}
     figures = count(project, producer.ids, faults, recovery=recovery)
-    fault, note = f"cut {where.value}: {operation}", producer.longest_wait(project)
+    fault, note = f"cut {where.value}: {operation}", producer.longest_wait()
     conclude(project, "network", fault, figures, promise=HOST_PROMISE, note=note)
     worker.stop()
 
@@ -81,7 +81,7 @@ def test_producers_connection_is_cut(
     """It tries again by itself; what the server had taken already it does not take twice."""
     worker = project.start_worker("-c", "1")
     faults: list[Incident] = []
-    with Producer(far_app, rng) as producer:
+    with Producer(project, rng, app=far_app) as producer:
         for _ in range(CUTS):
             project.wait_more(rng.randrange(10, 60))
             proxy.cut("enqueue", where)
@@ -101,13 +101,13 @@ def test_every_tenth_request_is_cut(project: Project, proxy: Proxy, far_app: Cel
     operations = ("enqueue", "claim", "settle", "extend", "start", "holdings", "promote", "reclaim")
     workers = [project.start_worker("-c", "1", env=through(project, proxy)) for _ in range(2)]
     proxy.chance(rng, 0.1, operations)
-    with Producer(far_app, rng) as producer:
+    with Producer(project, rng, app=far_app) as producer:
         wait_for(lambda: project.ended() >= sized(500, 4000), 200, "enough tasks under fire")
     wait_for(lambda: project.app.broker.stats() == [], 60, "all done under fire", every=0.1)
     proxy.chance(rng, 0.0, ())
     faults = [Incident(at) for _, _, at in proxy.times]
     figures = count(project, producer.ids, faults, recovery=())
-    conclude(project, "network", "every tenth request cut", figures, note=producer.longest_wait(project))
+    conclude(project, "network", "every tenth request cut", figures, note=producer.longest_wait())
     assert len(faults) >= 20
     for worker in workers:
         worker.stop()
@@ -118,7 +118,7 @@ def test_slow_network(project: Project, proxy: Proxy, far_app: Celeriac, rng: ra
     """50 ms each way: everything is slower, and nothing is lost, doubled or taken over."""
     proxy.delay = 0.05
     worker = project.start_worker("-c", "2", env=through(project, proxy))
-    with Producer(far_app, rng) as producer:
+    with Producer(project, rng, app=far_app) as producer:
         began = time.monotonic()
         project.wait_more(sized(300, 2000))
         rate = sized(300, 2000) / (time.monotonic() - began)
@@ -135,7 +135,7 @@ def test_half_open_connections(make_project: Callable[..., Project], rng: random
     project = make_project()
     with project.backing.proxy() as proxy:
         worker = project.start_worker("-c", "2", env=through(project, proxy))
-        with Producer(project.app, rng, seconds=0.01) as producer:
+        with Producer(project, rng, seconds=0.01) as producer:
             project.wait_more(200)
             proxy.hang()
             # Until the worker gives the connections up, its leases may run out.
@@ -152,7 +152,7 @@ def test_half_open_connections(make_project: Callable[..., Project], rng: random
 def test_worker_is_cut_off_past_its_lease(project: Project, proxy: Proxy, rng: random.Random) -> None:
     """Others take over what it had; when it is back it settles nothing of that, and works on."""
     cut_off = project.start_worker("-c", "1", env=through(project, proxy))
-    with Producer(project.app, rng, seconds=0.01) as producer:
+    with Producer(project, rng, seconds=0.01) as producer:
         project.wait_more(100)
         proxy.refusing = True
         proxy.hang(new=True)

@@ -33,7 +33,7 @@ def test_server_is_killed_and_keeps_everything(make_project: Callable[..., Proje
     worker = project.start_worker("-c", "2")
     faults: list[Incident] = []
     recovery: list[float] = []
-    with Producer(project.app, rng) as producer:
+    with Producer(project, rng) as producer:
         for _ in range(KILLS):
             project.wait_more(rng.randrange(100, 300))
             project.backing.kill()
@@ -41,7 +41,7 @@ def test_server_is_killed_and_keeps_everything(make_project: Callable[..., Proje
             time.sleep(OUTAGE)  # An outage is a time: it is what is tested.
             project.backing.start_again()
             back = time.monotonic()
-            recovery.append(producer.recovered(project, back))
+            recovery.append(producer.recovered(back))
         project.wait_more(100)
     project.wait_empty(60)
     figures = count(project, producer.ids, faults, recovery=recovery)
@@ -61,7 +61,7 @@ def test_server_is_killed_and_keeps_all_but_the_last_second(
     faults: list[Incident] = []
     recovery: list[float] = []
     unkept: set[str] = set()
-    with Producer(project.app, rng) as producer:
+    with Producer(project, rng) as producer:
         for _ in range(KILLS):
             project.wait_more(rng.randrange(100, 300))
             project.backing.kill()
@@ -69,7 +69,7 @@ def test_server_is_killed_and_keeps_all_but_the_last_second(
             time.sleep(OUTAGE)
             project.backing.start_again()
             unkept |= producer.since(faults[-1].at - UNSYNCED) - producer.since(faults[-1].at + OUTAGE)
-            recovery.append(producer.recovered(project, time.monotonic()))
+            recovery.append(producer.recovered(time.monotonic()))
         project.wait_more(100)
     project.wait_empty(60)
     figures = count(project, producer.ids, faults, unkept=unkept, recovery=recovery)
@@ -92,7 +92,7 @@ def test_server_loses_power_and_what_was_not_forced_to_disk(
     faults: list[Incident] = []
     recovery: list[float] = []
     unkept: set[str] = set()
-    with Producer(project.app, rng) as producer:
+    with Producer(project, rng) as producer:
         for _ in range(KILLS):
             project.wait_more(rng.randrange(100, 300))
             with project.backing.losing_power(UNSYNCED):
@@ -107,7 +107,7 @@ def test_server_loses_power_and_what_was_not_forced_to_disk(
             unkept |= producer.since(at - UNSYNCED - SLACK) - producer.since(at + SLACK)
             for worker in workers:
                 worker.signal_all(signal.SIGCONT)
-            recovery.append(producer.recovered(project, time.monotonic()))
+            recovery.append(producer.recovered(time.monotonic()))
         project.wait_more(100)
     project.wait_empty(60)
     figures = count(project, producer.ids, faults, unkept=unkept, recovery=recovery)
@@ -131,13 +131,13 @@ def test_server_is_restarted_in_order(make_project: Callable[..., Project], rng:
     worker = project.start_worker("-c", "2")
     faults: list[Incident] = []
     recovery: list[float] = []
-    with Producer(project.app, rng) as producer:
+    with Producer(project, rng) as producer:
         for _ in range(KILLS):
             project.wait_more(rng.randrange(100, 300))
             project.backing.stop()
             faults.append(Incident(time.monotonic()))
             project.backing.start_again()
-            recovery.append(producer.recovered(project, time.monotonic()))
+            recovery.append(producer.recovered(time.monotonic()))
         project.wait_more(100)
     project.wait_empty(60)
     figures = count(project, producer.ids, faults, recovery=recovery)
@@ -172,13 +172,13 @@ def test_server_stands_still(make_project: Callable[..., Project], rng: random.R
     """Connections stay open and nothing answers, for longer than the leases last."""
     project = make_project(worker_lease=2.0)
     workers = [project.start_worker("-c", "1") for _ in range(2)]
-    with Producer(project.app, rng) as producer:
+    with Producer(project, rng) as producer:
         project.wait_more(200)
         project.backing.pause()
         fault = Incident(time.monotonic())
         wait_for(lambda: time.monotonic() > fault.at + 3.0, 10, "the time to pass")
         project.backing.resume()
-        recovery = [producer.recovered(project, time.monotonic())]
+        recovery = [producer.recovered(time.monotonic())]
         project.wait_more(100)
     project.wait_empty(60)
     figures = count(project, producer.ids, [fault], recovery=recovery)

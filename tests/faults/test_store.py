@@ -32,7 +32,7 @@ def test_store_is_full(make_project: Callable[..., Project], rng: random.Random)
     """Producers are told so; what was accepted stays, what runs is settled when there is room again."""
     project = make_project(disk="24m", worker_lease=2.0)
     worker = project.start_worker("-c", "2")
-    with Producer(project.app, rng) as producer:
+    with Producer(project, rng) as producer:
         project.wait_more(200)
         with project.backing.full():
             at = time.monotonic()

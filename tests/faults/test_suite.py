@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from celeriac.core.message import StoredResult
+from scripts.reliability import ROWS_VARIABLE
 from tests.support.backing import BACKINGS
 from tests.support.fleet import Project
 from tests.support.scenarios import networked, own_clock, served
-from tests.support.tally import ROWS_VARIABLE, Incident, conclude, count
+from tests.support.tally import Incident, conclude, count
 
 LEFT_OUT = {"sqlite": {"served", "networked", "own_clock"}, "redis": set[str]()}
 """What a driver's store is not, so that the scenarios which need it are not about that driver."""

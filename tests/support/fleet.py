@@ -14,6 +14,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -126,6 +127,7 @@ class Project:
         self.diary_path = folder / "diary"
         self.diary_path.touch()
         self.module = f"fleet_{folder.name.replace('-', '_')}"
+        self._reading = threading.Lock()
         self._ended = 0
         self._read = 0
         source = PROJECT.format(
@@ -172,13 +174,13 @@ class Project:
 
     def ended(self) -> int:
         """Return how many runs have ended, from the diary; each line of it is read once."""
-        with self.diary_path.open("rb") as diary:
+        with self._reading, self.diary_path.open("rb") as diary:
             diary.seek(self._read)
             new, _, _ = diary.read().rpartition(b"\n")
-        if new:
-            self._read += len(new) + 1
-            self._ended += sum(line.startswith(b"end ") for line in new.splitlines())
-        return self._ended
+            if new:
+                self._read += len(new) + 1
+                self._ended += sum(line.startswith(b"end ") for line in new.splitlines())
+            return self._ended
 
     def wait_more(self, tasks: int, timeout: float = 60.0) -> None:
         """Wait until so many more runs have ended."""

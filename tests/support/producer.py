@@ -14,13 +14,17 @@ from celeriac.errors import OperationalError
 from tests.support.fleet import Project
 from tests.support.waiting import wait_for
 
+AHEAD: Final = 200
+"""Tasks that wait at most."""
+
 
 class Producer:
     """Sends calls of ``note`` in small batches from a thread of its own, until it is told to end.
 
     Args:
-        app: Whose task it is.
+        project: Whose task it is. It waits while much of what it has sent has not run: what recovers is then seen soon.
         rng: For the sizes of the batches and the run times.
+        app: By which to send it, if not the project's own.
         pause: Seconds between two batches.
         seconds: Longest run time of a task.
 
@@ -30,8 +34,17 @@ class Producer:
         longest: Seconds that the longest call took.
     """
 
-    def __init__(self, app: Celeriac, rng: random.Random, *, pause: float = 0.01, seconds: float = 0.004) -> None:
-        self._task: Final[Any] = app.tasks["note"]
+    def __init__(
+        self,
+        project: Project,
+        rng: random.Random,
+        *,
+        app: Celeriac | None = None,
+        pause: float = 0.01,
+        seconds: float = 0.004,
+    ) -> None:
+        self._project: Final = project
+        self._task: Final[Any] = (app or project.app).tasks["note"]
         self._rng: Final = rng
         self._pause: Final = pause
         self._seconds: Final = seconds
@@ -63,28 +76,29 @@ class Producer:
         """Return what was accepted at this moment or later."""
         return {task_id for task_id, when in list(self.accepted.items()) if when >= at}
 
-    def recovered(self, project: Project, at: float, timeout: float = 20.0) -> float:
+    def recovered(self, at: float, timeout: float = 20.0) -> float:
         """Return the seconds from this moment until a task ran that was accepted after it; wait for that."""
         runs: list[float] = []
 
         def look() -> bool:
             new = self.since(at)
-            runs[:] = [entry.at for entry in project.diary() if entry.word == "start" and entry.id in new]
+            runs[:] = [entry.at for entry in self._project.diary() if entry.word == "start" and entry.id in new]
             return bool(runs)
 
         wait_for(look, timeout, "a task sent and run after the fault", every=0.05)
         return min(runs) - at
 
-    def longest_wait(self, project: Project) -> str:
+    def longest_wait(self) -> str:
         """Return for a note how long a task waited at most from its acceptance to its first start."""
-        starts = project.starts()
+        starts = self._project.starts()
         waits = [starts[one][0].at - when for one, when in self.accepted.items() if one in starts]
         return f"no task waited longer than {max(waits):.2f} s for its first run"
 
     def _run(self) -> None:
         try:
             while not self._ending.wait(self._pause):
-                self._send()
+                if len(self.accepted) - self._project.ended() < AHEAD:
+                    self._send()
         except BaseException as exc:  # Shown by whoever waits for the thread
             self._error = exc
 
