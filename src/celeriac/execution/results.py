@@ -12,7 +12,7 @@ from typing import Any, Final
 from celeriac.core import state
 from celeriac.core.codec import encode, encode_exception
 from celeriac.core.message import Delivery, Message, StoredResult
-from celeriac.errors import SerializationError, TaskError
+from celeriac.errors import SerializationError
 from celeriac.execution.context import Request
 from celeriac.execution.runnable import Surroundings
 
@@ -54,9 +54,6 @@ def failure(
 ) -> StoredResult:
     """Return what is stored for an exception, in any of the states whose value is one."""
     encoded = encode(encode_exception(exc), "json")
-    if len(encoded.body) > surroundings.result_max_bytes:
-        note = f"the task failed with {type(exc).__name__}, whose text is too long to be stored"
-        encoded = encode(encode_exception(TaskError(note)), "json")
     if traceback is not None and len(traceback) > surroundings.result_max_bytes:
         traceback = f"...{traceback[-_TRACEBACK_END:]}"
     return _stored(
