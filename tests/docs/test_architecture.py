@@ -32,6 +32,7 @@ _OPTION = re.compile(r"--?[A-Za-z][\w-]*( \S+)?")
 # Words in code font that are not names in the code: values, and names of what surrounds it.
 _WORDS = (
     frozenset({"async def", "operations", "self.request", "normal", "full", "None", "True", "False", "-wal", "-shm"})
+    | {"FLUSHALL", "KEYS", "SCAN", "everysec", "maxmemory"}
     | {*POOLS, *START_METHODS, *URL_PARAMETERS, *EVENTS}
     | SETTINGS.keys()
     | ALL_STATES
@@ -39,7 +40,9 @@ _WORDS = (
     | TASK_NAMES
 )
 # Command lines have a test of their own.
-_BEGINNINGS = ("celeriac ", "make ", "sqlite3 ", "sqlite://", "memory://")
+_BEGINNINGS = ("celeriac ", "make ", "python -m ", "sqlite3 ", "sqlite://", "memory://")
+# Options of URLs, keys in Redis, and lines of its configuration.
+_REDIS = ("?", "{celeriac}", "appendfsync ", "appendonly ", "maxmemory-policy ")
 
 
 @cache
@@ -88,7 +91,7 @@ def inherited() -> frozenset[str]:
 def exists(text: str) -> bool:
     """Tell whether what stands in backticks is there."""
     plain = text.removesuffix("()").removeprefix("self.request.")
-    if plain in _WORDS or text.startswith(_BEGINNINGS) or _OPTION.fullmatch(text):
+    if plain in _WORDS or text.startswith(_BEGINNINGS + _REDIS) or _OPTION.fullmatch(text):
         return True
     if _PATH.fullmatch(text):
         return any(any(root.glob(text.rstrip("/"))) for root in (PROJECT, SOURCE))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from celeriac.brokers.redis import keys as keys_module
 from celeriac.brokers.redis import scripts
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.operations import RedisOperations
@@ -79,6 +80,14 @@ def test_places_are_exact_in_a_double_and_have_sixteen_digits() -> None:
             assert len(str(place)) == 16
             assert int(float(place)) == place
     assert base(9) < base(0)
+
+
+def test_the_page_names_keys_that_there_are() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "explanation" / "redis.md").read_text()
+    named = {name.removeprefix(":") for name in re.findall(r"`{celeriac}:([^`]+)`", page)}
+    described = set(re.findall(r"``T ([^`]+)``", keys_module.__doc__ or "")) | {"done:<id>"}
+    assert len(named) > 9
+    assert named <= described
 
 
 # Scripts
