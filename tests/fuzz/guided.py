@@ -1,4 +1,4 @@
-"""Fuzz one reader by coverage, for as long as you like: ``python -m tests.fuzz.guided "json body" [libFuzzer options]``.
+"""Fuzz one reader by coverage, as long as you like: ``python -m tests.fuzz.guided "json body" [libFuzzer options]``.
 
 It needs atheris (``pip install atheris``), which is no dependency of the tests: it has wheels for few platforms. What
 breaks a reader is written to a file ``crash-...`` in the working directory, and read again with that file as argument.

@@ -204,7 +204,7 @@ def read_exception(data: bytes) -> None:
     """Read a stored exception, and look at it as a log does."""
     found = decode_exception(decode(data, "application/json", accept=_ACCEPTED))
     assert isinstance(found, Exception)
-    repr(found), str(found)
+    assert isinstance(repr(found) + str(found), str)
 
 
 class Wrong(BaseException):

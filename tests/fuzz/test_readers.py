@@ -30,7 +30,7 @@ def test_good_bytes_are_read(reader: Reader) -> None:
 
 
 @each
-@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_hostile_bytes_are_read_or_refused(reader: Reader, data: st.DataObject) -> None:
     judge(reader.read, reader.hostile(data.draw(st.randoms(use_true_random=False))), reader.refuses)

@@ -9,7 +9,6 @@ import os
 import select
 import signal
 import sys
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -20,6 +19,7 @@ import msgspec
 
 from celeriac.errors import ImproperlyConfigured
 from celeriac.worker.child import SIGNALS_LEFT_TO_SUPERVISOR, child_main
+from celeriac.worker.folder import RuntimeFolder
 from celeriac.worker.link import Drain, Fatal, FromChild, Revoke, ToChild
 from celeriac.worker.options import WorkerOptions, boot_id
 from celeriac.worker.runs import monotonic
@@ -122,7 +122,7 @@ class Nursery:
         self._count = 0
         self._links: list[Connection] = []
         self._context = _context(options.start_method)
-        self._folder = tempfile.TemporaryDirectory(prefix="celeriac-")
+        self._folder = RuntimeFolder()
         module = options.target.partition(":")[0]
         if isinstance(self._context, multiprocessing.context.ForkServerContext):
             # What the fork server has imported, its children share; what it cannot import, they report themselves.

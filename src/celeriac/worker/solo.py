@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import types
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from celeriac.app import Celeriac
 from celeriac.events import ShutdownPhase, WorkerReady
 from celeriac.worker import logs
 from celeriac.worker.child import ChildProcess
+from celeriac.worker.folder import RuntimeFolder
 from celeriac.worker.health import Health, HealthBeat, HealthFile
 from celeriac.worker.keeper import Keeper
 from celeriac.worker.options import WorkerOptions, boot_id
@@ -38,7 +38,7 @@ class Solo:
         options = msgspec.structs.replace(options, max_tasks_per_child=None, max_memory_per_child=None)
         self._options = options
         owner = f"{options.node}#{boot_id()}/solo"
-        self._folder = tempfile.TemporaryDirectory(prefix="celeriac-")
+        self._folder = RuntimeFolder()
         self._table = SlotTable(Path(self._folder.name) / "slots", options.slots)
         self._health_file = HealthFile(options.health_file) if options.health_file else None
         beats = (HealthBeat(self._health_file, self.health),) if self._health_file is not None else ()
