@@ -117,7 +117,8 @@ SECTIONS: Final[dict[str, tuple[str, str]]] = {
     "stops": (
         "Processes stand still, clocks jump",
         "A virtual machine that is moved, a laptop that sleeps, a task that never lets go of the GIL, an administrator"
-        " who sets the clock.",
+        " who sets the clock (what `time.time()` says in every process of the worker; the steady clock goes on). Redis"
+        " has a clock of its own, so there only one of two workers jumps; with SQLite both do, as on one machine.",
     ),
     "shutdown": (
         "Workers are told to end",
@@ -136,11 +137,13 @@ SECTIONS: Final[dict[str, tuple[str, str]]] = {
     ),
     "store": (
         "The store is full, or everybody is gone",
-        "",
+        "A full store refuses new tasks with an error; what it holds stays, and what runs is settled when there is room"
+        " again. When the leases of a fleet end at once, the store must not be held up by freeing them.",
     ),
     "producers": (
         "Producers die",
-        "",
+        "In a bulk call each batch of 500 is kept whole or not at all. Sending everything again under the same ids adds"
+        " what is missing and nothing else.",
     ),
 }
 
@@ -153,10 +156,12 @@ Celeriac loses nothing that its store keeps. What the store keeps is for whoever
   commits with `synchronous=normal`, the default; with `?synchronous=full` it does not.
 - **Redis with `appendonly yes` and `appendfsync always`** keeps every accepted task through SIGKILL of the server and
   a loss of power, as far as the disk tells the truth.
-- **Redis with `appendfsync everysec`** writes its log once a second, so a *loss of power* may cost what was accepted in
-  the last second or two. SIGKILL of the server alone loses what the server had not handed to the system yet, which is
-  next to nothing: the suite therefore also cuts the log back to what had been forced to disk, as a loss of power
-  would, and checks that nothing older than two seconds is missing. Tasks whose settlement was lost with it run again.
+- **Redis with `appendfsync everysec`** forces its log to disk once a second, so a *loss of power* may cost what was
+  accepted in the last second, or two while the disk is slow. SIGKILL of the server alone does not: what it has written
+  is with the system by the time it answers. A loss of power cannot be had in a test, so the suite cuts the log back to
+  what it held two seconds before the end, the worst that Redis allows, and checks that nothing older is missing. What
+  was run and settled in that time runs again; what was only claimed then may, too, since its worker goes on with it
+  and the server does not know. That is counted as allowed there.
 - **Redis without persistence** loses everything with its server. Workers warn about it when they start, and
   `celeriac doctor` says it.
 - **Replicas** get writes after the client has its answer. A failover may lose what was accepted in the last moments,
