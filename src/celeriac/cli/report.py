@@ -17,7 +17,7 @@ from celeriac.core.redact import redact_url
 
 _PACKAGES: Final = (
     "msgspec", "click", "rich", "uvloop", "psutil", "redis", "psycopg", "pydantic", "django", "flask", "fastapi",
-    "sqlalchemy",
+    "sqlalchemy", "cryptography",
 )  # fmt: skip
 
 
