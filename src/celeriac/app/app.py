@@ -20,6 +20,7 @@ from celeriac.app.publisher import Order, Publisher
 from celeriac.app.registering import Registering
 from celeriac.app.result import AsyncResult as Result
 from celeriac.app.sending import keywords, positional
+from celeriac.app.transaction import Transaction
 from celeriac.core.clock import SYSTEM, Clock
 from celeriac.core.message import check_name
 from celeriac.core.retry import Rng
@@ -81,8 +82,8 @@ class Celeriac(Registering):
         self.rng: Rng = rng if rng is not None else random.Random()
         self.strict_typing = strict_typing
         # Settings tell these two when they change, so they come first.
-        self.publisher = Publisher(self)
-        self._connections = Connections(self.urls, clock, lambda: self.guard)
+        self._connections = Connections(self.urls, clock, lambda: self.guard, lambda: self.conf.task_queues)
+        self.publisher = Publisher(self, self._connections)
         super().__init__(main=main, autofinalize=autofinalize, task_cls=task_cls)
         self.namespace = namespace
         self.control = Control(self)
@@ -175,6 +176,19 @@ class Celeriac(Registering):
         return Result(id, app=self, **kwargs)
 
     # Connections.
+
+    def transaction(self, connection: Any) -> Transaction:
+        """Return a block in which this app sends within the transaction that is open on the caller's connection.
+
+        Tasks that are sent inside are committed with that transaction, or gone with its rollback. The broker must be in
+        the same PostgreSQL database. The block itself begins and ends no transaction.
+
+        Args:
+            connection: A psycopg 3 connection (sync or async), an SQLAlchemy ``Session``, ``Connection``,
+                ``AsyncSession`` or ``AsyncConnection``, or another connection after PEP 249 (Django's
+                ``django.db.connection``). An asynchronous one is for ``adelay()`` and its kin.
+        """
+        return Transaction(self, connection)
 
     @property
     def broker(self) -> SyncBroker[Any, Any]:

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import brokers, results
 from celeriac.app.loops import running_loop
+from celeriac.app.transaction import async_broker_on, broker_on
 from celeriac.brokers.facade import AsyncBroker, Store, SyncBroker
-from celeriac.brokers.port import AnyDriver
+from celeriac.brokers.port import AnyDriver, Lending
 from celeriac.brokers.sealed import SealedDriver, SealedStore
 from celeriac.core.clock import Clock
+from celeriac.core.redact import redact_url
 from celeriac.core.security import Guard
+from celeriac.errors import ImproperlyConfigured
 from celeriac.results import AsyncResults, SyncResults
 
 if TYPE_CHECKING:
@@ -67,9 +70,17 @@ class Connections:
         urls: Returns the URL of the broker and that of the result store (None: no results), when they are needed.
         clock: The clock of stores that have none of their own.
         guard: Returns what signs and encrypts, None where the app has no keys; the same as long as its keys are.
+        queues: Returns the setting ``task_queues``.
     """
 
-    def __init__(self, urls: Callable[[], Urls], clock: Clock, guard: Callable[[], Guard | None]) -> None:
+    def __init__(
+        self,
+        urls: Callable[[], Urls],
+        clock: Clock,
+        guard: Callable[[], Guard | None],
+        queues: Callable[[], Any] = lambda: None,
+    ) -> None:
+        self._queues = queues
         self._urls = urls
         self._clock = clock
         self._guard = guard
@@ -85,6 +96,7 @@ class Connections:
         self._lock = threading.RLock()
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopConnections] = weakref.WeakKeyDictionary()
         self._driver: AnyDriver | None = None
+        self._bare: AnyDriver | None = None
         self._store: Store[Any] | None = None
         self._broker: SyncBroker[Any, Any] | None = None
         self._results: SyncResults | None = None
@@ -120,9 +132,38 @@ class Connections:
     def _opened(self) -> AnyDriver:
         with self._lock:
             if self._driver is None:
-                driver, guard = brokers.connect(self._urls()[0], clock=self._clock), self._guard()
+                url, store = self._urls()
+                driver = brokers.connect(url, clock=self._clock, store=store, queues=self._queues())
+                guard = self._guard()
+                self._bare = driver
                 self._driver = driver if guard is None else SealedDriver(driver, guard, self._clock)
             return self._driver
+
+    def lent(self, connection: Any) -> SyncBroker[Any, Any]:
+        """Return the broker for enqueueing on a connection of the caller's.
+
+        Raises:
+            ImproperlyConfigured: The broker is in no database that a connection could lead to.
+            TypeError: It is no connection that the driver can use.
+        """
+        return broker_on(self._opened(), self._lender().performer_on(connection))
+
+    def async_lent(self, connection: Any) -> AsyncBroker[Any, Any]:
+        """Return the awaiting twin of :meth:`lent`."""
+        return async_broker_on(self._opened(), self._lender().async_performer_on(connection))
+
+    def _lender(self) -> Lending:
+        if not self._settled:
+            self._settle()
+        self._opened()
+        driver: Any = self._bare
+        if not hasattr(driver, "performer_on"):
+            raise ImproperlyConfigured(
+                f"a task can be sent within a transaction where the broker is in the same PostgreSQL database; it is"
+                f" {redact_url(self._urls()[0])}: send after the commit instead"
+            )
+        lender: Lending = driver
+        return lender
 
     def _opened_store(self) -> Store[Any]:
         with self._lock:

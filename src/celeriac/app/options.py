@@ -101,6 +101,8 @@ class ResendOptions(TypedDict, total=False):
 
     Attributes:
         task_id: At most 200 bytes; default a new UUID. Sending the same id twice, while it waits, sends one task.
+        connection: A connection or session of the caller's, in whose transaction the task is sent: with its commit, or
+            not at all. The broker must be in the same PostgreSQL database. See :meth:`celeriac.Celeriac.transaction`.
         expires: Seconds from now, or the moment, after which it is not started.
         queue: Where to send it.
         priority: 0 to 9; higher is more urgent.
@@ -119,7 +121,7 @@ class ResendOptions(TypedDict, total=False):
 
     task_id: str | None
     producer: None
-    connection: None
+    connection: Any
     link: Signature | Mapping[str, Any] | Sequence[Signature | Mapping[str, Any]] | None
     link_error: Signature | Mapping[str, Any] | Sequence[Signature | Mapping[str, Any]] | None
     shadow: str | None
@@ -179,9 +181,8 @@ def check_send_names(options: Mapping[str, Any], what: str) -> None:
     if unknown:
         name = sorted(unknown)[0]
         raise TypeError(f"{what} got an unknown option {name!r}{did_you_mean(name, SEND_NAMES | {'args', 'kwargs'})}")
-    for name in ("producer", "connection"):
-        if options.get(name) is not None:
-            raise TypeError(f"{what} got {name}=: leave it out, the app keeps one connection for the process")
+    if options.get("producer") is not None:
+        raise TypeError(f"{what} got producer=: leave it out, the app keeps one connection for the process")
 
 
 def stamp_names(value: object) -> tuple[str, ...] | None:

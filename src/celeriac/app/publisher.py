@@ -15,6 +15,7 @@ from celeriac.app import eager, loops
 from celeriac.app.options import check_send_names
 from celeriac.app.plan import Plan, PublishPolicy, Rules, sending_request
 from celeriac.app.result import AsyncResult
+from celeriac.app.transaction import connection_for
 from celeriac.brokers.deadline import Until
 from celeriac.brokers.port import MAX_BATCH
 from celeriac.core.message import Message, check_name
@@ -23,6 +24,7 @@ from celeriac.errors import OperationalError
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
+    from celeriac.app.connections import Connections
     from celeriac.app.task import Task
 
 _PLANS_BY_NAME: Final = 1000
@@ -64,10 +66,12 @@ class Publisher:
 
     Args:
         app: The app; its brokers are opened with the first message.
+        connections: The app's.
     """
 
-    def __init__(self, app: Celeriac) -> None:
+    def __init__(self, app: Celeriac, connections: Connections) -> None:
         self._app = app
+        self._connections = connections
         self._rules: Rules | None = None
         self._by_name: dict[str, Plan] = {}
 
@@ -90,12 +94,7 @@ class Publisher:
         if plan.rules.eager:
             return self._run_here(plan, args, kwargs, options or {})
         message = plan.message(args, kwargs, options)
-        began = time.monotonic()
-        try:
-            with Until(began + plan.rules.timeout):
-                self._app.broker.enqueue((message,))
-        except OperationalError as exc:
-            self._send_again(Attempt((message,), began), options or {}, exc)
+        self._enqueue((message,), options)
         return self._receipt(plan, message, options)
 
     async def asend(
@@ -110,12 +109,7 @@ class Publisher:
         if plan.rules.eager:
             return await loops.in_thread(self._run_here, plan, args, kwargs, options or {})
         message = plan.message(args, kwargs, options)
-        began = time.monotonic()
-        try:
-            with Until(began + plan.rules.timeout):
-                await self._app.async_broker().enqueue((message,))
-        except OperationalError as exc:
-            await self._asend_again(Attempt((message,), began), options or {}, exc)
+        await self._aenqueue((message,), options)
         return self._receipt(plan, message, options)
 
     # Sending many.
@@ -125,12 +119,7 @@ class Publisher:
         receipts: list[AsyncResult[Any]] = []
         for batch in self._batches(orders, options):
             if batch.messages:
-                began = time.monotonic()
-                try:
-                    with Until(began + self.rules.timeout):
-                        self._app.broker.enqueue(batch.messages)
-                except OperationalError as exc:
-                    self._send_again(Attempt(batch.messages, began, len(receipts)), options, exc)
+                self._enqueue(batch.messages, options, len(receipts))
             receipts += batch.receipts
         return receipts
 
@@ -144,12 +133,7 @@ class Publisher:
             if batch is None:
                 return receipts
             if batch.messages:
-                began = time.monotonic()
-                try:
-                    with Until(began + self.rules.timeout):
-                        await self._app.async_broker().enqueue(batch.messages)
-                except OperationalError as exc:
-                    await self._asend_again(Attempt(batch.messages, began, len(receipts)), options, exc)
+                await self._aenqueue(batch.messages, options, len(receipts))
             receipts += batch.receipts
 
     def _batches(self, orders: Iterable[Order], options: Mapping[str, Any]) -> Iterator[Batch]:
@@ -222,6 +206,38 @@ class Publisher:
             if request is not None:
                 request.children.append(message.id)
         return receipt
+
+    # In one round trip.
+
+    def _enqueue(self, messages: Sequence[Message], options: Mapping[str, Any] | None, before: int = 0) -> None:
+        app = self._app
+        began = time.monotonic()
+        lent = connection_for(app, options)
+        try:
+            if lent is not None:
+                self._connections.lent(lent).enqueue(messages)
+                return
+            with Until(began + self.rules.timeout):
+                app.broker.enqueue(messages)
+        except OperationalError as exc:
+            if lent is not None:  # The transaction has failed; to try again in it would be of no use.
+                raise
+            self._send_again(Attempt(messages, began, before), options or {}, exc)
+
+    async def _aenqueue(self, messages: Sequence[Message], options: Mapping[str, Any] | None, before: int = 0) -> None:
+        app = self._app
+        began = time.monotonic()
+        lent = connection_for(app, options)
+        try:
+            if lent is not None:
+                await self._connections.async_lent(lent).enqueue(messages)
+                return
+            with Until(began + self.rules.timeout):
+                await app.async_broker().enqueue(messages)
+        except OperationalError as exc:
+            if lent is not None:
+                raise
+            await self._asend_again(Attempt(messages, began, before), options or {}, exc)
 
     # When the broker is away.
 

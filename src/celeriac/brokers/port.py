@@ -48,6 +48,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         indexed: What is ready is known by its id, too: it is found, counted, cancelled and recognised if it is sent
             again. False where ready messages lie in a queue that only hands out the next one; then they are in order
             of priority and age within one queue, and what is known of them begins with their claim.
+        stored: The driver keeps more than messages: leases with tokens, counts of lost runs, dead letters, workers,
+            commands. False for a message broker alone, where a lease is a connection.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     push: bool
     expires: bool = False
     indexed: bool = True
+    stored: bool = True
 
 
 class Cancelled(msgspec.Struct, frozen=True):
@@ -508,6 +511,20 @@ class Driver(Protocol[Req, Rep]):
     def async_waiter(self, ids: Sequence[str] = ()) -> AsyncWaiter:
         """Return the awaiting twin of :meth:`waiter`."""
         ...
+
+
+class Lending(Protocol):
+    """A driver that can enqueue on a connection of the caller's, as a part of the transaction that is open there."""
+
+    def performer_on(self, connection: Any) -> Performer[Any, Any]:
+        """Return a performer for enqueueing on this connection; it neither commits nor closes it.
+
+        Raises:
+            TypeError: It is no connection that this driver can use.
+        """
+        ...
+
+    def async_performer_on(self, connection: Any) -> AsyncPerformer[Any, Any]: ...
 
 
 AnyDriver: TypeAlias = Driver[Any, Any]

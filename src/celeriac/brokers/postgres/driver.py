@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from celeriac.brokers.port import Capabilities
+from celeriac.brokers.postgres.lent import AsyncLentPerformer, LentPerformer
 from celeriac.brokers.postgres.links import LoopLink
 from celeriac.brokers.postgres.operations import PostgresOperations
 from celeriac.brokers.postgres.performers import AsyncPostgresPerformer, Inherited, PostgresPerformer
@@ -57,6 +58,14 @@ class PostgresDriver:
 
     def async_performer(self) -> AsyncPostgresPerformer:
         return AsyncPostgresPerformer(self._link)
+
+    def performer_on(self, connection: Any) -> LentPerformer:
+        """Return a performer that enqueues on a caller's connection; see the port's Lending."""
+        return LentPerformer(self._location, connection)
+
+    def async_performer_on(self, connection: Any) -> AsyncLentPerformer:
+        """Return the awaiting twin of :meth:`performer_on`."""
+        return AsyncLentPerformer(self._location, connection)
 
     def waiter(self, ids: Sequence[str] = ()) -> PostgresWaiter:
         return PostgresWaiter(self._find_hub, kind_of(ids))

@@ -8,6 +8,22 @@ from celeriac.brokers.postgres.queries import query
 from celeriac.brokers.postgres.schema import within
 from celeriac.brokers.sql.requests import Statement, Transaction
 
+ENQUEUE: Final = "enqueue($1, $2, $3, $4, $5, $6)"
+"""How the call of this operation ends."""
+_ENQUEUE_TYPES: Final = ("text[]", "text[]", "text[]", "smallint[]", "double precision[]", "bytea[]")
+
+
+def enqueue_within(schema: str, place: str) -> str:
+    """Return the call of enqueue for a connection of any client library, in a transaction of its own.
+
+    Args:
+        schema: The name of the schema.
+        place: How the library writes a parameter, with ``{}`` for its number, if it is numbered.
+    """
+    # Whatever type a library gives a parameter, a text it can say.
+    casts = [f"CAST(CAST({place.format(n)} AS text) AS {kind})" for n, kind in enumerate(_ENQUEUE_TYPES, 1)]
+    return within(schema, f"SELECT celeriac.enqueue({', '.join(casts)}, true)")
+
 
 class Calls:
     """Makes requests to one schema.

@@ -1,0 +1,114 @@
+"""Sending within the caller's own database transaction: with its commit the tasks are sent, with its rollback they
+never were.
+
+    with Session(engine) as session, session.begin(), app.transaction(session):
+        session.add(order)
+        send_receipt.delay(order.id)
+
+What is sent inside the block, by whatever code, goes through the given connection. The block neither begins, commits
+nor rolls back anything. It belongs to its thread or its asyncio task (and tasks that are made inside of it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+from celeriac.brokers.facade import AsyncBroker, SyncBroker
+from celeriac.brokers.port import AnyDriver, AsyncPerformer, AsyncWaiter, Capabilities, Operations, Performer, Waiter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from celeriac.app.app import Celeriac
+
+
+class _Open(NamedTuple):
+    """An open block, and those around it."""
+
+    app: Celeriac
+    connection: Any
+    outer: _Open | None
+
+
+_open: Final[ContextVar[_Open | None]] = ContextVar("celeriac_transaction", default=None)
+
+
+class Transaction:
+    """A block in which an app sends through a caller's connection. ``async with`` works as well as ``with``.
+
+    Args:
+        app: The app.
+        connection: As for :meth:`celeriac.Celeriac.transaction`.
+    """
+
+    def __init__(self, app: Celeriac, connection: Any) -> None:
+        self._app = app
+        self._connection = connection
+        self._tokens: list[Token[_Open | None]] = []
+
+    def __enter__(self) -> Self:
+        self._tokens.append(_open.set(_Open(self._app, self._connection, _open.get())))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _open.reset(self._tokens.pop())
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.__exit__(*exc_info)
+
+
+def connection_for(app: Celeriac, options: Mapping[str, Any] | None) -> Any:
+    """Return the connection of the caller's that a call is to go through; None for the app's own."""
+    given = None if options is None else options.get("connection")
+    if given is not None:
+        return given
+    block = _open.get()
+    while block is not None and block.app is not app:
+        block = block.outer
+    return None if block is None else block.connection
+
+
+class _Lent:
+    """A driver with one performer, on a caller's connection."""
+
+    def __init__(self, driver: AnyDriver, *, performer: Any = None, async_performer: Any = None) -> None:
+        self._driver = driver
+        self._performer = performer
+        self._async_performer = async_performer
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._driver.capabilities
+
+    @property
+    def operations(self) -> Operations[Any, Any]:
+        return self._driver.operations
+
+    def performer(self) -> Performer[Any, Any]:
+        found: Performer[Any, Any] = self._performer
+        return found
+
+    def async_performer(self) -> AsyncPerformer[Any, Any]:
+        found: AsyncPerformer[Any, Any] = self._async_performer
+        return found
+
+    def waiter(self, ids: Sequence[str] = ()) -> Waiter:
+        return self._driver.waiter(ids)
+
+    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncWaiter:
+        return self._driver.async_waiter(ids)
+
+
+def broker_on(driver: AnyDriver, performer: Performer[Any, Any]) -> SyncBroker[Any, Any]:
+    """Return a broker that does everything through this performer."""
+    return SyncBroker(_Lent(driver, performer=performer))
+
+
+def async_broker_on(driver: AnyDriver, performer: AsyncPerformer[Any, Any]) -> AsyncBroker[Any, Any]:
+    """Return the awaiting twin."""
+    return AsyncBroker(_Lent(driver, async_performer=performer))
