@@ -242,8 +242,8 @@ def test_a_retry_in_another_partition_waits_there_and_is_counted_here() -> None:
 
 def test_each_claim_begins_with_another_partition() -> None:
     queues = [queue_in(PARTS.keys, partition) for partition in range(4)]
-    firsts = [next(PARTS.claim(queues, 5, "w", 1.0)).keys[0] for _ in range(4)]
-    assert len(set(firsts)) == 4
+    firsts: list[Any] = [next(PARTS.claim(queues, 5, "w", 1.0)) for _ in range(4)]
+    assert len({script.keys[0] for script in firsts}) == 4
 
 
 def test_a_claim_asks_no_further_than_its_limit() -> None:
