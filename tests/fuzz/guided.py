@@ -12,9 +12,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-import atheris  # type: ignore[import-untyped]  # pyright: ignore[reportMissingImports]
+import atheris  # type: ignore[import-untyped]  # pyright: ignore
 
-with atheris.instrument_imports(include=["celeriac"]):
+with atheris.instrument_imports(include=["celeriac"]):  # pyright: ignore
     from tests.fuzz.readers import READERS
 
 from tests.fuzz.oracle import watched

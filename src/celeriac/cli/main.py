@@ -16,6 +16,7 @@ import click
 
 from celeriac import __version__
 from celeriac.cli.commands import Commands
+from celeriac.cli.environment import misspelt
 from celeriac.cli.output import Output
 from celeriac.cli.session import Session, pass_session
 from celeriac.core.redact import redact_url
@@ -69,6 +70,8 @@ def celeriac(
     session.backend = result_backend or None
     session.out = Output(quiet=quiet, color=not no_color)
     session.move_to(workdir)
+    for text in misspelt(os.environ, celeriac):
+        session.out.note(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
