@@ -43,7 +43,7 @@ class Sealed:
         pytest.param(driver, keys, case, id=f"{driver.name}-{keys}-{case}")
         for driver, keys in zip(ON_VIRTUAL_TIME, KEYS, strict=True)
         for case in applicable(driver.capabilities)
-        if not str(case).startswith("hostile-bytes")  # What they compare byte for byte is sealed here.
+        if "hostile-bytes" not in str(case)  # What cannot be read cannot be sealed in the first place.
     ],
 )
 def test_a_sealed_driver_keeps_the_contract(driver: Bound, keys: str, case: Case, tmp_path: Path) -> None:
