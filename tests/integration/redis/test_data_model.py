@@ -262,3 +262,15 @@ def test_the_oldest_of_many_that_were_given_back_tells_the_age(prefix: str) -> N
         assert waits.message is not None
         (stats,) = broker.stats()
         assert (stats.ready, stats.oldest, stats.owned) == (0, None, 121)
+
+
+def test_of_two_follow_ups_with_one_id_the_first_counts(prefix: str) -> None:
+    with SyncBroker(connect(f"{server().url}?prefix={prefix}")) as broker:
+        broker.enqueue([message("a"), message("b")])
+        first, second = broker.claim(["one"], 2, "w1", LEASE)
+        settlements = [
+            Settlement(lease=first.lease, action="done", follow_ups=(message("next", "one"),)),
+            Settlement(lease=second.lease, action="done", follow_ups=(message("next", "two"),)),
+        ]
+        assert broker.settle(settlements) == ()
+        assert [(one.queue, one.ready) for one in broker.stats()] == [("one", 1)]
