@@ -6,12 +6,13 @@ by hiredis, so that the deadline holds for a whole exchange and not for each rea
 
 from __future__ import annotations
 
+import asyncio
 import select
 import socket
 import ssl
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 import hiredis
 import redis
@@ -27,9 +28,6 @@ from celeriac.brokers.redis.failures import translate
 from celeriac.brokers.redis.location import Address, Location, Login
 from celeriac.brokers.redis.requests import Refused
 from celeriac.errors import OperationalError
-
-if TYPE_CHECKING:
-    import asyncio
 
 READ_SIZE: Final = 65536
 _KEEPALIVE: Final = {
@@ -311,8 +309,10 @@ class AsyncLink:
         return reply
 
     async def close(self) -> None:
-        """Close it without waiting for the server."""
+        """Close it without waiting for the server: an event loop that ends now must leave nothing open."""
+        self._writer.transport.abort()
         await self._connection.disconnect(nowait=True)
+        await asyncio.sleep(0)  # It is closed in the next round of the loop.
 
     def abandon(self) -> None:
         """Close it after the end of its event loop, which can do no more for it."""
