@@ -83,6 +83,10 @@ class BrokerError(CeleriacError):
     """The broker refused an operation for good; trying the same again will not help."""
 
 
+class StoreNeeded(BrokerError):
+    """The broker has no way to do this without a store beside it (RabbitMQ without a result backend)."""
+
+
 class SchemaError(BrokerError):
     """The store's schema is missing, newer than this version of Celeriac, or not Celeriac's."""
 

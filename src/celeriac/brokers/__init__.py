@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final
 
 from celeriac.brokers.facade import AsyncBroker, SyncBroker
@@ -44,6 +44,7 @@ REDIS_SCHEMES: Final = (
     "valkeys",
     "valkeys+cluster",
 )
+RABBITMQ_SCHEMES: Final = ("amqp", "amqps", "pyamqp", "rabbitmq")
 POSTGRES_SCHEMES: Final = ("postgres", "postgresql", "postgresql+psycopg")
 
 
@@ -83,7 +84,7 @@ def _postgres(url: str, clock: Clock) -> AnyDriver:
 
 
 @contextlib.contextmanager
-def _needs(extra: str, *packages: str) -> Iterator[None]:
+def _needs(extra: str, *packages: str) -> Generator[None]:
     """Say which extra brings the packages of a client that is missing."""
     try:
         yield
@@ -104,17 +105,13 @@ _DRIVERS: Final[dict[str, Callable[[str, Clock], AnyDriver]]] = {
 
 # Schemes of drivers that are planned: scheme -> (what it reaches, the extra that will bring its client).
 _PLANNED: Final[dict[str, tuple[str, str | None]]] = {
-    "amqp": ("RabbitMQ", None),
-    "amqps": ("RabbitMQ", None),
-    "pyamqp": ("RabbitMQ", None),
-    "rabbitmq": ("RabbitMQ", None),
     "rpc": ("RabbitMQ", None),
 }
 
 
 def known_schemes() -> str:
     """Return the schemes that this version serves, as text for people."""
-    return ", ".join(f"{scheme}://" for scheme in sorted(_DRIVERS))
+    return ", ".join(f"{scheme}://" for scheme in sorted([*_DRIVERS, *RABBITMQ_SCHEMES]))
 
 
 def split(url: str) -> tuple[str, str]:
@@ -143,7 +140,7 @@ def no_driver(kind: str, scheme: str, known: str) -> ImproperlyConfigured:
             f"{kind} URL {scheme}://...: the {server} driver is planned, and this version of Celeriac does not have it"
             f"{needs}. Known schemes are {known}"
         )
-    near = difflib.get_close_matches(scheme.rpartition("+")[2], [*_DRIVERS, *_PLANNED], n=1)
+    near = difflib.get_close_matches(scheme.rpartition("+")[2], [*_DRIVERS, *RABBITMQ_SCHEMES, *_PLANNED], n=1)
     guess = f"; did you mean {near[0]}://?" if near else "."
     return ImproperlyConfigured(f"{kind} URL {scheme}://...: unknown scheme{guess} Known schemes are {known}")
 
@@ -192,18 +189,42 @@ def with_options(url: str, options: Mapping[str, Any], tls: Any = None) -> tuple
     return url, []
 
 
-def connect(url: str, *, clock: Clock = SYSTEM) -> AnyDriver:
+def pairs(broker_url: str, store_url: str | None) -> bool:
+    """Tell whether this broker keeps what it cannot keep itself in a store of this URL."""
+    if store_url is None or split(broker_url)[0] not in RABBITMQ_SCHEMES or "://" not in store_url:
+        return False
+    return split(store_url)[0] in _DRIVERS
+
+
+def _rabbitmq(url: str, clock: Clock, store: str | None, queues: Any) -> AnyDriver:
+    with _needs("rabbitmq", "pamqp"):
+        from celeriac.brokers.rabbitmq.driver import AloneDriver, PairedDriver
+    from celeriac.brokers.rabbitmq.topology import topology
+    from celeriac.brokers.rabbitmq.url import parse
+
+    location = parse(url)
+    plan = topology(queues, location.queue_type)
+    if store is not None and pairs(url, store):
+        return PairedDriver(location, connect(store, clock=clock), plan)
+    return AloneDriver(location, plan)
+
+
+def connect(url: str, *, clock: Clock = SYSTEM, store: str | None = None, queues: Any = None) -> AnyDriver:
     """Return the driver for a broker URL. Nothing is opened or read yet.
 
     Args:
         url: ``redis://host:6379/0`` (see :mod:`celeriac.brokers.redis.url` for more forms), ``sqlite:///relative.db``,
-            ``sqlite:////absolute.db``, ``memory://name``.
+            ``sqlite:////absolute.db``, ``memory://name``, ``amqp://user:password@host/vhost``.
         clock: What the store takes for the time.
+        store: URL of the result store; a broker that pairs with one (:func:`pairs`) keeps there what it cannot keep.
+        queues: The setting ``task_queues``, for a broker with exchanges.
 
     Raises:
         ImproperlyConfigured: The scheme is not known, or the rest of the URL is wrong.
     """
     scheme, _ = split(url)
+    if scheme in RABBITMQ_SCHEMES:
+        return _rabbitmq(url, clock, store, queues)
     make = _DRIVERS.get(scheme)
     if make is None:
         raise no_driver("broker", scheme, known_schemes())

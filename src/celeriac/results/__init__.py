@@ -69,13 +69,16 @@ def open_async_results(url: str | None, *, clock: Clock = SYSTEM) -> AsyncResult
 def same_store(broker_url: str, backend_url: str | None) -> bool:
     """Tell whether the broker keeps what the backend keeps, so that settling stores the result in the same step.
 
-    Parameters of the URLs do not matter: it is the same file, or the same name in memory.
+    Parameters of the URLs do not matter: it is the same file, or the same name in memory. A broker that pairs with the
+    store keeps results there, too.
 
     Raises:
         ImproperlyConfigured: A URL is wrong.
     """
     if backend_url is None or _scheme(backend_url) == _DISABLED:
         return False
+    if brokers.pairs(broker_url, backend_url):
+        return True
     return broker_url == backend_url or brokers.place(broker_url) == brokers.place(backend_url)
 
 

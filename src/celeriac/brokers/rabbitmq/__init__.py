@@ -1,0 +1,1 @@
+"""The RabbitMQ driver, for ``amqp://`` URLs."""

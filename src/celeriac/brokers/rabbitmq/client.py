@@ -1,0 +1,110 @@
+"""What one event loop asks of RabbitMQ: publishing, taking and looking, behind one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Final
+
+from celeriac.brokers.deadline import after
+from celeriac.brokers.rabbitmq import requests, wire
+from celeriac.brokers.rabbitmq.link import Link
+from celeriac.brokers.rabbitmq.receiver import Receiver, count
+from celeriac.brokers.rabbitmq.sender import Sender, hang_up, version_of
+from celeriac.brokers.rabbitmq.topology import Topology
+from celeriac.brokers.rabbitmq.url import Location
+from celeriac.core.message import MAX_PRIORITY
+from celeriac.errors import OperationalError
+
+
+class Client:
+    """Carries out requests on the running event loop.
+
+    Args:
+        location: Where the server is.
+        topology: What queues are like.
+    """
+
+    def __init__(self, location: Location, topology: Topology) -> None:
+        self.location: Final = location
+        self.topology: Final = topology
+        self.link: Final = Link(location)
+        self.sender: Final = Sender(self.link, topology)
+        self.receiver: Final = Receiver(self.link, self.sender, topology)
+
+    async def perform(self, request: requests.Request) -> Any:
+        """Carry out one request.
+
+        Raises:
+            OperationalError: The server was not to be had, or did not answer, in time.
+            BrokerError: The server refused for good.
+        """
+        deadline = after(self.location.timeout)
+        match request:
+            case requests.Publish():
+                await self.sender.publish(request, deadline)
+                self.receiver.note()
+                return None
+            case requests.Take():
+                return await self.receiver.take(
+                    request.queues, request.limit, request.owner, deadline, keep=request.keep
+                )
+            case requests.Ack():
+                return self.receiver.ack(request.refs)
+            case requests.GiveBack():
+                lost = self.receiver.give_back(request.refs)
+                self.receiver.note()
+                return lost
+            case requests.Held():
+                return await self.receiver.held(request.refs, deadline)
+            case requests.Bodies():
+                return self.receiver.bodies(request.refs)
+            case requests.Now():
+                return time.time()
+            case _:
+                return await self._look(request, deadline)
+
+    async def _look(self, request: requests.Count | requests.Purge | requests.Look, deadline: float) -> Any:
+        connection = await self.link.get(deadline)
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                if isinstance(request, requests.Count):
+                    names = dict.fromkeys([*request.queues, *self.sender.used])
+                    return {queue: await self._count(queue) for queue in names}
+                if isinstance(request, requests.Purge):
+                    return await self._purge(request.queue)
+                return {
+                    "version": version_of(connection),
+                    "address": str(connection.address),
+                    "blocked": connection.blocked,
+                }
+        except TimeoutError:
+            self.link.drop("it did not answer in time")
+            raise OperationalError(f"RabbitMQ at {connection.address} did not answer in time") from None
+
+    def _levels(self, queue: str) -> list[str]:
+        return list(dict.fromkeys(self.topology.physical(queue, level) for level in range(MAX_PRIORITY + 1)))
+
+    async def _count(self, queue: str) -> int:
+        connection = self.link.alive
+        if connection is None:
+            return 0
+        found = await asyncio.gather(*[count(connection, one) for one in self._levels(queue)])
+        return sum(one or 0 for one in found)
+
+    async def _purge(self, queue: str) -> int:
+        connection = self.link.alive
+        if connection is None:
+            return 0
+        gone = 0
+        for one in self._levels(queue):
+            if await count(connection, one) is not None:
+                channel = await connection.channel()
+                answer: Any = await channel.call(wire.PurgeQueue(queue=one))
+                gone += answer.message_count
+                await hang_up(connection, channel)
+        return gone
+
+    async def close(self) -> None:
+        """Close the connection; the next request makes another."""
+        await self.link.close()

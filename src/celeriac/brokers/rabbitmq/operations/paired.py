@@ -1,0 +1,216 @@
+"""RabbitMQ paired with a store that another driver serves.
+
+What is ready lies in RabbitMQ; everything else lies in the store, in the store's own records and under its own rules:
+what waits for its time, what is owned, dead letters, results, workers, commands. A claim moves messages: it takes them
+from RabbitMQ, enqueues them in the store, lets RabbitMQ forget them, and then claims from the store. So
+
+- a lease, its token and its end are the store's, and finishing a task is one atomic step of the store's;
+- no delivery stays open at RabbitMQ while its task runs: ``consumer_timeout`` never applies, and a lost connection
+  takes nothing from a worker that runs something;
+- what a claim moved and did not get lies ready in the store, for any worker; so does what follows a task, and what is
+  given back;
+- a message that RabbitMQ delivers twice, because it never heard that the first was moved, is known to the store and
+  dropped while its task waits, runs or is dead; one that may be such a second is also dropped if the store knows how
+  its task ended.
+
+RabbitMQ does not know ids. A task that is ready there can be cancelled only by leaving a note in the store, which drops
+it when it comes: a message of the same id, in the queue REVOKED, that waits for the end of its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from celeriac.brokers.port import MAX_BATCH, Cancelled, Finding, Operations, QueueStats, Reclaimed, Record
+from celeriac.brokers.rabbitmq.operations.messages import as_sent, publish, readable, received
+from celeriac.brokers.rabbitmq.operations.passed import PassedOn
+from celeriac.brokers.rabbitmq.operations.server import examine_server
+from celeriac.brokers.rabbitmq.requests import Ack, Count, Purge, RabbitOperation, Take, Taken
+from celeriac.brokers.rabbitmq.topology import Topology
+from celeriac.brokers.rules import first_of_each, is_over
+from celeriac.core import state
+from celeriac.core.message import Delivery, Lease, Message, Settlement, StoredResult, check
+from celeriac.errors import OperationalError
+
+REVOKED: Final = "celeriac.revoked"
+"""The queue, in the store, of the notes on tasks that must not run when they come out of RabbitMQ; their task name."""
+REVOKED_FOR: Final = 7 * 86400.0
+"""Seconds for which such a note is kept."""
+
+
+class PairedOperations(PassedOn):
+    """All operations. What is not here is the store's own.
+
+    Args:
+        store: The store's operations.
+        topology: What queues are like.
+    """
+
+    def __init__(self, store: Operations[Any, Any], topology: Topology) -> None:
+        super().__init__(store)
+        self._topology = topology
+
+    def enqueue(self, messages: Sequence[Message]) -> RabbitOperation[tuple[str, ...]]:
+        for message in messages:
+            check(message)
+        known: tuple[str, ...] = ()
+        timed = [message for message in messages if message.eta is not None]
+        if timed:
+            # The store's clock says whether it is due. These first: they are known to the store if this is repeated.
+            known = yield from self.paired.enqueue(timed)
+        ready = messages if not timed else [message for message in messages if message.eta is None]
+        if ready:
+            yield publish(ready, self._topology)
+        return known
+
+    def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> RabbitOperation[list[Delivery]]:
+        if limit <= 0 or not queues:
+            return []
+        deliveries: list[Delivery] = []
+        full = True
+        while full and len(deliveries) < limit:
+            wanted = limit - len(deliveries)
+            try:
+                taken: list[Taken] = yield Take(tuple(queues), wanted, owner)
+                if taken:
+                    yield from self._move(taken)
+                found = yield from self.paired.claim(queues, wanted, owner, lease)
+            except OperationalError:
+                yield Take((), 0, owner)  # Others may have more luck with what was not moved.
+                if deliveries:
+                    return deliveries
+                raise
+            deliveries += [readable(delivery) for delivery in found]
+            full = len(taken) == wanted  # Some of it was not to run, and there may be more.
+        return deliveries
+
+    def _move(self, taken: Sequence[Taken]) -> RabbitOperation[None]:
+        messages = [received(one) for one in taken]
+        doubtful = [message.id for one, message in zip(taken, messages, strict=True) if one.again]
+        if doubtful:
+            results = yield from self.paired.fetch(doubtful)
+            over = {result.id for result in results if is_over(result)}
+            messages = [message for message in messages if message.id not in over]
+        if messages:
+            yield from self.paired.enqueue(messages)
+        # Where this is not heard the messages come again, and are known.
+        yield Ack([one.ref for one in taken])
+
+    def reclaim(
+        self, by: str, limit: int, *, crash_limit: int, owner: str | None = None, guilty: Sequence[Lease] = ()
+    ) -> RabbitOperation[Reclaimed]:
+        freed = yield from self.paired.reclaim(by, limit, crash_limit=crash_limit, owner=owner, guilty=guilty)
+        return msgspec.structs.replace(freed, verdicts=tuple([readable(verdict) for verdict in freed.verdicts]))
+
+    def settle(self, settlements: Sequence[Settlement]) -> RabbitOperation[tuple[str, ...]]:
+        routed = [one for each in settlements for one in each.follow_ups if one.exchange]
+        if routed:
+            # Only RabbitMQ knows to which queues an exchange sends.
+            yield publish(routed, self._topology)
+            settlements = [
+                one
+                if not any(message.exchange for message in one.follow_ups)
+                else msgspec.structs.replace(one, follow_ups=tuple(m for m in one.follow_ups if not m.exchange))
+                for one in settlements
+            ]
+        lost: tuple[str, ...] = yield from self.paired.settle(settlements)
+        return lost
+
+    def cancel(self, revoked: Sequence[StoredResult]) -> RabbitOperation[list[Cancelled]]:
+        results = {result.id: result for result in first_of_each(revoked)}
+        if not results:
+            return []
+        before = {record.id: record.queue for record in (yield from self.paired.get(list(results)))}
+        # A note must not be taken for the task: cancelling it would take it away.
+        noted = [id for id, queue in before.items() if queue == REVOKED]
+        rest = [result for id, result in results.items() if id not in noted]
+        found = {one.id: one for one in (yield from self.paired.cancel(rest))}
+        if noted:
+            yield from self._store_unless_over([results[id] for id in noted])
+            found |= {id: Cancelled(id, "removed") for id in noted}
+        # What has come to be removed since may have been a note, left by another caller at the same moment.
+        absent = [id for id, one in found.items() if id not in before and one.outcome != "running"]
+        if absent:
+            found |= yield from self._cancel_absent({id: results[id] for id in absent})
+        return [found[id] for id in results]
+
+    def _store_unless_over(self, results: Sequence[StoredResult]) -> RabbitOperation[None]:
+        over = {one.id for one in (yield from self.paired.fetch([one.id for one in results])) if is_over(one)}
+        missing = [one for one in results if one.id not in over]
+        if missing:
+            yield from self.paired.store(missing)
+
+    def _cancel_absent(self, results: dict[str, StoredResult]) -> RabbitOperation[dict[str, Cancelled]]:
+        """Leave a note on tasks that the store does not know: they may be in RabbitMQ."""
+        kept = yield from self.paired.fetch(list(results))
+        ended = {one.id for one in kept if is_over(one) and one.state != state.REVOKED}
+        ended |= {one.id for one in (yield from self.paired.get(list(results))) if one.state == state.DEAD}
+        open_ids = [id for id in results if id not in ended]
+        if not open_ids:
+            return {}
+        until = (yield from self.paired.now()) + REVOKED_FOR
+        notes = [Message(id=id, task=REVOKED, queue=REVOKED, eta=until) for id in open_ids]
+        known = set((yield from self.paired.enqueue(notes)))
+        fresh = [results[id] for id in open_ids if id not in known]
+        if fresh:
+            yield from self.paired.store(fresh)
+        answers = {result.id: Cancelled(result.id, "removed") for result in fresh}
+        if known:  # They came out of RabbitMQ at this moment.
+            again = yield from self.paired.cancel([results[id] for id in known])
+            answers |= {one.id: one for one in again}
+        return answers
+
+    def prune(self, dead_letter_age: float | None, limit: int) -> RabbitOperation[int]:
+        gone: int = yield from self.paired.prune(dead_letter_age, limit)
+        notes = yield from self.paired.claim([REVOKED], min(limit, MAX_BATCH), REVOKED, 60.0)
+        if notes:
+            ended = [Settlement(lease=note.lease, action="done", state=state.REVOKED) for note in notes]
+            yield from self.paired.settle(ended)
+        return gone + len(notes)
+
+    # Looking.
+
+    def stats(self) -> RabbitOperation[list[QueueStats]]:
+        found = {one.queue: one for one in (yield from self.paired.stats()) if one.queue != REVOKED}
+        names = dict.fromkeys([*self._topology.queues, *found])
+        for worker in (yield from self.paired.workers()):
+            queues = worker.info.get("queues")
+            if isinstance(queues, (list, tuple)):
+                names.update((str(name), None) for name in queues)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        counts: dict[str, int] = yield Count(tuple(names))
+        for name, ready in counts.items():
+            if ready:
+                known = found.get(name, QueueStats(queue=name))
+                found[name] = msgspec.structs.replace(known, ready=known.ready + ready)
+        return [found[name] for name in sorted(found)]
+
+    def tallies(self) -> RabbitOperation[dict[tuple[str, str], int]]:
+        counted = yield from self.paired.tallies()
+        return {key: count for key, count in counted.items() if key[0] != REVOKED}
+
+    def page(self, states: Sequence[str], queue: str | None, cursor: int, limit: int) -> RabbitOperation[list[Record]]:
+        records: list[Record] = []
+        while len(records) < limit:
+            asked = limit - len(records)
+            part = yield from self.paired.page(states, queue, cursor, asked)
+            records += [as_sent(record) for record in part if record.queue != REVOKED]
+            if len(part) < asked:
+                break
+            cursor = part[-1].cursor
+        return records
+
+    def get(self, ids: Sequence[str]) -> RabbitOperation[list[Record]]:
+        return [as_sent(record) for record in (yield from self.paired.get(ids)) if record.queue != REVOKED]
+
+    def purge(self, queue: str, *, dead: bool = False) -> RabbitOperation[int]:
+        gone = yield from self.paired.purge(queue, dead=dead)
+        if not dead:
+            gone += yield Purge(queue)
+        return gone
+
+    def examine(self) -> RabbitOperation[list[Finding]]:
+        findings: list[Finding] = yield from self.paired.examine()
+        return findings + (yield from examine_server(self._topology))

@@ -1,0 +1,84 @@
+"""The operations that RabbitMQ has no part in: the paired store's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from celeriac.brokers.port import Command, CommandReply, Operations, Promoted, WorkerRecord
+from celeriac.brokers.rabbitmq.requests import RabbitOperation
+from celeriac.core.message import Lease, Start, StoredResult
+
+
+class PassedOn:
+    """Hands operations on to the store's.
+
+    Args:
+        store: The store's operations.
+    """
+
+    def __init__(self, store: Operations[Any, Any]) -> None:
+        self.paired = store
+
+    def start(self, starts: Sequence[Start]) -> RabbitOperation[tuple[str, ...]]:
+        return self.paired.start(starts)
+
+    def extend(self, owners: Sequence[str], lease: float) -> RabbitOperation[tuple[str, ...]]:
+        return self.paired.extend(owners, lease)
+
+    def holdings(self, owner: str) -> RabbitOperation[tuple[Lease, ...]]:
+        return self.paired.holdings(owner)
+
+    def promote(self, limit: int) -> RabbitOperation[Promoted]:
+        return self.paired.promote(limit)
+
+    def revive(self, ids: Sequence[str]) -> RabbitOperation[tuple[str, ...]]:
+        return self.paired.revive(ids)
+
+    def heartbeat(self, worker: WorkerRecord, ttl: float) -> RabbitOperation[None]:
+        return self.paired.heartbeat(worker, ttl)
+
+    def forget(self, name: str, owners: Sequence[str]) -> RabbitOperation[None]:
+        return self.paired.forget(name, owners)
+
+    def elect(self, role: str, holder: str, ttl: float) -> RabbitOperation[bool]:
+        return self.paired.elect(role, holder, ttl)
+
+    def resign(self, role: str, holder: str) -> RabbitOperation[None]:
+        return self.paired.resign(role, holder)
+
+    def broadcast(self, command: Command) -> RabbitOperation[None]:
+        return self.paired.broadcast(command)
+
+    def commands(self, after: int | None) -> RabbitOperation[tuple[tuple[Command, ...], int]]:
+        return self.paired.commands(after)
+
+    def reply(self, replies: Sequence[CommandReply]) -> RabbitOperation[None]:
+        return self.paired.reply(replies)
+
+    def replies(self, command_id: str) -> RabbitOperation[tuple[CommandReply, ...]]:
+        return self.paired.replies(command_id)
+
+    def workers(self) -> RabbitOperation[list[WorkerRecord]]:
+        return self.paired.workers()
+
+    def now(self) -> RabbitOperation[float]:
+        return self.paired.now()
+
+    def store(self, results: Sequence[StoredResult]) -> RabbitOperation[None]:
+        return self.paired.store(results)
+
+    def progress(self, results: Sequence[StoredResult]) -> RabbitOperation[tuple[str, ...]]:
+        return self.paired.progress(results)
+
+    def fetch(self, ids: Sequence[str]) -> RabbitOperation[list[StoredResult]]:
+        return self.paired.fetch(ids)
+
+    def discard(self, ids: Sequence[str]) -> RabbitOperation[int]:
+        return self.paired.discard(ids)
+
+    def install(self) -> RabbitOperation[int]:
+        return self.paired.install()
+
+    def verify(self) -> RabbitOperation[int]:
+        return self.paired.verify()

@@ -1,0 +1,111 @@
+"""What an operation of this driver asks for, besides what it asks of the paired store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+
+from celeriac.brokers.rabbitmq.wire import Outgoing
+from celeriac.core.operation import Operation
+
+T = TypeVar("T")
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """Publish, and wait until the broker has taken every message.
+
+    Attributes:
+        messages: What, where to.
+        queues: Queues, as RabbitMQ knows them, that must exist before.
+        others: More such queues, with the arguments of their declaration.
+    """
+
+    messages: Sequence[Outgoing]
+    queues: Sequence[str] = ()
+    others: Sequence[tuple[str, dict[str, Any]]] = ()
+
+
+class Take(msgspec.Struct, frozen=True):
+    """Take up to ``limit`` messages of these queues, the most urgent first. They stay the broker's until they are
+    acknowledged: the owner's next Take returns them again, unless an :class:`Ack` or a :class:`GiveBack` names them.
+    With a limit of 0, what the owner took goes back to the broker.
+    """
+
+    queues: Sequence[str]
+    limit: int
+    owner: str
+    keep: bool = False
+    """What was taken before stays taken."""
+
+
+class Taken(msgspec.Struct, frozen=True, gc=False):
+    """One message that was taken.
+
+    Attributes:
+        ref: Names it to Ack and GiveBack, as long as the connection lives.
+        queue: The queue, without its level of priority.
+        payload: The body.
+        again: It may have been delivered, or published, before.
+        headers: Of the message.
+        deliveries: How often a quorum queue has delivered it before.
+        head: The properties as they came.
+    """
+
+    ref: int
+    queue: str
+    payload: bytes
+    again: bool = False
+    headers: dict[str, Any] = {}
+    deliveries: int = 0
+    head: bytes = b""
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """Let the broker forget these; the reply is the refs that it no longer knew, because the connection has ended."""
+
+    refs: Sequence[int]
+
+
+class GiveBack(msgspec.Struct, frozen=True):
+    """Let the broker give these to somebody; the reply is as for :class:`Ack`."""
+
+    refs: Sequence[int]
+
+
+class Held(msgspec.Struct, frozen=True):
+    """Ask the server for a sign of life; the reply is those of these refs that are still ours."""
+
+    refs: Sequence[int]
+
+
+class Bodies(msgspec.Struct, frozen=True):
+    """The reply is the bodies of these, by ref."""
+
+    refs: Sequence[int]
+
+
+class Count(msgspec.Struct, frozen=True):
+    """The reply is how many messages are ready in each of these queues, and in those that were used here."""
+
+    queues: Sequence[str]
+
+
+class Purge(msgspec.Struct, frozen=True):
+    """Drop what is ready in the queue; the reply is how many messages went."""
+
+    queue: str
+
+
+class Now(msgspec.Struct, frozen=True):
+    """The reply is the time, seconds since the epoch, on this machine: AMQP tells none."""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """The reply is what the server says about itself: its version, its address, and why it is blocked, if it is."""
+
+
+Request: TypeAlias = Publish | Take | Ack | GiveBack | Held | Bodies | Count | Purge | Look | Now
+REQUESTS: tuple[type[Any], ...] = (Publish, Take, Ack, GiveBack, Held, Bodies, Count, Purge, Look, Now)
+RabbitOperation: TypeAlias = Operation[Any, Any, T]

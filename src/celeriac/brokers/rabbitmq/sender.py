@@ -1,0 +1,236 @@
+"""Publishing: every message is confirmed by the server, and one that no queue takes is an error.
+
+A queue is declared before the first message to it on each connection. If the connection is lost while messages are
+unconfirmed, they are sent again on the next one, until the deadline: they may arrive twice then, and say so in a
+header, so that a reader looks whether the first has run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from pamqp import commands
+
+from celeriac.brokers.rabbitmq import wire
+from celeriac.brokers.rabbitmq.connection import Batch, Channel, Connection
+from celeriac.brokers.rabbitmq.failures import ChannelEnded, ConnectionEnded, Mismatch, NoSuchThing, Unroutable
+from celeriac.brokers.rabbitmq.link import Link
+from celeriac.brokers.rabbitmq.requests import Publish
+from celeriac.brokers.rabbitmq.topology import LEVEL, NEWS, Topology, logical, written
+from celeriac.errors import OperationalError
+
+AGAIN: Final = "x-celeriac-again"
+IN_DOUBT: Final = "whether RabbitMQ has taken the messages is not known"
+
+
+def version_of(connection: Connection) -> tuple[int, ...]:
+    """Return the server's version, (0,) if it does not say."""
+    text = connection.server.get("version", "0")
+    if isinstance(text, bytes):
+        text = text.decode("ascii", "replace")
+    return tuple(int(part) for part in str(text).split("-")[0].split(".") if part.isdigit()) or (0,)
+
+
+class Sender:
+    """Declares and publishes.
+
+    Args:
+        link: The way to the server.
+        topology: What queues are like.
+    """
+
+    def __init__(self, link: Link, topology: Topology) -> None:
+        self._link = link
+        self._topology = topology
+        self._channel: Channel | None = None
+        self._declared: set[str] = set()
+        self._opening = asyncio.Lock()
+        self.used: dict[str, None] = {}
+        """The queues that were ever declared here, without their levels."""
+        link.on_new.append(self._forget)
+
+    def _forget(self) -> None:
+        self._channel = None
+        self._declared.clear()
+
+    def forget(self, physical: str) -> None:
+        """Declare this queue again when it is needed."""
+        self._declared.discard(physical)
+
+    # Publishing.
+
+    async def publish(self, request: Publish, deadline: float) -> None:
+        """Publish; return when all are confirmed.
+
+        Raises:
+            OperationalError: They were not until the deadline; some may have arrived.
+            Unroutable: No queue takes some of them; the others have arrived.
+        """
+        waiting: list[wire.Outgoing] = list(request.messages)
+        routed_again = False
+        while waiting:
+            connection = await self._link.get(deadline)
+            batch: Batch | None = None
+            try:
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    channel = await self._ready(connection, request)
+                    await connection.on_unblocked.wait()
+                    batch = channel.publish(waiting)
+                    await batch.done
+            except TimeoutError:
+                raise self._too_late(connection, published=batch is not None) from None
+            except (ConnectionEnded, ChannelEnded) as exc:
+                if isinstance(exc, (NoSuchThing, Mismatch)) or time.monotonic() >= deadline:
+                    raise
+                if batch is not None:
+                    waiting = [marked(message) for message in batch.unanswered]
+                continue
+            if batch.refused:
+                raise OperationalError(
+                    f"RabbitMQ refused {batch.refused} of {len(waiting)} messages: a limit of the queue, or its node is"
+                    " in trouble (see the server's log)"
+                )
+            lost = {(one.exchange, one.routing_key) for one in batch.returned}
+            waiting = [one for one in waiting if (one.exchange, one.routing_key) in lost]
+            if waiting and (routed_again or any(exchange for exchange, _ in lost)):
+                raise unroutable(waiting)
+            routed_again = True
+            self._declared.difference_update(key for _, key in lost)  # Somebody deleted the queue.
+
+    def _too_late(self, connection: Connection, *, published: bool) -> OperationalError:
+        if connection.blocked is not None:
+            if published:
+                self._link.drop("given up")
+            return OperationalError(
+                f"RabbitMQ at {connection.address} takes no messages now ({connection.blocked}): it is short of memory"
+                " or disk; rabbitmqctl status shows its alarms"
+            )
+        if published:
+            # What is still on its way must not arrive after its sender was told that it did not.
+            self._link.drop("given up")
+        return OperationalError(
+            f"RabbitMQ at {connection.address} did not confirm in time ({self._link.location.timeout:g} s): {IN_DOUBT}"
+        )
+
+    async def _ready(self, connection: Connection, request: Publish) -> Channel:
+        channel = self._channel
+        if channel is None or channel.ended is not None:
+            async with self._opening:
+                channel = self._channel
+                if channel is None or channel.ended is not None:
+                    channel = await connection.channel()
+                    await channel.call(commands.Confirm.Select())
+                    self._channel = channel
+        for queue in request.queues:
+            if queue not in self._declared:
+                await self.declare(connection, queue)
+        for queue, arguments in request.others:
+            if queue not in self._declared:
+                await self._declare_as(connection, queue, arguments)
+        return channel
+
+    # Declaring.
+
+    async def declare(self, connection: Connection, physical: str) -> None:
+        """See to it that the queue exists, and what binds it; a queue that exists with other properties is taken as
+        it is.
+
+        Raises:
+            NoSuchThing: It does not exist, and queues that are not configured are not to be made.
+        """
+        if physical in self._declared:
+            return
+        name, level = logical(physical)
+        topology = self._topology
+        spec = topology.spec(name)
+        channel = await connection.channel()
+        try:
+            passive = not (topology.create_missing or name in topology.queues)
+            try:
+                arguments = topology.arguments(name, version_of(connection))
+                await channel.call(
+                    wire.DeclareQueue(
+                        queue=physical,
+                        passive=passive,
+                        durable=spec.durable,
+                        arguments=arguments,
+                    )
+                )
+            except Mismatch:
+                channel = await connection.channel()
+            if level:
+                await self._tell(channel, physical)
+            else:
+                await self._bind(channel, name)
+        except NoSuchThing as exc:
+            raise NoSuchThing(
+                f"queue {name!r} does not exist, and task_create_missing_queues is off: name it in task_queues, or"
+                f" create it ({exc})"
+            ) from exc
+        finally:
+            await hang_up(connection, channel)
+        self._declared.add(physical)
+        self.used[name] = None
+
+    async def _declare_as(self, connection: Connection, queue: str, arguments: dict[str, Any]) -> None:
+        channel = await connection.channel()
+        try:
+            await channel.call(wire.DeclareQueue(queue=queue, durable=True, arguments=arguments))
+        finally:
+            await hang_up(connection, channel)
+        self._declared.add(queue)
+
+    async def _bind(self, channel: Channel, name: str) -> None:
+        for binding in self._topology.spec(name).bindings:
+            if not binding.exchange:
+                continue
+            await channel.call(
+                wire.DeclareExchange(
+                    exchange=binding.exchange, exchange_type=binding.type, durable=binding.durable, arguments={}
+                )
+            )
+            await channel.call(
+                wire.BindQueue(
+                    queue=written(name),
+                    exchange=binding.exchange,
+                    routing_key=binding.routing_key,
+                    arguments=binding.arguments,
+                )
+            )
+
+    async def _tell(self, channel: Channel, physical: str) -> None:
+        """Let readers know of a level that may be new."""
+        await channel.call(wire.DeclareExchange(exchange=NEWS, exchange_type="fanout", durable=True))
+        news = wire.Outgoing(NEWS, physical, "news", b"", mandatory=False)
+        channel.send(b"".join(wire.publish(channel.number, news, wire.SMALLEST_FRAME)))
+
+
+async def hang_up(connection: Connection, channel: Channel) -> None:
+    """Close a channel that has done its work."""
+    if channel.ended is None:
+        goodbye: Any = commands.Channel.Close(200, "done", 0, 0)
+        try:
+            await channel.call(goodbye)
+        except OperationalError:
+            return
+        connection.dropped(channel)
+
+
+def marked(message: wire.Outgoing) -> wire.Outgoing:
+    """Return the message with a mark that it may arrive twice."""
+    return msgspec.structs.replace(message, headers={**(message.headers or {}), AGAIN: True})
+
+
+def unroutable(messages: Sequence[wire.Outgoing]) -> Unroutable:
+    """Return the error for messages that no queue takes."""
+    first = messages[0]
+    more = f" and {len(messages) - 1} more" if len(messages) > 1 else ""
+    if first.exchange:
+        where = f"exchange {first.exchange!r} with routing key {first.routing_key!r}"
+        return Unroutable(f"no queue takes task {first.id}{more}, sent to {where}: bind one to it (task_queues)")
+    name = first.routing_key.partition(LEVEL)[0]
+    return Unroutable(f"no queue takes task {first.id}{more}: queue {name!r} vanished while they were sent")
