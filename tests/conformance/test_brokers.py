@@ -99,9 +99,9 @@ class Bound:
 ACROSS_QUEUES = frozenset(
     {
         # An id is known within its partition.
-        "enqueue-an_id_that_waits_in_another_queue_is_dropped_and_returned",
+        "enqueue-indexed-an_id_that_waits_in_another_queue_is_dropped_and_returned",
         # Each partition counts for itself, so messages of two have no order.
-        "inspect-a_page_shows_only_the_queue_asked_for",
+        "inspect-indexed-a_page_shows_only_the_queue_asked_for",
         "order-indexed-a_batch_over_several_queues_has_the_same_order",
         "order-indexed-several_queues_are_one_line_by_priority_then_age",
         # What follows in another partition is sent before the settlement, which may lose its lease in that moment.
