@@ -243,9 +243,9 @@ _REPORT: Final = "do not use this store before it is known why; celeriac report 
 
 
 def _unreachable(exc: CeleriacError, subject: str = "connection") -> Finding:
-    """Return what an error says; its last clause is what to do."""
-    text, _, remedy = " ".join(str(exc).split()).rpartition(": ")
-    return _bad("error", subject, text or remedy, remedy if text else "check the URL, and that the server runs")
+    """Return what an error says: what there is, a colon, and what to do."""
+    text, _, remedy = " ".join(str(exc).split()).partition(": ")
+    return _bad("error", subject, text, remedy or "check the URL, and that the server runs")
 
 
 def _found(subject: str, text: str) -> Finding:

@@ -1,0 +1,48 @@
+"""The doctor on real Redis servers: one in order, one that forgets, one that refuses, one that is not there."""
+
+from __future__ import annotations
+
+from celeriac.app.doctor import examine_broker, try_out, worst
+from celeriac.brokers import open_broker
+from celeriac.brokers.port import Finding
+from celeriac.core.clock import SYSTEM
+from tests.support.servers import RedisServer
+
+
+def examined(url: str, *, installs: bool = True) -> dict[str, Finding]:
+    with open_broker(url) as broker:
+        if installs:
+            broker.install()
+        found = [*examine_broker(broker, SYSTEM), *(try_out(broker) if installs else ())]
+    return {finding.subject: finding for finding in found}
+
+
+def test_a_server_that_keeps_what_it_accepts_has_no_warning_and_passes_the_trial() -> None:
+    with RedisServer(appendonly=True, password="hunter2") as server:
+        missing = examined(server.url, installs=False)
+        assert worst(missing.values()) == "error"
+        found = examined(server.url)
+        with server.client() as client:
+            left = {key.decode() for key in client.keys("*doctor*")}
+    assert found["trial"].level == "ok", found["trial"]
+    assert {one.subject for one in found.values() if one.level in ("warning", "error")} == set()
+    assert left == set()
+    assert "hunter2" not in repr(found)
+
+
+def test_a_server_that_forgets_is_warned_about() -> None:
+    with RedisServer(options={"maxmemory-policy": "allkeys-lru"}) as server:
+        found = examined(server.url)
+    assert found["durability"].level == "warning"
+    assert found["eviction"].level in ("warning", "error")
+
+
+def test_a_server_that_cannot_be_used_is_an_error_without_its_password() -> None:
+    with RedisServer(password="hunter2") as server:
+        refused = examined(server.url.replace("hunter2", "hunter3"), installs=False)
+    gone = examined(server.url, installs=False)
+    for found in (refused, gone):
+        assert list(found) == ["connection"]
+        assert found["connection"].level == "error"
+        assert found["connection"].remedy
+        assert "hunter" not in repr(found)
