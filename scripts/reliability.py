@@ -91,9 +91,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 INTRODUCTION: Final = """\
 # Reliability
 
-This page is written by `{command}` ({seconds} on {machine}). Real workers run real tasks on real stores while the
-suite in `tests/faults/` does to them what production does; each line is one scenario on one driver, counted. The same
-scenarios, smaller, run with every change. The rows are in `docs/reliability.json`.
+This page is written by `{command}`
+({seconds} on {machine}).
+Real workers run real tasks on real stores while the suite in `tests/faults/` does to them what production does; each
+line is one scenario on one driver, counted. The same scenarios, at their small size, run with every change. The rows
+are in `docs/reliability.json`.
 
 How to read a line:
 
@@ -157,8 +159,8 @@ Celeriac loses nothing that its store keeps. What the store keeps is for whoever
 - **Redis with `appendonly yes` and `appendfsync always`** keeps every accepted task through SIGKILL of the server and
   a loss of power, as far as the disk tells the truth.
 - **Redis with `appendfsync everysec`** forces its log to disk once a second, so a *loss of power* may cost what was
-  accepted in the last second, or two while the disk is slow. SIGKILL of the server alone does not: what it has written
-  is with the system by the time it answers. A loss of power cannot be had in a test, so the suite cuts the log back to
+  accepted in the last second, or two while the disk is slow. SIGKILL of the server alone does not, unless the
+  disk was so slow that the server had put off writing: it hands its log to the system before it answers. A loss of power cannot be had in a test, so the suite cuts the log back to
   what it held two seconds before the end, the worst that Redis allows, and checks that nothing older is missing. What
   was run and settled in that time runs again; what was only claimed then may, too, since its worker goes on with it
   and the server does not know. That is counted as allowed there.
@@ -209,7 +211,7 @@ def table(rows: Iterable[Row]) -> str:
     ordered: dict[str, list[Row]] = {}
     for row in rows:
         ordered.setdefault(row.fault, []).append(row)
-    for fault, same in ordered.items():
+    for fault, same in sorted(ordered.items()):
         for row in sorted(same, key=lambda one: one.driver):
             mark = ""
             if row.note:

@@ -45,9 +45,9 @@ def test_one_task_per_child(project: Project, options: tuple[str, ...]) -> None:
 @on()
 @pytest.mark.parametrize("most", [1, 50])
 def test_children_are_replaced_under_load(project: Project, most: int) -> None:
-    rounds = sized(1, 4) if most == 1 else sized(15, 60)
+    rounds = sized(1, 8) if most == 1 else sized(20, 120)
     seconds = 0.0 if most == 1 else 0.002
-    ids = [one for _ in range(rounds) for one in project.send("note", 45, seconds) + project.send("anote", 15, seconds)]
+    ids = [one for _ in range(rounds) for one in project.send("note", 20, seconds) + project.send("anote", 10, seconds)]
     worker = project.start_worker("-c", "2", "--max-tasks-per-child", str(most))
     project.wait_empty(200)
     runs = Counter(run.pid for found in project.starts().values() for run in found)

@@ -27,7 +27,7 @@ def times_run(project: Project, ids: list[str]) -> Counter[int]:
 @on()
 def test_terminated_under_load_loses_and_doubles_nothing(project: Project, rng: random.Random) -> None:
     """Worker after worker is told to end in the middle of its work; the last does the rest."""
-    ids = [one for _ in range(sized(20, 100)) for one in _mixture(project, rng)]
+    ids = [one for _ in range(sized(10, 100)) for one in _mixture(project, rng)]
     faults: list[Incident] = []
     for goal in (len(ids) // 4, len(ids) // 2, 3 * len(ids) // 4):
         worker = project.start_worker("-c", "2")
@@ -50,7 +50,7 @@ def test_hurried_under_load_doubles_only_what_ran(
     ids = [one for _ in range(sized(10, 40)) for one in _mixture(project, rng)]
     faults: list[Incident] = []
     hurried = 0
-    for share in (1, 2, 3):
+    for share in range(1, 1 + sized(2, 3)):
         worker = project.start_worker("-c", "2")
         goal = share * len(ids) // 5
         wait_for(lambda: project.ended() >= goal, 60, f"{goal} tasks done")  # noqa: B023
