@@ -41,8 +41,8 @@ def misspelt(variables: Iterable[str], group: click.Group) -> list[str]:
 def _options(command: click.Command, prefix: str) -> Iterator[str]:
     """Yield the variables of a command's options, and of those of the commands below it."""
     for parameter in command.params:
-        if isinstance(parameter, click.Option) and parameter.name is not None:
-            yield f"{prefix}{parameter.name.upper()}"
+        if isinstance(parameter, click.Option):
+            yield f"{prefix}{str(parameter.name).upper()}"
     for name, below in getattr(command, "commands", {}).items():
         yield from _options(below, f"{prefix}{name.upper()}_")
 
@@ -56,7 +56,7 @@ def _explain(name: str, known: Iterable[str]) -> str | None:
     if name.removeprefix(PREFIX).lower() in SETTINGS:
         return (
             f"Warning: the environment variable {name} has no effect: settings are read from the app and its settings"
-            f" module (CELERIAC_CONFIG_MODULE), and only CELERIAC_BROKER_URL and CELERIAC_RESULT_BACKEND from the"
+            " module (CELERIAC_CONFIG_MODULE), and only CELERIAC_BROKER_URL and CELERIAC_RESULT_BACKEND from the"
             " environment"
         )
     return None

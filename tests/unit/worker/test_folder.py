@@ -59,7 +59,8 @@ def test_what_is_not_a_worker_s_stays(temporary: Path) -> None:
     (target / LOCK).touch()
     (temporary / f"{PREFIX}link").symlink_to(target)
     (temporary / f"{PREFIX}file").touch()
-    os.utime(old, (time.time() - 2 * YOUNG,) * 2)
+    long_ago = time.time() - 2 * YOUNG
+    os.utime(old, (long_ago, long_ago))
     RuntimeFolder().cleanup()
     assert not old.exists()
     assert new.exists()
