@@ -160,7 +160,8 @@ Celeriac loses nothing that its store keeps. What the store keeps is for whoever
   a loss of power, as far as the disk tells the truth.
 - **Redis with `appendfsync everysec`** forces its log to disk once a second, so a *loss of power* may cost what was
   accepted in the last second, or two while the disk is slow. SIGKILL of the server alone does not, unless the
-  disk was so slow that the server had put off writing: it hands its log to the system before it answers. A loss of power cannot be had in a test, so the suite cuts the log back to
+  disk was so slow that the server had put off writing: it hands its log to the system before it answers.
+  A loss of power cannot be had in a test, so the suite cuts the log back to
   what it held two seconds before the end, the worst that Redis allows, and checks that nothing older is missing. What
   was run and settled in that time runs again; what was only claimed then may, too, since its worker goes on with it
   and the server does not know. That is counted as allowed there.
