@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 from celeriac import brokers
 from celeriac.brokers.facade import AsyncResultCalls, Store, SyncResultCalls
 from celeriac.core.clock import SYSTEM, Clock
+from celeriac.errors import ImproperlyConfigured
 from celeriac.results.disabled import DisabledStore
 
 __all__ = [
@@ -53,6 +54,10 @@ def connect(url: str | None, *, clock: Clock = SYSTEM) -> Store[Any]:
         return DisabledStore()
     if scheme in _BROKERS:
         return brokers.connect(url, clock=clock)
+    if scheme in brokers.RABBITMQ_SCHEMES:
+        raise ImproperlyConfigured(
+            f"result backend URL {scheme}://...: RabbitMQ keeps no results; use one of {known_schemes()}"
+        )
     raise brokers.no_driver("result backend", scheme, known_schemes())
 
 

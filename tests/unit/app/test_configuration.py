@@ -82,7 +82,7 @@ class TestUrls:
         add.delay()
         assert app.broker.stats()[0].ready == 1
 
-    @pytest.mark.parametrize("url", ["amqp://localhost", "nonsense", "mysql://x"])
+    @pytest.mark.parametrize("url", ["rpc://localhost", "nonsense", "mysql://x"])
     def test_an_unknown_url_is_named_when_it_is_used(self, url: str) -> None:
         app = Celeriac(broker=url)
         with pytest.raises(ImproperlyConfigured, match="sqlite://"):

@@ -41,7 +41,7 @@ def complaint(url: str) -> str:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("amqp://h", ["RabbitMQ", "planned"]),
+        ("rpc://h", ["RabbitMQ", "planned"]),
     ],
 )
 def test_a_planned_driver_is_said_to_be_missing_yet(url: str, words: list[str]) -> None:
@@ -66,7 +66,7 @@ def test_what_is_no_url_is_refused(url: str) -> None:
 
 
 def test_no_password_gets_into_an_error() -> None:
-    for url in ("amqp://user:s3cret@host//", "user:s3cret@host", "nosuch://user:s3cret@host"):
+    for url in ("rpc://user:s3cret@host//", "user:s3cret@host", "nosuch://user:s3cret@host"):
         assert "s3cret" not in complaint(url)
 
 

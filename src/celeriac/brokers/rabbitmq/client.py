@@ -10,6 +10,7 @@ from celeriac.brokers.deadline import after
 from celeriac.brokers.rabbitmq import requests, wire
 from celeriac.brokers.rabbitmq.link import Link
 from celeriac.brokers.rabbitmq.receiver import Receiver, count
+from celeriac.brokers.rabbitmq.renewal import Renewal
 from celeriac.brokers.rabbitmq.sender import Sender, hang_up, version_of
 from celeriac.brokers.rabbitmq.topology import Topology
 from celeriac.brokers.rabbitmq.url import Location
@@ -23,14 +24,16 @@ class Client:
     Args:
         location: Where the server is.
         topology: What queues are like.
+        renews: Deliveries are held for as long as their tasks run, so they are to be renewed.
     """
 
-    def __init__(self, location: Location, topology: Topology) -> None:
+    def __init__(self, location: Location, topology: Topology, *, renews: bool = False) -> None:
         self.location: Final = location
         self.topology: Final = topology
         self.link: Final = Link(location)
         self.sender: Final = Sender(self.link, topology)
         self.receiver: Final = Receiver(self.link, self.sender, topology)
+        self.renewal: Final = Renewal(self.link, self.sender, self.receiver) if renews else None
 
     async def perform(self, request: requests.Request) -> Any:
         """Carry out one request.
@@ -46,6 +49,8 @@ class Client:
                 self.receiver.note()
                 return None
             case requests.Take():
+                if self.renewal is not None:
+                    self.renewal.start()
                 return await self.receiver.take(
                     request.queues, request.limit, request.owner, deadline, keep=request.keep
                 )
@@ -107,4 +112,6 @@ class Client:
 
     async def close(self) -> None:
         """Close the connection; the next request makes another."""
+        if self.renewal is not None:
+            self.renewal.stop()
         await self.link.close()

@@ -22,6 +22,8 @@ from celeriac.brokers.rabbitmq.waiters import AsyncRabbitWaiter, RabbitWaiter
 class _RabbitDriver:
     """What both drivers have: a client for each event loop."""
 
+    renews = False
+
     def __init__(self, location: Location, topology: Topology) -> None:
         self._location: Final = location
         self._topology: Final = topology
@@ -32,7 +34,7 @@ class _RabbitDriver:
         loop = asyncio.get_running_loop()
         found = self._clients.get(loop)
         if found is None:
-            found = self._clients[loop] = Client(self._location, self._topology)
+            found = self._clients[loop] = Client(self._location, self._topology, renews=self.renews)
         return found
 
 
@@ -78,6 +80,8 @@ class AloneDriver(_RabbitDriver):
         location: From :func:`celeriac.brokers.rabbitmq.url.parse`.
         topology: The queues that the configuration names.
     """
+
+    renews = True
 
     def __init__(self, location: Location, topology: Topology) -> None:
         super().__init__(location, topology)

@@ -37,6 +37,8 @@ class Reader:
         self.unacked: set[int] = set()
         self.room = 0
         """How many the open consumer may bring; 0 if none is open."""
+        self.origin: str | None = None
+        """Where messages of this queue come from and go back to, if it keeps them for another."""
         self._arrived = arrived
         self._opened = 0
         self._gave_back = False
@@ -135,4 +137,4 @@ class Reader:
         self.unacked -= mine
         if mine:
             self._gave_back = True
-            self.channel.send(wire.nacks(self.channel.number, sorted(mine)))
+            self.channel.send(wire.nacks(self.channel.number, sorted(mine), requeue=self.origin is None))

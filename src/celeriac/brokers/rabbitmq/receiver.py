@@ -54,6 +54,7 @@ class Receiver:
         self._readers: dict[str, Reader] = {}
         self._levels: dict[str, float] = {}  # by queue: when its levels were last looked for
         self._held: dict[int, tuple[Reader, wire.Delivered, str]] = {}
+        self._since: dict[int, float] = {}
         self._ref = 0
         self._taking = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -68,6 +69,7 @@ class Receiver:
         self._readers.clear()
         self._levels.clear()
         self._held.clear()
+        self._since.clear()
 
     def note(self) -> None:
         """Wake whoever sleeps."""
@@ -99,6 +101,7 @@ class Receiver:
     def _lend_no_more(self, owner: str) -> None:
         for ref in sorted([ref for ref, held in self._held.items() if held[2] == owner], reverse=True):
             reader, message, _ = self._held.pop(ref)
+            self._since.pop(ref, None)
             if message.tag in reader.unacked:
                 reader.inbox.appendleft(message)
 
@@ -148,11 +151,13 @@ class Receiver:
 
     def _pick(self, readers: Sequence[Reader], limit: int, owner: str) -> list[Taken]:
         taken: list[Taken] = []
+        now = time.monotonic()
         for reader in readers:
             while reader.inbox and len(taken) < limit:
                 message = reader.inbox.popleft()
                 self._ref += 1
                 self._held[self._ref] = (reader, message, owner)
+                self._since[self._ref] = now
                 taken.append(_taken(self._ref, reader, message))
         return taken
 
@@ -217,6 +222,7 @@ class Receiver:
         tags: dict[Reader, list[int]] = {}
         for ref in refs:
             held = self._held.pop(ref, None)
+            self._since.pop(ref, None)
             if held is None or held[0].channel.ended is not None:
                 lost.append(ref)
             else:
@@ -224,6 +230,20 @@ class Receiver:
         for reader, some in tags.items():
             do(reader, some)
         return lost
+
+    def held_since(self, moment: float) -> list[tuple[int, Reader, wire.Delivered]]:
+        """Return what has been held since this time of the monotonic clock, or for longer."""
+        old = [ref for ref, since in self._since.items() if since <= moment]
+        return [(ref, self._held[ref][0], self._held[ref][1]) for ref in old if ref in self._held]
+
+    def replace(self, ref: int, reader: Reader, message: wire.Delivered) -> bool:
+        """Let another delivery take the place of one that is held; False if that one was settled meanwhile."""
+        held = self._held.get(ref)
+        if held is None:
+            return False
+        self._held[ref] = (reader, message, held[2])
+        self._since[ref] = time.monotonic()
+        return True
 
     def bodies(self, refs: Sequence[int]) -> dict[int, bytes]:
         """Return the bodies of those that are ours."""

@@ -222,9 +222,10 @@ def acks(channel: int, tags: Iterable[int], *, multiple: bool = False) -> bytes:
     return b"".join([_tagged.pack(_METHOD, channel, 13, _ACK, tag, many, 0xCE) for tag in tags])
 
 
-def nacks(channel: int, tags: Iterable[int]) -> bytes:
-    """Return the bytes that give these deliveries back to their queue."""
-    return b"".join([_tagged.pack(_METHOD, channel, 13, _NACK, tag, 2, 0xCE) for tag in tags])
+def nacks(channel: int, tags: Iterable[int], *, requeue: bool = True) -> bytes:
+    """Return the bytes that give these deliveries back to their queue, or to where it sends its dead letters."""
+    bits = 2 if requeue else 0
+    return b"".join([_tagged.pack(_METHOD, channel, 13, _NACK, tag, bits, 0xCE) for tag in tags])
 
 
 class Reader:

@@ -11,9 +11,7 @@ logs when it starts.
   largest step that fits into what is left. So any delay ends after a few hops, never early and at most ``SHORTEST``
   late, nothing waits in a worker, and unused queues go by themselves.
 - *Long tasks.* RabbitMQ closes the channel of a consumer that does not acknowledge within ``consumer_timeout``, 30
-  minutes. The message of a task that runs longer than :data:`RENEW_AFTER` is therefore handed over to a queue of the
-  worker's own, whose messages go back to their queue at once when the connection ends, and from there again, as long
-  as it runs.
+  minutes. The delivery of a long task is therefore renewed: :mod:`celeriac.brokers.rabbitmq.renewal`.
 - *Settling* is: publish what follows, and wait for the confirms; then acknowledge. A crash between the two repeats.
 """
 
