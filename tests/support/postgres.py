@@ -93,7 +93,7 @@ class PostgresServer:
             self._run("initdb", "-D", data, "-U", "tester", "-E", "UTF8", "--locale=C", "--no-sync", *how)
         else:
             source = f"host=127.0.0.1 port={self._copy_of.port} user=tester"
-            self._run("pg_basebackup", "-D", data, "-d", source, "-R", "-X", "stream", "--no-sync")
+            self._run("pg_basebackup", "-D", data, "-d", source, "-R", "-X", "stream", "--no-sync", "-c", "fast")
         with (data / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in self._settings.items())
 

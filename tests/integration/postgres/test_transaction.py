@@ -197,9 +197,9 @@ def test_what_is_no_connection_is_refused(app: Celeriac, server: PostgresServer)
     with (
         Celeriac(broker="memory://no-transactions", set_as_current=False) as other,
         plain_psycopg(server) as connection,
+        pytest.raises(ImproperlyConfigured, match="memory://no-transactions"),
     ):
-        with pytest.raises(ImproperlyConfigured, match="memory://no-transactions"):
-            other.send_task("any", connection=connection)
+        other.send_task("any", connection=connection)
 
 
 # Coroutines.

@@ -57,7 +57,7 @@ class PostgresDriver:
         return PostgresPerformer(self._location, self._close_hub_if_idle)
 
     def async_performer(self) -> AsyncPostgresPerformer:
-        return AsyncPostgresPerformer(self._link)
+        return AsyncPostgresPerformer(self._location, self._link)
 
     def performer_on(self, connection: Any) -> LentPerformer:
         """Return a performer that enqueues on a caller's connection; see the port's Lending."""

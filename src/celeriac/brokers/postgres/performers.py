@@ -11,26 +11,39 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
 import psycopg
 from psycopg import waiting
 
-from celeriac.brokers.postgres.session import Ask, Connect, Pause, Session, Step, within_time
+from celeriac.brokers.postgres.operations.calls import Sweep
+from celeriac.brokers.postgres.session import Ask, Connect, OutOfTimeError, Pause, Session, Step, within_time
 from celeriac.brokers.postgres.url import Location
 from celeriac.brokers.sql.requests import Reply, Rows, Transaction
 from celeriac.core.operation import run
 
 LOOK_INTERVAL: Final = 0.1
 """Seconds between two looks at the clock while the server is waited for."""
+LONGEST_SWEEP: Final = 3600.0
+"""Seconds that a piece of upkeep may take."""
 SHORTEST_CONNECT: Final = 2
 """libpq takes no shorter time to connect than these seconds."""
+
+
+_until: Final[ContextVar[float]] = ContextVar("celeriac_postgres_connect_until", default=float("inf"))
+"""When the attempt to connect that is under way is to end."""
 
 
 class _Blocking(psycopg.Connection[tuple[Any, ...]]):
     """A connection that waits for a limited time, and does not try to cancel what an interrupt leaves behind."""
 
     deadline = float("inf")
+
+    @classmethod
+    def _connect_gen(cls, *arguments: Any, **options: Any) -> Any:
+        # libpq's own timeout is whole seconds, at least two, for each host.
+        return within_time(super()._connect_gen(*arguments, **options), _until.get())
 
     def wait(self, gen: Any, interval: float = LOOK_INTERVAL, timeout: float | None = None) -> Any:
         return waiting.wait(within_time(gen, self.deadline), self.pgconn.socket, interval=interval)
@@ -40,6 +53,10 @@ class _Awaiting(psycopg.AsyncConnection[tuple[Any, ...]]):
     """The awaiting twin."""
 
     deadline = float("inf")
+
+    @classmethod
+    def _connect_gen(cls, *arguments: Any, **options: Any) -> Any:
+        return within_time(super()._connect_gen(*arguments, **options), _until.get())
 
     async def wait(self, gen: Any, interval: float = LOOK_INTERVAL, timeout: float | None = None) -> Any:
         return await waiting.wait_async(within_time(gen, self.deadline), self.pgconn.socket, interval=interval)
@@ -66,6 +83,7 @@ def do(step: Step) -> Any:
             cursor = raw.execute(sql, parameters, binary=parameters is not None)
             return cursor.fetchall() if cursor.description is not None else []
         case Connect():
+            _until.set(step.deadline)
             raw = _Blocking.connect(autocommit=True, prepare_threshold=None, **_options(step))
             raw.cursor_factory = psycopg.RawCursor
             raw.add_notice_handler(_ignore)
@@ -84,6 +102,7 @@ async def ado(step: Step) -> Any:
             rows: Rows = await cursor.fetchall() if cursor.description is not None else []
             return rows
         case Connect():
+            _until.set(step.deadline)
             raw = await _Awaiting.connect(autocommit=True, prepare_threshold=None, **_options(step))
             raw.cursor_factory = psycopg.AsyncRawCursor
             raw.add_notice_handler(_ignore)
@@ -95,6 +114,40 @@ async def ado(step: Step) -> Any:
 
 def _ignore(notice: object) -> None:
     """A notice is for somebody at a terminal."""
+
+
+class _Sweeper:
+    """Carries out upkeep, one piece at a time in this process, in a thread and on a connection that last as long."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._busy = threading.Lock()
+
+    def begin(self, location: Location, request: Sweep) -> None:
+        """Begin, unless something is under way; the next prune asks again."""
+        if self._pid != os.getpid():
+            self._begin()
+        if self._busy.acquire(blocking=False):
+            threading.Thread(target=self._work, args=(location, request), name="celeriac-sweep", daemon=True).start()
+
+    def _work(self, location: Location, request: Sweep) -> None:
+        raw: Any = None
+        try:
+            raw = do(Connect(location.parameters, time.monotonic() + location.timeout))
+            for step in request.steps:
+                do(Ask(raw, step.sql, None, time.monotonic() + LONGEST_SWEEP))
+        except (psycopg.Error, OutOfTimeError):
+            pass  # PostgreSQL sweeps by itself, too, and the next prune asks again.
+        finally:
+            if raw is not None:
+                raw.pgconn.finish()
+            self._busy.release()
+
+
+_sweeper: Final = _Sweeper()
 
 
 class PostgresPerformer:
@@ -123,6 +176,9 @@ class PostgresPerformer:
         return self._session
 
     def perform(self, request: Transaction) -> Reply:
+        if isinstance(request, Sweep):
+            _sweeper.begin(self._location, request)
+            return [[]]
         session = self._own()
         with self._lock:
             return run(session.do(request), do)
@@ -158,14 +214,19 @@ class AsyncPostgresPerformer:
     """Does requests on the connection of the running event loop.
 
     Args:
+        location: Where the database is.
         find: Returns the link of the running event loop.
     """
 
-    def __init__(self, find: Callable[[], Link]) -> None:
+    def __init__(self, location: Location, find: Callable[[], Link]) -> None:
+        self._location: Final = location
         self._find: Final = find
         self._link: Link | None = None
 
     async def perform(self, request: Transaction) -> Reply:
+        if isinstance(request, Sweep):
+            _sweeper.begin(self._location, request)
+            return [[]]
         link = self._link
         if link is None or link.stale():
             link = self._link = self._find()

@@ -76,15 +76,15 @@ def within_time(steps: Generator[Any, Any, Any], deadline: float) -> Generator[A
     Raises:
         OutOfTimeError: The server has not answered by then.
     """
-    state = next(steps)
-    while True:
-        ready = yield state
-        if not ready and time.monotonic() >= deadline:
-            raise OutOfTimeError
-        try:
+    try:
+        state = next(steps)
+        while True:
+            ready = yield state
+            if not ready and time.monotonic() >= deadline:
+                raise OutOfTimeError
             state = steps.send(ready)
-        except StopIteration as stop:
-            return stop.value
+    except StopIteration as stop:
+        return stop.value
 
 
 class Session:

@@ -8,6 +8,11 @@ from celeriac.brokers.postgres.queries import query
 from celeriac.brokers.postgres.schema import within
 from celeriac.brokers.sql.requests import Statement, Transaction
 
+
+class Sweep(Transaction, frozen=True):
+    """Upkeep that may take a while: it is begun on a connection of its own, and nobody waits for it."""
+
+
 ENQUEUE: Final = "enqueue($1, $2, $3, $4, $5, $6)"
 """How the call of this operation ends."""
 _ENQUEUE_TYPES: Final = ("text[]", "text[]", "text[]", "smallint[]", "double precision[]", "bytea[]")

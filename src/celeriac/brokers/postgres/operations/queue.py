@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from celeriac.brokers.port import Cancelled, Promoted, Reclaimed
-from celeriac.brokers.postgres.operations.calls import Asking
+from celeriac.brokers.postgres.operations.calls import Asking, Sweep
 from celeriac.brokers.postgres.operations.rows import (
     flags,
     message_columns,
@@ -17,7 +17,7 @@ from celeriac.brokers.postgres.operations.rows import (
 )
 from celeriac.brokers.postgres.operations.settling import settle
 from celeriac.brokers.rules import OWNER_MEMORY, VERDICT_LEASE, delivery, first_of_each, packed
-from celeriac.brokers.sql.requests import SqlOperation, Statement, Transaction
+from celeriac.brokers.sql.requests import SqlOperation, Statement
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
 
 SWEEP_ABOVE: Final = 50_000
@@ -113,7 +113,7 @@ class QueueOperations(Asking):
         return tuple([id for id in dict.fromkeys(ids) if id in revived])
 
     def prune(self, dead_letter_age: float | None, limit: int) -> SqlOperation[int]:
-        """Forget what has expired; then sweep tables of which much was deleted.
+        """Forget what has expired; then begin to sweep a table of which much was deleted.
 
         PostgreSQL's own sweeper comes once a minute, and until then at full rate the tables grow to a minute's work.
         """
@@ -124,7 +124,7 @@ class QueueOperations(Asking):
         for (table,) in tables:
             # SKIP_LOCKED: another sweeps it now. Without the right to, PostgreSQL warns and does nothing.
             sql = f'VACUUM (SKIP_LOCKED, TRUNCATE false) "{calls.schema}"."{table}"'
-            yield Transaction((Statement(sql),))
+            yield Sweep((Statement(sql),))
         return int(count)
 
 
