@@ -76,16 +76,16 @@ SERVERS: Final[Mapping[str, Server]] = {
         },
         folders=("/usr/lib/postgresql/*/bin", "/usr/libexec/postgresql*", "/usr/pgsql-*/bin"),
     ),
-    # No server: what moves the clock of one process, for tests of workers whose clock is set.
-    "faketime": Server(
-        programs=("faketime",),
+    "pgbouncer": Server(
+        programs=("pgbouncer",),
         packages={
-            "apt-get": ("faketime",),
-            "dnf": ("libfaketime",),
-            "apk": ("libfaketime",),
-            "pacman": ("libfaketime",),
-            "brew": ("libfaketime",),
+            "apt-get": ("pgbouncer",),
+            "dnf": ("pgbouncer",),
+            "apk": ("pgbouncer",),
+            "pacman": ("pgbouncer",),
+            "brew": ("pgbouncer",),
         },
+        folders=("/usr/sbin",),
     ),
     "rabbitmq-server": Server(
         programs=("rabbitmq-server",),

@@ -319,12 +319,15 @@ def test_a_worker_of_n_children_has_at_most_n_and_two_connections(
 
 
 def test_two_apps_in_one_database_do_not_meet(server: PostgresServer, schema: str) -> None:
-    with server.schema() as another, open_broker(server.url(schema=schema)) as one:
-        with open_broker(server.url(schema=another)) as two:
-            one.enqueue([message("a")])
-            assert two.claim(["celery"], 10, "w", 10.0) == []
-            two.enqueue([message("a")])
-            assert one.stats()[0].ready == two.stats()[0].ready == 1
+    with (
+        server.schema() as another,
+        open_broker(server.url(schema=schema)) as one,
+        open_broker(server.url(schema=another)) as two,
+    ):
+        one.enqueue([message("a")])
+        assert two.claim(["celery"], 10, "w", 10.0) == []
+        two.enqueue([message("a")])
+        assert one.stats()[0].ready == two.stats()[0].ready == 1
 
 
 def test_a_schema_that_must_not_be_made_is_asked_for(server: PostgresServer, schema: str) -> None:
