@@ -166,7 +166,7 @@ def test_the_loss_of_a_master_is_survived_by_its_replica() -> None:
 def _in_step(master: RedisServer) -> bool:
     with master.client() as client:
         facts: dict[str, Any] = client.info("replication")
-    return facts["slave0"]["offset"] == facts["master_repl_offset"]
+    return bool(facts["slave0"]["offset"] == facts["master_repl_offset"])
 
 
 # Sentinel

@@ -64,7 +64,7 @@ def test_a_url_says_where_the_server_is(url: str, location: Location) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("redis://h?timeot=3", "did you mean 'timeout'"),
+        ("redis://h?tmeout=3", "did you mean 'timeout'"),
         ("redis://h?nonsense=3", "Known parameters are"),
         ("redis://h/x", "must be a number"),
         ("redis://h/1?db=2", "named twice"),
