@@ -20,11 +20,15 @@ from celeriac.app.current import current_app, current_task, shared_task
 from celeriac.app.result import AsyncResult
 from celeriac.app.task import Task
 from celeriac.core.ids import new_id as uuid
+from celeriac.core.queues import Broadcast, Exchange, Queue
 
 __all__ = [
     "AsyncResult",
+    "Broadcast",
     "Celeriac",
     "Celery",
+    "Exchange",
+    "Queue",
     "Signature",
     "Task",
     "__version__",

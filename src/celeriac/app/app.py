@@ -82,7 +82,7 @@ class Celeriac(Registering):
         self.rng: Rng = rng if rng is not None else random.Random()
         self.strict_typing = strict_typing
         # Settings tell these two when they change, so they come first.
-        self._connections = Connections(self.urls, clock, lambda: self.guard, lambda: self.conf.task_queues)
+        self._connections = Connections(self.urls, clock, lambda: self.guard, self.queue_plan)
         self.publisher = Publisher(self, self._connections)
         super().__init__(main=main, autofinalize=autofinalize, task_cls=task_cls)
         self.namespace = namespace

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from celeriac.app import keys
 from celeriac.app.configuration import CONFIG_VARIABLE, Configuration
 from celeriac.core.codec import accept_types
+from celeriac.core.queues import QueuePlan, declared, name_of
 from celeriac.core.settings import Settings
 from celeriac.errors import ImproperlyConfigured
 
@@ -149,12 +150,15 @@ class Configured:
         """Return the time, in the app's time zone."""
         return datetime.fromtimestamp(self.clock.now(), self.timezone)
 
+    def queue_plan(self) -> QueuePlan:
+        """Return what the settings say about queues."""
+        return QueuePlan(self.conf.task_queues, self.conf.task_create_missing_queues)
+
     def queue_names(self) -> list[str]:
         """Return the names of the app's queues: the default one, and those of the setting ``task_queues``."""
         names = [self.conf.task_default_queue]
-        declared = self.conf.task_queues
-        for one in declared or ():
-            name = one if isinstance(one, str) else getattr(one, "name", None)
+        for one in declared(self.conf.task_queues):
+            name = name_of(one)
             if name and name not in names:
                 names.append(name)
         return names

@@ -19,6 +19,7 @@ from celeriac.brokers.facade import AsyncBroker, Store, SyncBroker
 from celeriac.brokers.port import AnyDriver, Lending
 from celeriac.brokers.sealed import SealedDriver, SealedStore
 from celeriac.core.clock import Clock
+from celeriac.core.queues import QueuePlan
 from celeriac.core.redact import redact_url
 from celeriac.core.security import Guard
 from celeriac.errors import ImproperlyConfigured
@@ -70,7 +71,7 @@ class Connections:
         urls: Returns the URL of the broker and that of the result store (None: no results), when they are needed.
         clock: The clock of stores that have none of their own.
         guard: Returns what signs and encrypts, None where the app has no keys; the same as long as its keys are.
-        queues: Returns the setting ``task_queues``.
+        queues: Returns what the settings say about queues.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Connections:
         urls: Callable[[], Urls],
         clock: Clock,
         guard: Callable[[], Guard | None],
-        queues: Callable[[], Any] = lambda: None,
+        queues: Callable[[], QueuePlan] = QueuePlan,
     ) -> None:
         self._queues = queues
         self._urls = urls

@@ -15,6 +15,7 @@ from typing import Any, Final
 from celeriac.brokers.facade import AsyncBroker, SyncBroker
 from celeriac.brokers.port import AnyDriver
 from celeriac.core.clock import SYSTEM, Clock
+from celeriac.core.queues import QueuePlan, declared, is_broadcast, name_of
 from celeriac.core.redact import redact_url
 from celeriac.errors import ImproperlyConfigured
 
@@ -44,6 +45,7 @@ REDIS_SCHEMES: Final = (
     "valkeys",
     "valkeys+cluster",
 )
+NO_QUEUES: Final = QueuePlan()
 RABBITMQ_SCHEMES: Final = ("amqp", "amqps", "pyamqp", "rabbitmq")
 POSTGRES_SCHEMES: Final = ("postgres", "postgresql", "postgresql+psycopg")
 
@@ -196,7 +198,7 @@ def pairs(broker_url: str, store_url: str | None) -> bool:
     return split(store_url)[0] in _DRIVERS
 
 
-def _rabbitmq(url: str, clock: Clock, store: str | None, queues: Any) -> AnyDriver:
+def _rabbitmq(url: str, clock: Clock, store: str | None, queues: QueuePlan) -> AnyDriver:
     with _needs("rabbitmq", "pamqp"):
         from celeriac.brokers.rabbitmq.driver import AloneDriver, PairedDriver
     from celeriac.brokers.rabbitmq.topology import topology
@@ -209,7 +211,7 @@ def _rabbitmq(url: str, clock: Clock, store: str | None, queues: Any) -> AnyDriv
     return AloneDriver(location, plan)
 
 
-def connect(url: str, *, clock: Clock = SYSTEM, store: str | None = None, queues: Any = None) -> AnyDriver:
+def connect(url: str, *, clock: Clock = SYSTEM, store: str | None = None, queues: QueuePlan = NO_QUEUES) -> AnyDriver:
     """Return the driver for a broker URL. Nothing is opened or read yet.
 
     Args:
@@ -217,7 +219,7 @@ def connect(url: str, *, clock: Clock = SYSTEM, store: str | None = None, queues
             ``sqlite:////absolute.db``, ``memory://name``, ``amqp://user:password@host/vhost``.
         clock: What the store takes for the time.
         store: URL of the result store; a broker that pairs with one (:func:`pairs`) keeps there what it cannot keep.
-        queues: The setting ``task_queues``, for a broker with exchanges.
+        queues: What the settings say about queues, for a broker that routes.
 
     Raises:
         ImproperlyConfigured: The scheme is not known, or the rest of the URL is wrong.
@@ -228,6 +230,11 @@ def connect(url: str, *, clock: Clock = SYSTEM, store: str | None = None, queues
     make = _DRIVERS.get(scheme)
     if make is None:
         raise no_driver("broker", scheme, known_schemes())
+    broadcast = [name_of(one) for one in declared(queues.queues) if is_broadcast(one)]
+    if broadcast:
+        raise ImproperlyConfigured(
+            f"task_queues: only RabbitMQ has broadcast queues, as {broadcast[0]!r}; the broker is {scheme}://"
+        )
     return make(url, clock)
 
 

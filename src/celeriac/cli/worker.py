@@ -14,6 +14,7 @@ from celeriac.cli import reloading
 from celeriac.cli.banner import banner
 from celeriac.cli.pidfile import PidFile
 from celeriac.cli.session import Session, comma_separated, pass_session
+from celeriac.core.queues import served_by
 from celeriac.errors import ImproperlyConfigured
 from celeriac.worker import logs, options
 from celeriac.worker.solo import Solo
@@ -208,6 +209,7 @@ def _shape(app: Celeriac, target: str, given: dict[str, Any]) -> options.WorkerO
     if hard is not None and soft is not None and soft >= hard:
         raise ImproperlyConfigured(f"--soft-time-limit {soft:g} must be shorter than --time-limit {hard:g}")
     node = options.node_name(given["hostname"])
+    queues = served_by(queues, app.conf.task_queues, node)
     return options.from_settings(
         app.conf,
         target=target,

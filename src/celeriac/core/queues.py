@@ -12,9 +12,22 @@ Brokers without exchanges take the names alone. Objects of kombu's classes of th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from celeriac.errors import ImproperlyConfigured
+
+
+class QueuePlan(NamedTuple):
+    """What the settings say about queues.
+
+    Attributes:
+        queues: The setting ``task_queues``.
+        create_missing: The setting ``task_create_missing_queues``.
+    """
+
+    queues: Any = None
+    create_missing: bool = True
+
 
 TYPES: Final = ("direct", "topic", "fanout", "headers")
 
@@ -122,3 +135,35 @@ class Broadcast(Queue):
 
     def __init__(self, name: str, **more: Any) -> None:
         super().__init__(name, Exchange(name, type="fanout"), "", **more)
+
+
+def is_broadcast(queue: object) -> bool:
+    """Tell whether every worker is to have a queue like this of its own; kombu's class of the name counts, too."""
+    return type(queue).__name__ == "Broadcast"
+
+
+def declared(queues: Any) -> list[Any]:
+    """Return the entries of the setting ``task_queues`` one by one: names and queue objects."""
+    if isinstance(queues, str):
+        return [queues]
+    if isinstance(queues, Mapping):
+        mapped = cast("Mapping[str, Mapping[str, Any]]", queues)
+        return [Queue(name, one.get("exchange"), one.get("routing_key")) for name, one in mapped.items()]
+    return list(cast("Iterable[Any]", queues or ()))
+
+
+def name_of(queue: Any) -> str | None:
+    """Return the name under which tasks are sent to an entry of ``task_queues``."""
+    return queue if isinstance(queue, str) else getattr(queue, "alias", None) or getattr(queue, "name", None)
+
+
+def served_by(names: Iterable[str], queues: Any, node: str) -> tuple[str, ...]:
+    """Return the queues that a worker serves: for a broadcast queue, its own.
+
+    Args:
+        names: What it is to serve.
+        queues: The setting ``task_queues``.
+        node: The worker's name.
+    """
+    own = {name_of(one) for one in declared(queues) if is_broadcast(one)}
+    return tuple([f"{name}@{node}" if name in own else name for name in names])

@@ -87,7 +87,6 @@ _TASKS: Final = (
     *_for(
         _YET,
         ("task_default_rate_limit", ANYTHING, None, "Rate limit of all tasks, such as `10/s`."),
-        ("task_create_missing_queues", SWITCH, True, "Queues that are not declared come into being when used."),
         ("task_send_sent_event", SWITCH, False, "Senders emit an event for each task."),
         ("task_acks_on_failure", SWITCH, None, "A failed task with late acknowledgement is over."),
         ("task_acks_on_timeout", SWITCH, None, "The same for one that ran into its time limit."),

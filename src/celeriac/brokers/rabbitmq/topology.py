@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 
 from celeriac.core.message import MAX_PRIORITY
-from celeriac.core.queues import Queue
+from celeriac.core.queues import QueuePlan, declared, is_broadcast, name_of
 from celeriac.errors import ImproperlyConfigured
 
 LEVEL: Final = "@p"
@@ -163,27 +163,20 @@ def _topic(pattern: Sequence[str], words: Sequence[str]) -> bool:
     return bool(words) and pattern[0] in ("*", words[0]) and _topic(pattern[1:], words[1:])
 
 
-def topology(queues: Any, queue_type: str, *, create_missing: bool = True) -> Topology:
-    """Return what the setting ``task_queues`` says: names, Queue objects (ours or kombu's), or a mapping of names.
+def topology(plan: QueuePlan, queue_type: str) -> Topology:
+    """Return what the settings say about queues.
 
     Raises:
         ImproperlyConfigured: A queue is malformed.
     """
-    specs: dict[str, QueueSpec] = {}
-    if isinstance(queues, Mapping):
-        mapped = cast("Mapping[str, Any]", queues)
-        queues = [
-            Queue(name, options.get("exchange"), options.get("routing_key"))
-            for name, options in cast("Mapping[str, Mapping[str, Any]]", mapped).items()
-        ]
-    for one in cast("Sequence[Any]", [queues] if isinstance(queues, str) else queues or ()):
-        spec = QueueSpec(one) if isinstance(one, str) else _spec(one)
-        specs[spec.name] = spec
-    return Topology(queues=specs, queue_type=queue_type, create_missing=create_missing)
+    specs = [QueueSpec(one) if isinstance(one, str) else _spec(one) for one in declared(plan.queues)]
+    return Topology(
+        queues={spec.name: spec for spec in specs}, queue_type=queue_type, create_missing=plan.create_missing
+    )
 
 
 def _spec(queue: Any) -> QueueSpec:
-    name = getattr(queue, "alias", None) or getattr(queue, "name", None)
+    name = name_of(queue)
     if not isinstance(name, str) or not name:
         raise ImproperlyConfigured(f"task_queues: {queue!r} is no queue: it has no name")
     found = [_binding(one.exchange, one.routing_key, getattr(one, "arguments", None)) for one in queue.bindings or ()]
@@ -196,7 +189,7 @@ def _spec(queue: Any) -> QueueSpec:
         dict(getattr(queue, "queue_arguments", None) or {}),
         bool(getattr(queue, "durable", True)),
         bool(getattr(queue, "auto_delete", False) or getattr(queue, "exclusive", False)),
-        type(queue).__name__ == "Broadcast",
+        is_broadcast(queue),
     )
 
 
