@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import LANGUAGES, PROJECT, Scenario, blocks, check_fragment, documentation
+from tests.support.postgres_time import server as postgres_server
 
 PAGES = documentation()
 BLOCKS = [block for page in PAGES for block in blocks(page)]
@@ -16,6 +17,15 @@ TO_PLAY = [
     if page.name != "README.md"  # It has a test of its own.
     and any(block.language in ("pycon", "console") or block.title for block in blocks(page))
 ]
+
+
+def offer_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a URL without a host lead to a server with the database ``shop``, empty."""
+    server = postgres_server()
+    server.ask("DROP DATABASE IF EXISTS shop", database="postgres")
+    server.ask("CREATE DATABASE shop", database="postgres")
+    for variable, value in (("PGHOST", "127.0.0.1"), ("PGPORT", str(server.port)), ("PGUSER", "tester")):
+        monkeypatch.setenv(variable, value)
 
 
 def name(page: Path) -> str:
@@ -34,7 +44,9 @@ def test_every_block_says_what_it_is(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", TO_PLAY, ids=name)
-def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
+def test_a_page_does_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "postgresql:///" in page.read_text():
+        offer_postgres(monkeypatch)
     scenario = Scenario(tmp_path)
     scenario.play(page)
     assert scenario.done
