@@ -130,7 +130,9 @@ SECTIONS: Final[dict[str, tuple[str, str]]] = {
     "server": (
         "The server dies, or comes back",
         "Workers go on with what they run, settle it when the server is back, and claim nothing meanwhile. Recovery is"
-        " from the server's return to the first task that starts after it.",
+        " from the server's return to the first run of a task that was sent after it. A call of a producer that was"
+        " under way at the fault is repeated under the same ids; what had run by then may run again, and is counted as"
+        " allowed.",
     ),
     "network": (
         "The network fails",

@@ -89,7 +89,7 @@ def test_producers_connection_is_cut(
             faults.append(Incident(proxy.times[-1][2]))
     project.wait_empty(30)
     recovery = [min(when for when in producer.accepted.values() if when > one.at) - one.at for one in faults]
-    figures = count(project, producer.ids, faults, recovery=recovery)
+    figures = count(project, producer.ids, producer.spanning(faults), recovery=recovery)
     conclude(project, "network", f"cut {where.value}: enqueue", figures, promise=HOST_PROMISE)
     assert producer.refused == []
     worker.stop()
@@ -106,7 +106,7 @@ def test_every_tenth_request_is_cut(project: Project, proxy: Proxy, far_app: Cel
     wait_for(lambda: project.app.broker.stats() == [], 60, "all done under fire", every=0.1)
     proxy.chance(rng, 0.0, ())
     faults = [Incident(at) for _, _, at in proxy.times]
-    figures = count(project, producer.ids, faults, recovery=())
+    figures = count(project, producer.ids, producer.spanning(faults), recovery=())
     conclude(project, "network", "every tenth request cut", figures, note=producer.longest_wait())
     assert len(faults) >= 20
     for worker in workers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -12,6 +13,7 @@ from celeriac import Celeriac
 from celeriac.core.ids import new_id
 from celeriac.errors import OperationalError
 from tests.support.fleet import Project
+from tests.support.tally import Incident
 from tests.support.waiting import wait_for
 
 AHEAD: Final = 200
@@ -51,6 +53,7 @@ class Producer:
         self._ending: Final = threading.Event()
         self._thread: Final = threading.Thread(target=self._run, name="producer", daemon=True)
         self._error: BaseException | None = None
+        self._calls: list[tuple[float, float, list[str]]] = []
         self.accepted: dict[str, float] = {}
         self.refused: list[OperationalError] = []
         self.longest = 0.0
@@ -75,6 +78,21 @@ class Producer:
     def since(self, at: float) -> set[str]:
         """Return what was accepted at this moment or later."""
         return {task_id for task_id, when in list(self.accepted.items()) if when >= at}
+
+    def spanning(self, faults: Sequence[Incident], outage: float = 0.0) -> list[Incident]:
+        """Return the faults with what may run again because it was being sent then.
+
+        A call whose reply is lost is repeated under the same ids. The broker drops what it holds; it does not know what
+        had run and was settled before the repetition.
+        """
+        return [
+            one._replace(
+                unsettled=one.unsettled.union(
+                    *(ids for began, ended, ids in self._calls if began <= one.at + outage and ended >= one.at)
+                )
+            )
+            for one in faults
+        ]
 
     def recovered(self, at: float, timeout: float = 20.0) -> float:
         """Return the seconds from this moment until a task ran that was accepted after it; wait for that."""
@@ -115,4 +133,5 @@ class Producer:
             self.refused.append(exc)
         else:
             self.accepted.update(dict.fromkeys(ids, time.monotonic()))
+            self._calls.append((began, time.monotonic(), ids))
         self.longest = max(self.longest, time.monotonic() - began)
