@@ -27,12 +27,13 @@ plain = st.recursive(
 )
 moments = st.floats(-1e11, 1e11)
 maybe_text = st.none() | text
+names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=50)
 
 messages = st.builds(
     Message,
-    id=st.text(min_size=1, max_size=50),
+    id=names,
     task=text,
-    queue=st.text(min_size=1, max_size=50),
+    queue=names,
     body=st.binary(max_size=40),
     content_type=text,
     content_encoding=text,
