@@ -38,6 +38,7 @@ def kill_children(project: Project, rng: random.Random, ids: list[str], kills: i
         pid = rng.choice(sorted(worker.children()))
         killed.append(strike(project, {pid: worker.children()[pid]}))
         os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not is_alive(pid), 5, "its end")  # noqa: B023
     project.wait_empty(120)
     worker.stop()
     return killed
