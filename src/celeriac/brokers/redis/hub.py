@@ -112,6 +112,8 @@ class Hub:
 
     _heard: frozenset[bytes] | set[bytes] = frozenset()
     """Channels on which the server listens for us."""
+    _served = False
+    """Whether this connection has been of use: one that is let in, and then refused, is not."""
 
     def _ring(self) -> None:
         with contextlib.suppress(OSError):  # Full: it has been rung already.
@@ -123,9 +125,9 @@ class Hub:
         rest = FIRST_REST
         while True:
             link: Link | None = None
+            self._served = False
             try:
                 link = self._connect()
-                rest = FIRST_REST
                 self._listen(link)
             except BrokerError as exc:
                 self.failure = exc
@@ -137,6 +139,8 @@ class Hub:
                     link.close()
             if self._finished():
                 return
+            if self._served:
+                rest = FIRST_REST
             self._nap(rest * random.uniform(0.5, 1.0))
             rest = min(rest * 2, LONGEST_REST)
 
@@ -225,6 +229,7 @@ class Hub:
             for ear in tuple(self._ears.get(channel, ())):
                 ear.wake()
         elif kind == b"subscribe":
+            self._served = True
             self.failure = None
             with self._lock:
                 heard.add(channel)

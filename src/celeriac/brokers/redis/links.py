@@ -128,6 +128,18 @@ def _reader() -> Any:
     return make(replyError=Refused)
 
 
+def _next(reader: Any) -> Any:
+    """Return the next reply; False, which no server says in this protocol, while it is not whole.
+
+    Raises:
+        EOFError: This is no Redis, or what it says is spoiled; nothing more can be read from the connection.
+    """
+    try:
+        return reader.gets(False)
+    except hiredis.HiredisError as exc:
+        raise EOFError(f"what it says is not the protocol of Redis ({exc}): check the port") from None
+
+
 class Link:
     """One blocking connection, for one thread at a time.
 
@@ -202,7 +214,7 @@ class Link:
 
     def hear(self, deadline: float) -> Any:
         """Return the next reply."""
-        while (reply := self._reader.gets(False)) is False:  # The server never says False in this protocol.
+        while (reply := _next(self._reader)) is False:
             self._socket.settimeout(_left(deadline))
             data = self._socket.recv(READ_SIZE)
             if not data:
@@ -222,7 +234,7 @@ class Link:
             if not data:
                 raise EOFError("the server closed the connection")
             self._reader.feed(data)
-            while (reply := self._reader.gets(False)) is not False:
+            while (reply := _next(self._reader)) is not False:
                 found.append(reply)
 
     def fileno(self) -> int:
@@ -301,7 +313,7 @@ class AsyncLink:
             raise Lost(str(exc) or type(exc).__name__) from exc
 
     async def _hear(self) -> Any:
-        while (reply := self._reader.gets(False)) is False:
+        while (reply := _next(self._reader)) is False:
             data = await self._stream.read(READ_SIZE)
             if not data:
                 raise EOFError("the server closed the connection")
