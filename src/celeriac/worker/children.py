@@ -44,9 +44,10 @@ _CHILD_MODULE: Final = "celeriac.worker.child"
 class Child:
     """One child process, from the supervisor's side."""
 
-    def __init__(self, process: BaseProcess, link: Connection, table: SlotTable, owner: str) -> None:
+    def __init__(self, process: BaseProcess, link: Connection, path: Path, table: SlotTable, owner: str) -> None:
         self.process = process
         self.link = link
+        self._path = path
         self.table = table
         self.owner = owner
         self.state: State = "starting"
@@ -106,11 +107,15 @@ class Child:
             self.process.kill()
 
     def close(self) -> None:
-        """Let go of what belonged to it; it has exited."""
+        """Let go of what belonged to it; it has exited.
+
+        Its table stays mapped for the keeper's threads, which may be about to write to it, and goes with the last of
+        them. The file is not needed any more.
+        """
         self.link.close()
         self.process.join()
         self.process.close()
-        self.table.close()
+        self._path.unlink(missing_ok=True)
 
 
 class Nursery:
@@ -158,7 +163,7 @@ class Nursery:
         except OSError as exc:
             raise ImproperlyConfigured(f"a child process of {self._options.node} could not be started: {exc}") from exc
         theirs.close()
-        return Child(process, ours, table, owner)
+        return Child(process, ours, path, table, owner)
 
     def close(self) -> None:
         """Remove the slot tables."""
