@@ -1,4 +1,4 @@
-"""The connection on which a process hears of news: what ails the server ends neither its thread nor anybody's patience."""
+"""The connection on which a process hears of news survives whatever ails the server."""
 
 from __future__ import annotations
 
@@ -61,8 +61,7 @@ def test_a_server_that_refuses_to_let_us_listen_is_asked_ever_more_seldom(server
         while time.monotonic() < began + 2:
             try:
                 waiter.wait(0.1)
-            except BrokerError as exc:
-                assert "ACL" in str(exc)
+            except BrokerError:
                 refused += 1
         made = server.ask("INFO", "stats")["total_connections_received"] - before
         assert 1 <= refused <= made <= 9, "the pauses double, so there is room for seven"
