@@ -31,7 +31,9 @@ class Client:
         self.location: Final = location
         self.topology: Final = topology
         self.link: Final = Link(location)
-        self.sender: Final = Sender(self.link, topology)
+        # A sender that gives up ends its connection, and deliveries that are held must not end with it.
+        self.outward: Final = Link(location) if renews else self.link
+        self.sender: Final = Sender(self.outward, topology)
         self.receiver: Final = Receiver(self.link, self.sender, topology)
         self.renewal: Final = Renewal(self.link, self.sender, self.receiver) if renews else None
 
@@ -115,3 +117,4 @@ class Client:
         if self.renewal is not None:
             self.renewal.stop()
         await self.link.close()
+        await self.outward.close()

@@ -20,11 +20,13 @@ class Publish(msgspec.Struct, frozen=True):
         messages: What, where to.
         queues: Queues, as RabbitMQ knows them, that must exist before.
         others: More such queues, with the arguments of their declaration.
+        exchanges: Exchanges that must exist before, and their types.
     """
 
     messages: Sequence[Outgoing]
     queues: Sequence[str] = ()
     others: Sequence[tuple[str, dict[str, Any]]] = ()
+    exchanges: Sequence[tuple[str, str]] = ()
 
 
 class Take(msgspec.Struct, frozen=True):

@@ -24,6 +24,8 @@ from celeriac.brokers.rabbitmq.topology import LEVEL, NEWS, Topology, logical, w
 from celeriac.errors import OperationalError
 
 AGAIN: Final = "x-celeriac-again"
+ONE_ATTEMPT: Final = 5.0
+"""Least seconds for which confirms are waited for before messages are sent again."""
 IN_DOUBT: Final = "whether RabbitMQ has taken the messages is not known"
 
 
@@ -75,13 +77,19 @@ class Sender:
         while waiting:
             connection = await self._link.get(deadline)
             batch: Batch | None = None
+            patience = max(ONE_ATTEMPT, self._link.location.timeout / 3)
             try:
-                async with asyncio.timeout(deadline - time.monotonic()):
+                async with asyncio.timeout(min(patience, deadline - time.monotonic())):
                     channel = await self._ready(connection, request)
                     await connection.on_unblocked.wait()
                     batch = channel.publish(waiting)
                     await batch.done
             except TimeoutError:
+                if batch is not None and connection.blocked is None and time.monotonic() + 0.1 < deadline:
+                    # A queue whose node has just come back may have dropped them without a word.
+                    self._link.drop("it did not confirm")
+                    waiting = [marked(message) for message in batch.unanswered]
+                    continue
                 raise self._too_late(connection, published=batch is not None) from None
             except (ConnectionEnded, ChannelEnded) as exc:
                 if isinstance(exc, (NoSuchThing, Mismatch)) or time.monotonic() >= deadline:
@@ -131,6 +139,8 @@ class Sender:
         for queue, arguments in request.others:
             if queue not in self._declared:
                 await self._declare_as(connection, queue, arguments)
+        for exchange, kind in request.exchanges:
+            await channel.call(wire.DeclareExchange(exchange=exchange, exchange_type=kind, durable=True))
         return channel
 
     # Declaring.

@@ -28,18 +28,21 @@ def publish(messages: Sequence[Message], topology: Topology) -> Publish:
     """
     outgoing: list[Outgoing] = []
     queues: dict[str, None] = {}
+    exchanges: dict[str, str] = {}
     physical = topology.physical
     routed = any(message.exchange for message in messages) or any(one.broadcast for one in topology.queues.values())
     for message, payload in packed(messages if not routed else [addressed(one, topology) for one in messages]):
         if routed and message.exchange:
             queues.update((physical(name, 0), None) for name in topology.routes_of(message.exchange))
+            if topology.is_broadcast(message.exchange):
+                exchanges[message.exchange] = "fanout"
             key, mandatory = message.routing_key or "", not topology.is_broadcast(message.exchange)
             outgoing.append(Outgoing(message.exchange, key, message.id, payload, message.priority, None, mandatory))
         else:
             queue = physical(message.queue, message.priority)
             queues[queue] = None
             outgoing.append(Outgoing("", queue, message.id, payload, message.priority))
-    return Publish(outgoing, tuple(queues))
+    return Publish(outgoing, tuple(queues), (), tuple(exchanges.items()))
 
 
 def addressed(message: Message, topology: Topology) -> Message:
