@@ -22,7 +22,7 @@ from celeriac.core.clock import Clock
 from celeriac.core.ids import new_id
 from celeriac.core.message import Message, Settlement, StoredResult
 from celeriac.core.redact import redact_url
-from celeriac.errors import CeleriacError
+from celeriac.errors import CeleriacError, SchemaError
 from celeriac.results import SyncResults
 
 T = TypeVar("T")
@@ -74,7 +74,12 @@ def examine_broker(broker: Broker, clock: Clock) -> list[Finding]:
         clock: The clock of this machine.
     """
     try:
-        version = broker.verify()
+        try:
+            version = broker.verify()
+        except SchemaError as exc:
+            # Whether a server is fit for use is asked before the first worker is started, too.
+            store = examine_store(broker, clock)
+            return [_unreachable(exc), *(finding for finding in store if finding.subject != "connection")]
         found = [_found("connection", f"it answers, and has version {version} of the schema")]
         found += examine_store(broker, clock)
         return found if worst(found) == "error" else [*found, *_examine_work(broker)]

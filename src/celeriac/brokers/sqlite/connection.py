@@ -172,5 +172,5 @@ def _check_place(path: Path, *, creates: bool) -> None:
     if not creates and not path.exists():
         raise SchemaError(
             f"SQLite broker file {path} does not exist yet: it is made by the first worker or producer that uses it,"
-            " and by install()"
+            " and by `celeriac db upgrade`"
         )

@@ -143,8 +143,8 @@ def _parts(holders: Sequence[Any]) -> Iterator[list[Argument]]:
 def _check(found: bytes | None, tag: str) -> None:
     if found is None:
         raise SchemaError(
-            f"this Redis has no Celeriac broker under {tag}: nothing was installed there, or all keys were deleted;"
-            " start a worker or send a task, or call install()"
+            f"this Redis has no Celeriac broker under {tag}: if it is a new one, start a worker, send a task, or run"
+            " `celeriac db upgrade`; if not, all keys were deleted, or the URL names another database or prefix"
         )
     if found != str(SCHEMA_VERSION).encode():
         newer = found.isdigit() and int(found) > SCHEMA_VERSION

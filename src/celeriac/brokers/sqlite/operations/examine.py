@@ -99,7 +99,7 @@ def schema_trouble(version_rows: Rows, object_rows: Rows) -> str | None:
     if version < VERSION:
         return (
             f"the SQLite broker's schema has version {version}, and this version of Celeriac needs {VERSION}: it is"
-            " brought up to date by the first worker or producer that uses it, and by install()"
+            " brought up to date by the first worker or producer that uses it, and by `celeriac db upgrade`"
         )
     if missing:
         names = ", ".join(sorted(f"{kind} {name}" for kind, name in missing))
