@@ -16,10 +16,12 @@ import pytest
 
 from celeriac import Celeriac
 from celeriac.brokers import connect, open_async_broker, open_broker
+from celeriac.brokers.redis import performers
 from celeriac.brokers.redis.requests import Commands
 from celeriac.core.message import Message
 from celeriac.errors import BrokerError, CeleriacError, OperationalError, StoreFull
 from tests.support.servers import Certificates, RedisServer, free_port
+from tests.support.waiting import wait_for
 
 DEADLINE = 1.0
 SLACK = 1.5
@@ -327,6 +329,29 @@ def test_threads_share_a_broker(server: RedisServer) -> None:
         for one in threads:
             one.join()
         assert broker.stats()[0].ready == 400
+
+
+def test_connections_of_a_busy_moment_are_closed_again(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web server's threads that once sent all at the same time must not hold a connection each for ever."""
+
+    def ours() -> int:
+        with server.client() as client:
+            return sum(one["name"] == "spare" for one in client.client_list())
+
+    with open_broker(f"{server.url}?client_name=spare") as broker:
+        server.pause()
+        threads = [threading.Thread(target=broker.now) for _ in range(20)]
+        for one in threads:
+            one.start()
+        server.resume()
+        for one in threads:
+            one.join()
+        broker.now()
+        assert ours() > 1
+        monkeypatch.setattr(performers, "SPARE_FOR", 0.0)
+        broker.now()
+        broker.now()
+        wait_for(lambda: ours() <= 1, 5, "the others to be closed")
 
 
 def test_a_forked_child_speaks_on_connections_of_its_own(server: RedisServer) -> None:

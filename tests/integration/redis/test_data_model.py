@@ -187,6 +187,18 @@ def test_a_message_whose_bytes_are_gone_is_handed_out_without_them(prefix: str) 
         assert broker.stats() == []
 
 
+@pytest.mark.parametrize("value", ["inf", "nan", "9" * 400, "-5", "", "theirs"])
+def test_a_counter_that_cannot_be_ours_spoils_no_place_and_no_token(prefix: str, value: str) -> None:
+    with SyncBroker(connect(f"{server().url}?prefix={prefix}")) as broker:
+        client().set(f"{{{prefix}}}:n", value)
+        broker.enqueue([message("a"), message("b", priority=9)])
+        found = broker.claim(["one"], 5, "w1", LEASE)
+        assert [one.lease.id for one in found] == ["b", "a"]
+        assert 0 < found[0].lease.token < 1 << 49
+        assert {one.token for one in broker.holdings("w1")} == {found[0].lease.token}
+        settle(broker, found)
+
+
 @pytest.mark.parametrize("key", ["q:one", "m", "s", "n"])
 def test_a_key_of_the_wrong_kind_loses_nothing(prefix: str, key: str) -> None:
     with SyncBroker(connect(f"{server().url}?prefix={prefix}")) as broker:

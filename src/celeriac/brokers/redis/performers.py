@@ -8,6 +8,7 @@ what is used in another opens its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import defaultdict, deque
 from typing import Any, Final, TypeAlias
@@ -20,11 +21,17 @@ from celeriac.brokers.redis.location import Address, Location
 from celeriac.brokers.redis.requests import Reply, Request
 from celeriac.core.operation import arun, run
 
-Idle: TypeAlias = "defaultdict[Address, deque[Link]]"
+Idle: TypeAlias = "defaultdict[Address, deque[tuple[float, Link]]]"
+"""To each server the open connections that nobody uses, each with when it was used; the latest is taken first."""
+SPARE_FOR: Final = 30.0
+"""Seconds for which a connection is kept unused: those of a moment with many threads are closed again."""
 
 
 class RedisPerformer:
-    """Does requests on as many connections as threads use it at once. Safe to share, and across forks."""
+    """Does requests on as many connections as threads use it at once, and closes those that are not needed for a while.
+
+    Safe to share, and across forks.
+    """
 
     def __init__(self, location: Location) -> None:
         self._location: Final = location
@@ -49,7 +56,7 @@ class RedisPerformer:
         """Close the connections that nobody uses, and the others when they are done; the next request opens others."""
         for links in self.forget().values():
             while links:
-                links.pop().close()
+                links.pop()[1].close()
 
     def forget(self) -> Idle:
         idle, self._idle = self._idle, defaultdict(deque)
@@ -73,23 +80,32 @@ class RedisPerformer:
                 raise Unreached("no answer") from None
             raise
         if self._idle is idle:
-            idle[step.address].append(link)
+            links, now = idle[step.address], time.monotonic()
+            links.append((now, link))
+            _retire(links, now - SPARE_FOR)
         else:
             link.close()  # Somebody closed this performer meanwhile.
         return replies
 
 
-def _take(links: deque[Link]) -> Link | None:
+def _take(links: deque[tuple[float, Link]]) -> Link | None:
     """Return a connection that is still open."""
     while links:
         try:
-            link = links.pop()
+            _, link = links.pop()
         except IndexError:  # Another thread was faster.
             return None
         if not link.stale:
             return link
         link.close()
     return None
+
+
+def _retire(links: deque[tuple[float, Link]], before: float) -> None:
+    """Close those that were last used before that time. If threads race a newer one may go, too: another is opened."""
+    with contextlib.suppress(IndexError):
+        while links[0][0] < before:
+            links.popleft()[1].close()
 
 
 class _Pool:
