@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -36,6 +37,8 @@ _AnyContext: TypeAlias = (
     | multiprocessing.context.SpawnContext
     | multiprocessing.context.ForkContext
 )
+FORK_SERVER_PATIENCE: Final = 5.0
+"""Seconds within which a fork server that has died must be gone."""
 REVOKES_AT_ONCE: Final = 200
 """Ids in one message: while a pipe takes anything at all, it takes as much as these (at most 40 KiB)."""
 _CHILD_MODULE: Final = "celeriac.worker.child"
@@ -142,7 +145,7 @@ class Nursery:
         """Start one child.
 
         Raises:
-            ImproperlyConfigured: The operating system refused.
+            ImproperlyConfigured: The operating system refused, or no fork server answers.
         """
         self._count += 1
         owner = f"{self._options.node}#{self._boot}/{self._count}"
@@ -158,16 +161,32 @@ class Nursery:
             name=f"celeriac-child-{self._count}",
         )
         try:
-            with _import_path(), _signals_held():
-                process.start()
-        except OSError as exc:
-            raise ImproperlyConfigured(f"a child process of {self._options.node} could not be started: {exc}") from exc
+            _start(process)
+        except (OSError, EOFError) as exc:
+            why = str(exc) or type(exc).__name__
+            raise ImproperlyConfigured(f"a child process of {self._options.node} could not be started: {why}") from exc
         theirs.close()
         return Child(process, ours, path, table, owner)
 
     def close(self) -> None:
         """Remove the slot tables."""
         self._folder.cleanup()
+
+
+def _start(process: BaseProcess) -> None:
+    """Start the process.
+
+    A fork server that has just died answers no more and is not gone yet; when it is, another takes its place.
+    """
+    patience = monotonic() + FORK_SERVER_PATIENCE
+    while True:
+        try:
+            with _import_path(), _signals_held():
+                return process.start()
+        except (ConnectionError, EOFError):
+            if monotonic() > patience:
+                raise
+        time.sleep(0.02)
 
 
 def _context(start_method: str) -> _AnyContext:
