@@ -18,6 +18,8 @@ from pamqp import base, commands
 
 from celeriac.brokers.rabbitmq import wire
 from celeriac.brokers.rabbitmq.failures import ChannelEnded, ConnectionEnded, refused
+from celeriac.brokers.rabbitmq.properties import told_id
+from celeriac.brokers.rabbitmq.requests import Outgoing
 from celeriac.brokers.rabbitmq.url import Address, Location
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ FRAME_MAX: Final = 131_072
 class Batch:
     """Messages that were published together, until the broker has answered for all of them."""
 
-    def __init__(self, messages: Sequence[wire.Outgoing], first: int, done: asyncio.Future[None]) -> None:
+    def __init__(self, messages: Sequence[Outgoing], first: int, done: asyncio.Future[None]) -> None:
         self.messages = messages
         self.done = done
         self.first = first
@@ -40,7 +42,7 @@ class Batch:
         self.returned: list[wire.Returned] = []
 
     @property
-    def unanswered(self) -> list[wire.Outgoing]:
+    def unanswered(self) -> list[Outgoing]:
         """The messages for which there was no answer, in their order."""
         return [self.messages[number - self.first] for number in sorted(self.waiting)]
 
@@ -100,7 +102,7 @@ class Channel:
         if self.ended is None:
             self._connection.write(data)
 
-    def publish(self, messages: Sequence[wire.Outgoing]) -> Batch:
+    def publish(self, messages: Sequence[Outgoing]) -> Batch:
         """Send messages; the batch's future ends when the broker has answered for each."""
         if self.ended is not None:
             raise self.ended
@@ -163,7 +165,7 @@ class Channel:
             waiting.pop(tag).confirmed(tag, refused=event.refused)
 
     def _return(self, event: wire.Returned) -> None:
-        id = wire.Delivered(0, 0, False, "", "", event.properties).decoded().message_id
+        id = told_id(event.properties)
         for batch in dict.fromkeys(self._unconfirmed.values()):
             if any(message.id == id and message.routing_key == event.routing_key for message in batch.messages):
                 batch.returned.append(event)

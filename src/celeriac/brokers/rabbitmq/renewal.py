@@ -16,9 +16,10 @@ from typing import Any, Final
 
 from celeriac.brokers.rabbitmq import wire
 from celeriac.brokers.rabbitmq.link import Link
+from celeriac.brokers.rabbitmq.properties import told_id
 from celeriac.brokers.rabbitmq.reader import Reader
 from celeriac.brokers.rabbitmq.receiver import Receiver
-from celeriac.brokers.rabbitmq.requests import Publish
+from celeriac.brokers.rabbitmq.requests import Outgoing, Publish
 from celeriac.brokers.rabbitmq.sender import Sender
 from celeriac.brokers.rabbitmq.topology import UNUSED, logical
 from celeriac.errors import CeleriacError
@@ -77,8 +78,8 @@ class Renewal:
             origin = reader.origin or reader.queue
             own = self._readers.get(origin) or await self._open(origin)
             mark = f"{ref}/{message.tag}"
-            id = wire.told_id(message.properties) or mark
-            copy = wire.Outgoing("", own.queue, id, message.body, headers={MARK: mark})
+            id = told_id(message.properties) or mark
+            copy = Outgoing("", own.queue, id, message.body, headers={MARK: mark})
             await self._sender.publish(Publish([copy]), time.monotonic() + PATIENCE)
             arrived = await self._arrival(own, mark)
             if arrived is None or not self._receiver.replace(ref, own, arrived):

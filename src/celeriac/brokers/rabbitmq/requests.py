@@ -7,10 +7,30 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-from celeriac.brokers.rabbitmq.wire import Outgoing
 from celeriac.core.operation import Operation
 
 T = TypeVar("T")
+
+
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
+    """One message to publish.
+
+    Attributes:
+        exchange, routing_key: Where to; the exchange ``""`` sends to the queue that the routing key names.
+        id: The task id, which comes back where the message cannot be routed.
+        payload: The body.
+        priority: For classic queues with priorities.
+        headers: Of the message, if any.
+        mandatory: To be routed to no queue is an error.
+    """
+
+    exchange: str
+    routing_key: str
+    id: str
+    payload: bytes
+    priority: int = 0
+    headers: dict[str, Any] | None = None
+    mandatory: bool = True
 
 
 class Publish(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from celeriac.brokers.rabbitmq import wire
 from celeriac.brokers.rabbitmq.connection import Batch, Channel, Connection
 from celeriac.brokers.rabbitmq.failures import ChannelEnded, ConnectionEnded, Mismatch, NoSuchThing, Unroutable
 from celeriac.brokers.rabbitmq.link import Link
-from celeriac.brokers.rabbitmq.requests import Publish
+from celeriac.brokers.rabbitmq.requests import Outgoing, Publish
 from celeriac.brokers.rabbitmq.topology import LEVEL, NEWS, Topology, logical, written
 from celeriac.errors import OperationalError
 
@@ -72,7 +72,7 @@ class Sender:
             OperationalError: They were not until the deadline; some may have arrived.
             Unroutable: No queue takes some of them; the others have arrived.
         """
-        waiting: list[wire.Outgoing] = list(request.messages)
+        waiting: list[Outgoing] = list(request.messages)
         routed_again = False
         while waiting:
             connection = await self._link.get(deadline)
@@ -215,7 +215,7 @@ class Sender:
     async def _tell(self, channel: Channel, physical: str) -> None:
         """Let readers know of a level that may be new."""
         await channel.call(wire.DeclareExchange(exchange=NEWS, exchange_type="fanout", durable=True))
-        news = wire.Outgoing(NEWS, physical, "news", b"", mandatory=False)
+        news = Outgoing(NEWS, physical, "news", b"", mandatory=False)
         channel.send(b"".join(wire.publish(channel.number, news, wire.SMALLEST_FRAME)))
 
 
@@ -230,12 +230,12 @@ async def hang_up(connection: Connection, channel: Channel) -> None:
         connection.dropped(channel)
 
 
-def marked(message: wire.Outgoing) -> wire.Outgoing:
+def marked(message: Outgoing) -> Outgoing:
     """Return the message with a mark that it may arrive twice."""
     return msgspec.structs.replace(message, headers={**(message.headers or {}), AGAIN: True})
 
 
-def unroutable(messages: Sequence[wire.Outgoing]) -> Unroutable:
+def unroutable(messages: Sequence[Outgoing]) -> Unroutable:
     """Return the error for messages that no queue takes."""
     first = messages[0]
     more = f" and {len(messages) - 1} more" if len(messages) > 1 else ""

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 from pamqp import base, commands, frame, header
 from pamqp.exceptions import PAMQPException
+
+from celeriac.brokers.rabbitmq.requests import Outgoing
 
 HEADER: Final = b"AMQP\x00\x00\x09\x01"
 HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
@@ -75,27 +77,6 @@ class WireError(Exception):
     """What came is not AMQP 0-9-1."""
 
 
-class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """One message to publish.
-
-    Attributes:
-        exchange, routing_key: Where to; the exchange ``""`` sends to the queue that the routing key names.
-        id: The task id, which comes back where the message cannot be routed.
-        payload: The body.
-        priority: For classic queues with priorities.
-        headers: Of the message, if any.
-        mandatory: To be routed to no queue is an error.
-    """
-
-    exchange: str
-    routing_key: str
-    id: str
-    payload: bytes
-    priority: int = 0
-    headers: dict[str, Any] | None = None
-    mandatory: bool = True
-
-
 class Delivered(msgspec.Struct, gc=False):
     """One message that came to a consumer; ``properties`` holds the raw bytes behind the property flags."""
 
@@ -120,11 +101,6 @@ def properties_of(head: bytes) -> commands.Basic.Properties:
     except (PAMQPException, ValueError, struct.error):
         return commands.Basic.Properties()
     return content.properties
-
-
-def told_id(head: bytes) -> str | None:
-    """Return the message id of a content header, if it has one."""
-    return properties_of(head).message_id
 
 
 class Returned(msgspec.Struct, gc=False):

@@ -45,7 +45,7 @@ def test_options() -> None:
     ("url", "says"),
     [
         ("amqp://me:s3cret@h:notaport/", "port"),
-        ("amqp://me:s3cret@h/?timout=3", "did you mean 'timeout'"),
+        ("amqp://me:s3cret@h/?timeouts=3", "did you mean 'timeout'"),
         ("amqp://me:s3cret@h/?timeout=x", "timeout=x"),
         ("amqp://me:s3cret@h/?queue_type=stream", "quorum or classic"),
         ("amqp://me:s3cret@h/?cacertfile=x", "amqps"),

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from pamqp import body, commands, frame, header
 
 from celeriac.brokers.rabbitmq import wire
+from celeriac.brokers.rabbitmq.properties import told_id
+from celeriac.brokers.rabbitmq.requests import Outgoing
 
 
 def frames(data: bytes) -> list[object]:
@@ -21,7 +23,7 @@ def frames(data: bytes) -> list[object]:
 
 @given(st.binary(max_size=300), st.integers(0, 9), st.booleans(), st.sampled_from([None, {"a": 1}]))
 def test_what_is_published_is_read_by_others(payload: bytes, priority: int, mandatory: bool, headers: object) -> None:
-    message = wire.Outgoing("x", "key", "id", payload, priority, headers, mandatory)  # type: ignore[arg-type]
+    message = Outgoing("x", "key", "id", payload, priority, headers, mandatory)  # type: ignore[arg-type]
     publish, head, *parts = frames(b"".join(wire.publish(3, message, 108)))
     assert isinstance(publish, commands.Basic.Publish)
     assert (publish.exchange, publish.routing_key, publish.mandatory) == ("x", "key", mandatory)
@@ -60,7 +62,7 @@ def test_messages_come_whole_however_they_are_cut(bodies: list[bytes], size: int
     assert [(one.tag, one.redelivered, one.body) for one in messages] == [
         (tag, tag % 2 == 0, content) for tag, content in enumerate(bodies, 1)
     ]
-    assert [wire.told_id(one.properties) for one in messages] == [f"id{tag}" for tag in range(1, len(bodies) + 1)]
+    assert [told_id(one.properties) for one in messages] == [f"id{tag}" for tag in range(1, len(bodies) + 1)]
     assert [event.tag for event in events if isinstance(event, wire.Confirmed)] == list(range(1, len(bodies) + 1))
 
 
@@ -70,3 +72,8 @@ def test_anything_else_is_an_error_or_not_yet_complete(data: bytes) -> None:
         wire.Reader().feed(data)
     except wire.WireError:
         return
+
+
+@given(st.binary(max_size=60))
+def test_no_header_is_too_strange_to_look_for_an_id(head: bytes) -> None:
+    told_id(head)

@@ -42,6 +42,7 @@ from celeriac.brokers.rabbitmq.requests import (
     GiveBack,
     Held,
     Now,
+    Outgoing,
     Publish,
     Purge,
     RabbitOperation,
@@ -49,7 +50,6 @@ from celeriac.brokers.rabbitmq.requests import (
     Taken,
 )
 from celeriac.brokers.rabbitmq.topology import DEAD, SHORTEST, Topology, delay_queue, step
-from celeriac.brokers.rabbitmq.wire import Outgoing
 from celeriac.brokers.rules import checked
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult, check, pack
 from celeriac.errors import StoreNeeded
@@ -68,8 +68,8 @@ VERSION: Final = 1
 _REASON: Final = "x-celeriac-reason"
 
 
-class AloneOperations:
-    """The port's operations, as far as a message broker alone has them.
+class AloneQueues:
+    """The life of messages.
 
     Args:
         topology: What queues are like.
@@ -77,8 +77,6 @@ class AloneOperations:
 
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
-
-    # The life of messages.
 
     def enqueue(self, messages: Sequence[Message]) -> RabbitOperation[tuple[str, ...]]:
         if messages:
@@ -178,7 +176,9 @@ class AloneOperations:
         yield from _nothing()
         return 0
 
-    # Workers.
+
+class AloneControl:
+    """There are no records of workers, no roles and no commands."""
 
     def heartbeat(self, worker: WorkerRecord, ttl: float) -> RabbitOperation[None]:
         yield from _nothing()
@@ -208,7 +208,9 @@ class AloneOperations:
         yield from _nothing()
         return ()
 
-    # Looking.
+
+class AloneOperations(AloneQueues, AloneControl):
+    """The port's operations, as far as a message broker alone has them."""
 
     def stats(self) -> RabbitOperation[list[QueueStats]]:
         counts: dict[str, int] = yield Count((*self._topology.queues, DEAD))
@@ -249,8 +251,6 @@ class AloneOperations:
             for subject, text in NEEDS_STORE
         ]
         return findings + (yield from examine_server(self._topology))
-
-    # Results, which are elsewhere or nowhere.
 
     def store(self, results: Sequence[StoredResult]) -> RabbitOperation[None]:
         yield from _nothing()

@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from celeriac.brokers.port import Record
-from celeriac.brokers.rabbitmq.requests import Publish, Taken
+from celeriac.brokers.rabbitmq.properties import told_id
+from celeriac.brokers.rabbitmq.requests import Outgoing, Publish, Taken
 from celeriac.brokers.rabbitmq.topology import Topology
-from celeriac.brokers.rabbitmq.wire import Outgoing, told_id
 from celeriac.brokers.rules import packed
 from celeriac.core.ids import MAX_ID_BYTES, follow_up_id
 from celeriac.core.message import Delivery, Message, unpack

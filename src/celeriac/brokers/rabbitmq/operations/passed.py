@@ -10,8 +10,8 @@ from celeriac.brokers.rabbitmq.requests import RabbitOperation
 from celeriac.core.message import Lease, Start, StoredResult
 
 
-class PassedOn:
-    """Hands operations on to the store's.
+class PassedQueues:
+    """The life of messages that the store has.
 
     Args:
         store: The store's operations.
@@ -34,6 +34,10 @@ class PassedOn:
 
     def revive(self, ids: Sequence[str]) -> RabbitOperation[tuple[str, ...]]:
         return self.paired.revive(ids)
+
+
+class PassedOn(PassedQueues):
+    """Workers, roles, commands, results, and the store's own structure."""
 
     def heartbeat(self, worker: WorkerRecord, ttl: float) -> RabbitOperation[None]:
         return self.paired.heartbeat(worker, ttl)
