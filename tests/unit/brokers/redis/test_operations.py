@@ -278,7 +278,7 @@ def test_a_record_of_bytes_that_are_no_message_has_the_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "advice"), [(None, "nothing was installed"), (b"99", "upgrade"), (b"0", "prefix"), (b"x", "prefix")]
+    ("found", "advice"), [(None, "celeriac db upgrade"), (b"99", "upgrade"), (b"0", "prefix"), (b"x", "prefix")]
 )
 def test_verify_says_what_to_do(found: bytes | None, advice: str) -> None:
     verify = WHOLE.verify()
