@@ -16,6 +16,7 @@ from celeriac.core import state
 from celeriac.core.codec import encode, encode_exception
 from celeriac.core.ids import new_id
 from celeriac.core.message import StoredResult
+from celeriac.core.seal import LOCKED, is_locked
 from celeriac.errors import TaskRevokedError
 from celeriac.execution.context import iso
 
@@ -271,8 +272,12 @@ class _Answers:
 
     def take(self, replies: Sequence[CommandReply]) -> bool:
         """Take in the answers so far; True if there is nothing more to wait for."""
-        self.replies = sorted(replies, key=lambda one: one.node)
+        self.replies = [_readable(one) for one in sorted(replies, key=lambda one: one.node)]
         return self._wanted <= {one.node for one in replies} or time.monotonic() >= self._deadline
+
+
+def _readable(reply: CommandReply) -> CommandReply:
+    return CommandReply(reply.command_id, reply.node, {"error": LOCKED}) if is_locked(reply.seal) else reply
 
 
 def _ids(given: Any) -> list[str]:

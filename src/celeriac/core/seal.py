@@ -12,6 +12,8 @@ import msgspec
 
 SEALED_TYPE: Final = "application/x-celeriac-encrypted"
 """Content type of a body that is encrypted; what it was before is inside."""
+LOCKED: Final = "it is encrypted, and this app has no security_encryption_keys to read it with"
+"""What a reader without keys says of anything encrypted."""
 
 
 class Seal(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -32,3 +34,8 @@ class Seal(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cipher: str | None = None
     mac: bytes = b""
     version: int = 1
+
+
+def is_locked(seal: Seal | None) -> bool:
+    """Return whether what carries this seal is encrypted still: with the keys, it is read without its seal."""
+    return seal is not None and seal.cipher is not None

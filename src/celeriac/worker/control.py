@@ -17,6 +17,7 @@ from celeriac.brokers.facade import SyncBroker
 from celeriac.brokers.port import Command, CommandReply
 from celeriac.core import state
 from celeriac.core.message import Message
+from celeriac.core.seal import LOCKED, is_locked
 from celeriac.events import Bus, SecurityRefused
 from celeriac.worker.backoff import LONGEST
 from celeriac.worker.options import WorkerOptions
@@ -97,9 +98,10 @@ class Control:
 
     def answer(self, command: Command) -> Any:
         """Carry a command out and return the answer; ``{"error": text}`` where that cannot be done."""
-        if command.refused is not None:
-            self._bus.emit(SecurityRefused("command", command.id, command.name, command.refused))
-            return {"error": f"{command.name!s:.80} is refused: {command.refused!s:.{_SHOWN}}"}
+        refused = LOCKED if is_locked(command.seal) else command.refused
+        if refused is not None:
+            self._bus.emit(SecurityRefused("command", command.id, command.name, refused))
+            return {"error": f"{command.name!s:.80} is refused: {refused!s:.{_SHOWN}}"}
         handler = self._commands.get(command.name)
         if handler is None:
             known = ", ".join(sorted(self._commands))

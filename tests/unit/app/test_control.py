@@ -10,6 +10,7 @@ import pytest
 from celeriac import Celeriac, Task
 from celeriac.brokers.port import Command, CommandReply, WorkerRecord
 from celeriac.core import state
+from celeriac.core.security import REPLY, Guard
 from tests.unit.app.conftest import HandWorker
 
 
@@ -36,6 +37,7 @@ class Listener:
         self._replies = operations.replies
         vars(operations)["replies"] = self._answer_first
         self._busy = False
+        self.sealed: Callable[[CommandReply], CommandReply] = lambda reply: reply
 
     def _answer_first(self, command_id: str) -> Any:
         if not self._busy:
@@ -50,7 +52,7 @@ class Listener:
         for command in commands:
             self._broker.reply(
                 [
-                    CommandReply(command.id, name, {"ok": command.name})
+                    self.sealed(CommandReply(command.id, name, {"ok": command.name}))
                     for name in self._names
                     if command.destination is None or name in command.destination
                 ]
@@ -178,6 +180,13 @@ class TestAsking:
         app.control.shutdown("w1@a")
         assert app.control.broadcast("pool_grow", {"n": 2}, reply=True, timeout=20) == [{"w1@a": {"ok": "pool_grow"}}]
         assert [(one.name, one.arguments) for one in listener.heard] == [("shutdown", {}), ("pool_grow", {"n": 2})]
+
+    def test_an_answer_that_cannot_be_read_without_keys_is_told_as_such(self, app: Celeriac) -> None:
+        guard = Guard(signing={}, encryption={"k": b"k" * 32})
+        Listener(app, "w1@a").sealed = lambda reply: guard.seal(REPLY, reply, 1.0)
+        assert app.control.ping(timeout=20) == [
+            {"w1@a": {"error": "it is encrypted, and this app has no security_encryption_keys to read it with"}}
+        ]
 
     async def test_broadcasting_has_an_awaitable_twin(self, app: Celeriac) -> None:
         Listener(app, "w1@a")

@@ -29,6 +29,7 @@ from celeriac.core.codec import (
     encode,
     encode_args,
 )
+from celeriac.core.seal import SEALED_TYPE
 from celeriac.errors import ContentDisallowed, DecodeError, ImproperlyConfigured, SerializationError
 
 EVERYTHING = accept_types(["json", "msgpack", "pickle", "yaml", "text", "raw"])
@@ -306,6 +307,8 @@ def test_only_accepted_types_are_read(serializer: str) -> None:
             read(one.body, one.content_type, one.content_encoding, accept=JSON_ONLY)
     with pytest.raises(ContentDisallowed, match="'application/x-java' is unknown"):
         decode(b"", "application/x-java", accept=JSON_ONLY)
+    with pytest.raises(ContentDisallowed, match="it is encrypted, and this app has no security_encryption_keys"):
+        decode(b"", SEALED_TYPE, accept=EVERYTHING)
 
 
 def test_a_refused_pickle_is_not_even_unpacked(tmp_path: Path) -> None:

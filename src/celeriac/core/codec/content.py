@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from celeriac.core.seal import LOCKED, SEALED_TYPE
 from celeriac.errors import ContentDisallowed, DecodeError, ImproperlyConfigured
 
 JSON: Final = "application/json"
@@ -114,6 +115,8 @@ def check_accepted(content_type: str, accept: frozenset[str]) -> None:
     """
     if content_type in accept or content_type in INERT:
         return
+    if content_type == SEALED_TYPE:
+        raise ContentDisallowed(LOCKED)
     name = _NAMES.get(content_type)
     if name is None:
         raise ContentDisallowed(f"content type {content_type[:80]!r} is unknown; known are {', '.join(_NAMES)}")

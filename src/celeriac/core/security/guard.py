@@ -100,6 +100,9 @@ COMMAND: Final[Subject[Any]] = Subject(
 REPLY: Final[Subject[Any]] = Subject("reply", {"value": None}, _reader(tuple[Any]))
 
 
+_CHANGED: Final = "it was changed, or that key has another value here"
+
+
 class Guard:
     """Seals what goes out and opens what comes in, under an app's keys.
 
@@ -198,7 +201,7 @@ class Guard:
                 )
             return
         if not hmac.compare_digest(seal.mac, hmac.digest(key, _covered(subject, value, seal), "sha256")):
-            raise SecurityError(f"the {subject.label} is not what key {seal.signer!r} signed: it was changed")
+            raise SecurityError(f"the {subject.label} is not what key {seal.signer!r} signed: {_CHANGED}")
 
     def _hide(self, subject: Subject[T], value: T, seal: Seal) -> T:
         secret = _pack(tuple([getattr(value, name) for name in subject.hidden]))
@@ -223,7 +226,7 @@ class Guard:
                 f"the {subject.label} is encrypted with key {seal.cipher[:40]!r}, which is not among"
                 " security_encryption_keys"
             )
-        changed = f"the {subject.label} is not what key {seal.cipher!r} encrypted: it was changed"
+        changed = f"the {subject.label} is not what key {seal.cipher!r} encrypted: {_CHANGED}"
         try:
             data = subject.unwrap(getattr(value, _carrier(subject)))
         except (TypeError, ValueError, AttributeError):

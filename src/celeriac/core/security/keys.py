@@ -103,7 +103,10 @@ def _pairs(value: object) -> Iterable[tuple[object, object]]:
             return [(item.id, item) for item in items]
         if all(isinstance(item, (list, tuple)) and len(cast("list[Any]", item)) == 2 for item in items):
             return [(item[0], item[1]) for item in items]
-    raise ValueError("a dictionary from key ids to keys, the one to write with first")
+    raise ValueError(
+        "a dictionary from key ids to keys, the one to write with first, or such text as"
+        " '2026-11=env:NEW,2026-05=file:old.key',"
+    )
 
 
 def _source(name: str, key: object) -> KeySource:
