@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from scripts.ensure_server import ensure_server
-from tests.support.servers import free_port
+from tests.support.servers import Certificates, free_port
 from tests.support.waiting import wait_for
 
 READY_WITHIN: Final = 90.0
@@ -25,6 +25,14 @@ loopback_users = none
 disk_free_limit.absolute = 1MB
 vm_memory_high_watermark.absolute = 1GB
 collect_statistics = none
+"""
+
+TLS: Final = """\
+listeners.ssl.1 = 127.0.0.1:{port}
+ssl_options.cacertfile = {authority}
+ssl_options.certfile = {certificate}
+ssl_options.keyfile = {key}
+ssl_options.verify = verify_none
 """
 
 
@@ -39,19 +47,27 @@ def folder_of_programs() -> Path:
 
 
 class RabbitNode:
-    """One node. Its data outlive :meth:`kill` and :meth:`stop`, and go with :meth:`close`.
+    """One node. Its data outlive :meth:`kill`, and go with :meth:`close`.
+
+    Args:
+        tls: Certificates to speak TLS with, too, on :attr:`tls_port`.
 
     Attributes:
         port: The same in all its lives.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: Certificates | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="celeriac-rabbit-"))
         self.port = free_port()
         self._dist = free_port()
         self.name = f"celeriac-{os.getpid()}-{secrets.token_hex(3)}@localhost"
         self._process: subprocess.Popen[bytes] | None = None
-        (self.folder / "rabbitmq.conf").write_text(CONFIGURATION.format(port=self.port))
+        self.tls_port = free_port()
+        configuration = CONFIGURATION.format(port=self.port)
+        if tls is not None:
+            files = {"authority": tls.authority, "certificate": tls.certificate, "key": tls.key}
+            configuration += TLS.format(port=self.tls_port, **files)
+        (self.folder / "rabbitmq.conf").write_text(configuration)
         (self.folder / "plugins").write_text("[].\n")
 
     @property

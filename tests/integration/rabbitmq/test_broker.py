@@ -23,7 +23,7 @@ from celeriac.core.message import Delivery, Message, Settlement, StoredResult
 from celeriac.core.queues import QueuePlan, served_by
 from celeriac.errors import OperationalError, StoreNeeded
 from tests.support.rabbitmq import RabbitNode, close_shared, shared_node
-from tests.support.servers import free_port
+from tests.support.servers import Certificates, free_port
 
 LEASE = 30.0
 Open = Callable[..., AsyncBroker[Any, Any]]
@@ -322,3 +322,15 @@ class TestTrouble:
                 ran = [one.lease.id for one in held] + rest
                 assert set(ran) == {*sent, "after"}
                 assert len(rest) <= 151 + 50, "only what was acknowledged in the last moment may come again"
+
+    def test_tls(self, tmp_path: Path, queue: str) -> None:
+        certificates = Certificates(tmp_path)
+        with RabbitNode(tls=certificates) as own:
+            url = f"amqps://guest:guest@127.0.0.1:{own.tls_port}/"
+            with SyncBroker(connect(f"{url}?cacertfile={certificates.authority}")) as broker:
+                assert broker.enqueue([message(queue)]) == ()
+                assert len(broker.claim([queue], 10, "w1", LEASE)) == 1
+            with SyncBroker(connect(f"{url}?timeout=1")) as broker, pytest.raises(OperationalError, match="certificate"):
+                broker.enqueue([message(queue)])
+            with SyncBroker(connect(f"{url}?verify=verify_none")) as broker:
+                assert broker.enqueue([message(queue)]) == ()
