@@ -14,7 +14,7 @@ import pytest
 from celeriac import Celeriac
 from celeriac.brokers import open_async_broker, open_broker
 from celeriac.brokers.postgres.operations.queue import SWEEP_ABOVE
-from celeriac.core.message import Message, Settlement, StoredResult
+from celeriac.core.message import Message, Settlement, Start, StoredResult
 from celeriac.errors import InvalidTaskError
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import PostgresServer
@@ -196,3 +196,22 @@ def test_a_claim_takes_no_more_than_its_limit_from_a_table_of_any_size(server: P
 def test_texts_that_cannot_be_kept_are_refused_by_name(app: Celeriac) -> None:
     with pytest.raises(InvalidTaskError, match="NUL character"):
         app.tasks["add"].apply_async((1, 2), task_id="a\0b")
+
+
+def test_a_table_that_was_last_counted_when_empty_is_not_read_through(server: PostgresServer, schema: str) -> None:
+    # PostgreSQL plans for the size that a sweep has found. What was swept while it was empty is full a moment later.
+    url = server.url(schema=schema, timeout="2")
+    with open_broker(url) as broker:
+        broker.enqueue(messages(100, "first"))
+        broker.purge("celery")
+        server.ask(f'VACUUM ANALYZE "{schema}".message')
+        broker.enqueue(messages(30_000))
+    with open_broker(url) as broker:  # Whose plans are new.
+        deliveries = broker.claim(["celery"], 500, "w", 30.0)
+        leases = [one.lease for one in deliveries]
+        assert broker.start([Start(lease) for lease in leases]) == ()
+        assert broker.cancel([StoredResult(id=lease.id, state="REVOKED") for lease in leases[:100]])
+        done = [Settlement(lease=lease, action="done") for lease in leases[:300]]
+        assert broker.settle(done) == ()
+        assert broker.settle([Settlement(lease=lease, action="release") for lease in leases[300:400]]) == ()
+        assert len(broker.reclaim("reaper", 500, crash_limit=0, owner="w").released) == 100

@@ -2,7 +2,7 @@
 -- who holds those that run. A dead letter is over; a person is meant to see it.
 CREATE FUNCTION celeriac.cancel(p_id text[], p_over boolean[], p_expires double precision[], p_payload bytea[])
 RETURNS TABLE (id text, held boolean, owner text) LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_mergejoin = off SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
@@ -30,7 +30,7 @@ BEGIN
     IF running IS NOT NULL THEN
         UPDATE celeriac.message m SET revoked = g.payload, revoked_expires = g.expires
         FROM unnest(p_id, p_expires, p_payload) AS g (id, expires, payload)
-        WHERE m.id = g.id AND m.state = 3 AND m.revoked IS NULL;
+        WHERE m.id = ANY (running) AND m.id = g.id AND m.state = 3 AND m.revoked IS NULL;
     END IF;
     IF waiting IS NOT NULL OR running IS NOT NULL THEN
         PERFORM celeriac.wake('work');

@@ -8,7 +8,7 @@ CREATE FUNCTION celeriac.reclaim(
 ) RETURNS TABLE (
     seq bigint, id text, verdict boolean, token bigint, crashes integer, revoked boolean, payload bytea
 ) LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_mergejoin = off SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
@@ -65,7 +65,7 @@ BEGIN
         suspect = true,
         changed = t
     FROM f
-    WHERE m.seq = f.seq
+    WHERE m.seq = ANY (ARRAY(SELECT seq FROM f)) AND m.seq = f.seq
     RETURNING m.seq, m.id, f.verdict, m.token, m.crashes, m.revoked IS NOT NULL, m.payload;
     GET DIAGNOSTICS freed = ROW_COUNT;
     IF freed > 0 THEN

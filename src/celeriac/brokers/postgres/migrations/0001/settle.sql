@@ -11,7 +11,7 @@ CREATE FUNCTION celeriac.settle(
     f_n integer[], f_id text[], f_queue text[], f_task text[], f_priority smallint[], f_eta double precision[],
     f_payload bytea[]
 ) RETURNS integer[] LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_mergejoin = off SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
@@ -19,28 +19,39 @@ DECLARE
     t double precision := celeriac.now();
     size integer := cardinality(p_seq);
     all_hold boolean;
-    held bigint[];  -- Places of settlements that take effect, and the tasks that these are of.
+    held bigint[];  -- Places of settlements that take effect, the numbers of their messages, and the tasks of these.
+    seqs bigint[];
     tasks text[];
-    revoked bigint[];  -- Places of those that a revocation overrules, and the rest of what their messages had.
+    revoked bigint[];  -- The same of those that a revocation overrules, and what their messages had.
+    revoked_seq bigint[];
     revoked_task text[];
     revoked_id text[];
     revoked_result bytea[];
     revoked_until double precision[];
-    more bigint[];
-    more_tasks text[];
     follows boolean := false;
     kept boolean := false;
 BEGIN
+    -- Lock what the leases are on, in the order of the rows. The lateral part is looked up for each lease, whatever the
+    -- planner believes of the size of the table: it may have been empty when that was last counted.
+    WITH locked AS MATERIALIZED (
+        SELECT g.n, m.*, coalesce(p_yields[g.n], false) AND m.result IS NOT NULL AS overruled
+        FROM unnest(p_seq, p_id, p_token, p_owner) WITH ORDINALITY AS g (seq, id, token, owner, n)
+        CROSS JOIN LATERAL (
+            SELECT h.seq, h.id, h.task, h.revoked AS result, h.revoked_expires AS until
+            FROM celeriac.message h
+            WHERE h.seq = g.seq AND h.id = g.id AND h.token = g.token AND h.owner IS NOT DISTINCT FROM g.owner
+            OFFSET 0 FOR UPDATE
+        ) AS m
+    )
+    SELECT array_agg(n) FILTER (WHERE NOT overruled), array_agg(seq) FILTER (WHERE NOT overruled),
+        array_agg(task) FILTER (WHERE NOT overruled), array_agg(n) FILTER (WHERE overruled),
+        array_agg(seq) FILTER (WHERE overruled), array_agg(task) FILTER (WHERE overruled),
+        array_agg(id) FILTER (WHERE overruled), array_agg(result) FILTER (WHERE overruled),
+        array_agg(until) FILTER (WHERE overruled)
+    INTO held, seqs, tasks, revoked, revoked_seq, revoked_task, revoked_id, revoked_result, revoked_until
+    FROM locked;
     IF f_n IS NOT NULL THEN
         -- What follows is kept before the messages go: one that has the id of its own predecessor is dropped.
-        SELECT array_agg(n) INTO held FROM (
-            SELECT g.n FROM unnest(p_seq, p_id, p_token, p_owner, p_yields) WITH ORDINALITY
-                AS g (seq, id, token, owner, yields, n)
-            JOIN celeriac.message m ON m.seq = g.seq
-            WHERE m.id = g.id AND m.token = g.token AND m.owner IS NOT DISTINCT FROM g.owner
-                AND NOT (coalesce(g.yields, false) AND m.revoked IS NOT NULL)
-            ORDER BY m.seq FOR UPDATE OF m
-        ) AS locked;
         PERFORM celeriac.keep(
             array_agg(id ORDER BY k), array_agg(queue ORDER BY k), array_agg(task ORDER BY k),
             array_agg(priority ORDER BY k), array_agg(eta ORDER BY k), array_agg(payload ORDER BY k)
@@ -50,64 +61,31 @@ BEGIN
         WHERE n = ANY (held)
         HAVING count(*) > 0;
         follows := FOUND;
-        held := NULL;
     END IF;
     IF p_state IS NULL THEN
-        WITH gone AS (
-            DELETE FROM celeriac.message m
-            USING unnest(p_seq, p_id, p_token, p_owner) WITH ORDINALITY AS g (seq, id, token, owner, n)
-            WHERE m.seq = g.seq AND m.id = g.id AND m.token = g.token AND m.owner IS NOT DISTINCT FROM g.owner
-            RETURNING g.n, m.task
-        )
-        SELECT array_agg(n), array_agg(task) INTO held, tasks FROM gone;
+        DELETE FROM celeriac.message WHERE seq = ANY (seqs);
     ELSE
-        WITH gone AS (
-            DELETE FROM celeriac.message m
-            USING unnest(p_seq, p_id, p_token, p_owner, p_state) WITH ORDINALITY
-                AS g (seq, id, token, owner, state, n)
-            WHERE m.seq = g.seq AND m.id = g.id AND m.token = g.token AND m.owner IS NOT DISTINCT FROM g.owner
-                AND g.state IS NULL
-            RETURNING g.n, m.task
-        )
-        SELECT array_agg(n), array_agg(task) INTO held, tasks FROM gone;
-        WITH gone AS (
-            DELETE FROM celeriac.message m
-            USING unnest(p_seq, p_id, p_token, p_owner, p_yields) WITH ORDINALITY
-                AS g (seq, id, token, owner, yields, n)
-            WHERE m.seq = g.seq AND m.id = g.id AND m.token = g.token AND m.owner IS NOT DISTINCT FROM g.owner
-                AND g.yields AND m.revoked IS NOT NULL
-            RETURNING g.n, m.task, m.id, m.revoked, m.revoked_expires
-        )
-        SELECT array_agg(n), array_agg(task), array_agg(id), array_agg(gone.revoked), array_agg(revoked_expires)
-        INTO revoked, revoked_task, revoked_id, revoked_result, revoked_until FROM gone;
-        WITH changed AS (
-            UPDATE celeriac.message m
-            SET state = g.state,
-                due = CASE WHEN g.state IN (1, 2) THEN coalesce(g.due, t) WHEN g.state = 5 THEN t END,
-                queue = coalesce(g.queue, m.queue),
-                priority = coalesce(g.priority, m.priority),
-                task = coalesce(g.task, m.task),
-                payload = coalesce(g.payload, m.payload),
-                crashes = m.crashes + CASE WHEN g.crashed THEN 1 ELSE 0 END,
-                suspect = m.suspect OR coalesce(g.crashed, false),
-                started = false,
-                once = false,
-                owner = NULL,
-                reason = g.reason,
-                changed = t
-            FROM unnest(
-                p_seq, p_id, p_token, p_owner, p_state, p_due, p_queue, p_priority, p_task, p_payload, p_crashed,
-                p_reason
-            ) WITH ORDINALITY
-                AS g (seq, id, token, owner, state, due, queue, priority, task, payload, crashed, reason, n)
-            WHERE m.seq = g.seq AND m.id = g.id AND m.token = g.token AND m.owner IS NOT DISTINCT FROM g.owner
-                AND g.state IS NOT NULL
-            RETURNING g.n, m.task
-        )
-        SELECT array_agg(n), array_agg(task) INTO more, more_tasks FROM changed;
-        kept := more IS NOT NULL;
-        held := held || more;
-        tasks := tasks || more_tasks;
+        DELETE FROM celeriac.message WHERE seq = ANY (ARRAY(
+            SELECT seq FROM unnest(held, seqs) AS g (n, seq) WHERE p_state[n] IS NULL
+        ));
+        DELETE FROM celeriac.message WHERE seq = ANY (revoked_seq);
+        UPDATE celeriac.message m
+        SET state = p_state[g.n],
+            due = CASE WHEN p_state[g.n] IN (1, 2) THEN coalesce(p_due[g.n], t) WHEN p_state[g.n] = 5 THEN t END,
+            queue = coalesce(p_queue[g.n], m.queue),
+            priority = coalesce(p_priority[g.n], m.priority),
+            task = coalesce(p_task[g.n], m.task),
+            payload = coalesce(p_payload[g.n], m.payload),
+            crashes = m.crashes + CASE WHEN p_crashed[g.n] THEN 1 ELSE 0 END,
+            suspect = m.suspect OR coalesce(p_crashed[g.n], false),
+            started = false,
+            once = false,
+            owner = NULL,
+            reason = p_reason[g.n],
+            changed = t
+        FROM unnest(held, seqs) AS g (n, seq)
+        WHERE m.seq = ANY (seqs) AND m.seq = g.seq AND p_state[g.n] IS NOT NULL;
+        kept := FOUND;
     END IF;
     all_hold := coalesce(cardinality(held), 0) = size;
     IF r_n IS NOT NULL AND held IS NOT NULL THEN
