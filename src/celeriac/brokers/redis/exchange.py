@@ -87,10 +87,6 @@ def _sha(name: str) -> str:
     return sha1(source(name).encode(), usedforsecurity=False).hexdigest()
 
 
-def _words(args: Sequence[Argument]) -> list[Argument]:
-    return [repr(one) if isinstance(one, float) else one for one in args]
-
-
 class Route:
     """Knows where the server is, as far as it has been found out. Safe to share between threads.
 
@@ -144,7 +140,7 @@ class Route:
     # One attempt
 
     def _script(self, script: Script, address: Address) -> Exchange:
-        arguments = [len(script.keys), *script.keys, *_words(script.args)]
+        arguments = [len(script.keys), *script.keys, *script.args]
         command: Words = ["EVALSHA", _sha(script.name), *arguments]
         (reply,) = yield Send(address, (command,))
         for _ in range(MOST_MOVES):

@@ -39,9 +39,15 @@ _KEEPALIVE: Final = {
 
 
 def pack(commands: Sequence[Words]) -> bytes:
-    """Return the commands as the server reads them."""
+    """Return the commands as the server reads them; floats so that they come back as they were.
+
+    hiredis is given no numbers: it crashes the process if a signal's handler raises while it turns one into text, as a
+    soft time limit does, and Ctrl-C (hiredis 3.5.0).
+    """
     packer: Any = cast("Any", hiredis).pack_command  # Its declared type allows one word only.
-    return b"".join([packer(tuple(words)) for words in commands])
+    return b"".join(
+        [packer(tuple([one if isinstance(one, (bytes, str)) else repr(one) for one in words])) for words in commands]
+    )
 
 
 def _options(location: Location, address: Address, patience: float, retry: Any) -> dict[str, Any]:
