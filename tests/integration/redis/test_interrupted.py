@@ -1,4 +1,4 @@
-"""A signal's handler that raises, as soft time limits and Ctrl-C do, may end a call to the server at any point of it."""
+"""A handler that raises, as soft time limits and Ctrl-C have it, may end a call to the server at any point of it."""
 
 import os
 import random
