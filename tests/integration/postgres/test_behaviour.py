@@ -200,18 +200,24 @@ def test_texts_that_cannot_be_kept_are_refused_by_name(app: Celeriac) -> None:
 
 def test_a_table_that_was_last_counted_when_empty_is_not_read_through(server: PostgresServer, schema: str) -> None:
     # PostgreSQL plans for the size that a sweep has found. What was swept while it was empty is full a moment later.
-    url = server.url(schema=schema, timeout="2")
-    with open_broker(url) as broker:
-        broker.enqueue(messages(100, "first"))
+    def read() -> int:
+        sql = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relid = %s::regclass"
+        return int(server.ask(sql, f'"{schema}".message')[0][0])
+
+    count = 30_000
+    with open_broker(server.url(schema=schema)) as broker:
+        broker.enqueue(messages(count, "first"))
         broker.purge("celery")
-        server.ask(f'VACUUM ANALYZE "{schema}".message')
-        broker.enqueue(messages(30_000))
-    with open_broker(url) as broker:  # Whose plans are new.
-        deliveries = broker.claim(["celery"], 500, "w", 30.0)
-        leases = [one.lease for one in deliveries]
+        server.ask(f'VACUUM (TRUNCATE false, ANALYZE) "{schema}".message')  # As workers sweep.
+        broker.enqueue(messages(count))
+        leases = [one.lease for one in broker.claim(["celery"], 500, "w", 30.0)]
+    wait_for(lambda: not server.backends(), 10, "the end of all connections, which report then")
+    before = read()
+    with open_broker(server.url(schema=schema)) as broker:  # Whose plans are new.
         assert broker.start([Start(lease) for lease in leases]) == ()
         assert broker.cancel([StoredResult(id=lease.id, state="REVOKED") for lease in leases[:100]])
-        done = [Settlement(lease=lease, action="done") for lease in leases[:300]]
-        assert broker.settle(done) == ()
+        assert broker.settle([Settlement(lease=lease, action="done") for lease in leases[:300]]) == ()
         assert broker.settle([Settlement(lease=lease, action="release") for lease in leases[300:400]]) == ()
         assert len(broker.reclaim("reaper", 500, crash_limit=0, owner="w").released) == 100
+    wait_for(lambda: not server.backends(), 10, "the end of all connections")
+    assert 0 < read() - before < count

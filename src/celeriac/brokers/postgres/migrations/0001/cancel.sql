@@ -1,5 +1,6 @@
 -- Cancel tasks: drop those that wait and store their results, mark those that run. Returns the ones that were found, and
 -- who holds those that run. A dead letter is over; a person is meant to see it.
+-- seq + 0: to be sorted, not found by the index of all rows in their order.
 CREATE FUNCTION celeriac.cancel(p_id text[], p_over boolean[], p_expires double precision[], p_payload bytea[])
 RETURNS TABLE (id text, held boolean, owner text) LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_mergejoin = off SET jit = off
@@ -16,7 +17,7 @@ BEGIN
     INTO waiting, running, owners
     FROM (
         SELECT m.id, m.state, m.owner FROM celeriac.message m WHERE m.id = ANY (p_id) AND m.state <> 5
-        ORDER BY m.seq FOR UPDATE
+        ORDER BY m.seq + 0 FOR UPDATE
     ) AS l;
     IF waiting IS NOT NULL THEN
         INSERT INTO celeriac.result AS r (id, over, expires, payload)

@@ -2,6 +2,7 @@
 -- simply run again is leased to p_by: what was revoked, runs at most once and had begun, or has crashed p_crash_limit
 -- times (0: no limit). g_seq, g_token: runs that are known to have begun; without an owner, all that were told of have.
 -- The rows come in no order. One without a seq names an owner whose lease was ended.
+-- seq + 0: to be sorted, not found by the index of all rows in their order.
 CREATE FUNCTION celeriac.reclaim(
     p_by text, p_limit integer, p_crash_limit integer, p_owner text, p_verdict_lease double precision,
     g_seq bigint[], g_token bigint[]
@@ -50,7 +51,7 @@ BEGIN
             WHEN p_owner IS NOT NULL THEN h.owner = p_owner
             ELSE NOT EXISTS (SELECT 1 FROM celeriac.owner o WHERE o.name = h.owner AND o.expires > t)
         END
-        ORDER BY h.seq LIMIT p_limit FOR UPDATE OF h SKIP LOCKED
+        ORDER BY h.seq + 0 LIMIT p_limit FOR UPDATE OF h SKIP LOCKED
     ), f AS MATERIALIZED (
         SELECT c.seq, c.crashes, c.revoked OR c.once OR (p_crash_limit > 0 AND c.crashes >= p_crash_limit) AS verdict
         FROM c
