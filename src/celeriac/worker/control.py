@@ -98,7 +98,9 @@ class Control:
 
     def answer(self, command: Command) -> Any:
         """Carry a command out and return the answer; ``{"error": text}`` where that cannot be done."""
-        refused = LOCKED if is_locked(command.seal) else command.refused
+        refused = command.refused
+        if refused is None and is_locked(command.seal):
+            refused = LOCKED
         if refused is not None:
             self._bus.emit(SecurityRefused("command", command.id, command.name, refused))
             return {"error": f"{command.name!s:.80} is refused: {refused!s:.{_SHOWN}}"}
