@@ -222,8 +222,10 @@ def test_a_full_server_refuses_what_is_new_and_lets_the_rest_be_finished() -> No
         with pytest.raises(CeleriacError, match="maxmemory"):
             broker.enqueue([message("new")])
         assert broker.get(["new"]) == []
+        broker.install()  # What starts now drains it.
         assert broker.extend(["w1"], LEASE) == ()
         assert broker.start([Start(one.lease, once=True) for one in running]) == ()
+        assert broker.progress([result("t0", "STARTED")]) == ()
         broker.heartbeat(WorkerRecord(name="w@h"), LEASE)
         assert broker.elect("beat", "w1", LEASE) is True
         settle(broker, running[:5], result=result("r", body=b"x" * 100))
