@@ -18,15 +18,19 @@ from celeriac.brokers import connect
 from celeriac.brokers.port import AnyDriver, Capabilities
 from celeriac.brokers.rabbitmq import wire
 from celeriac.brokers.rabbitmq.client import Client
-from celeriac.brokers.rabbitmq.driver import PairedDriver
+from celeriac.brokers.rabbitmq.driver import AloneDriver, PairedDriver
 from celeriac.brokers.rabbitmq.topology import QueueSpec, Topology
 from celeriac.brokers.rabbitmq.url import Location, parse
 from celeriac.errors import OperationalError
 from celeriac.testing.clock import VirtualClock
 from celeriac.testing.conformance import MODES, Case, Mode, applicable, left_out, run
+from celeriac.testing.conformance.alone import KEPT
 from tests.support.rabbitmq import close_shared, shared_node
 
 CAPABILITIES = Capabilities(name="rabbitmq", durable=False, shared=False, results=True, push=True, indexed=False)
+WITHOUT_STORE = Capabilities(
+    name="rabbitmq-alone", durable=True, shared=True, results=False, push=True, indexed=False, stored=False
+)
 THROUGH_RABBITMQ = frozenset({"enqueue", "claim", "order", "settle", "waiter", "concurrency", "faults", "names"})
 QUORUM = frozenset({"claim", "order", "waiter"})
 
@@ -113,6 +117,37 @@ def test_classic_queues_keep_the_contract(case: Case, mode: Mode, tmp_path: Path
 @pytest.mark.parametrize("case", [case for case in applicable(CAPABILITIES) if case.group in QUORUM], ids=str)
 def test_quorum_queues_keep_the_contract(case: Case, tmp_path: Path) -> None:
     _check(case, "asyncio", tmp_path, "quorum")
+
+
+class Alone(Paired):
+    """A binding without a store; its time is the machine's."""
+
+    lease = 0.6
+
+    def now(self) -> float:
+        return time.time()
+
+    async def advance(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def connect(self) -> AnyDriver:
+        return AloneDriver(self.location, Noted(queue_type="classic", names=self._names, transient=False))
+
+
+@pytest.mark.parametrize("case", applicable(WITHOUT_STORE), ids=str)
+def test_without_a_store_it_keeps_what_it_can(case: Case, tmp_path: Path) -> None:
+    binding = Alone(tmp_path, "classic")
+    try:
+        run(case, binding, "asyncio")
+    finally:
+        asyncio.run(binding.empty())
+
+
+def test_the_groups_that_need_a_store(tmp_path: Path) -> None:
+    assert Alone(tmp_path, "classic").connect().capabilities == WITHOUT_STORE
+    kept = "batches claim concurrency delay enqueue extend fencing follow-ups holdings hostile-bytes schema settle"
+    assert {case.group for case in applicable(WITHOUT_STORE)} == {*kept.split(), "start", "waiter"}
+    assert {str(case) for case in applicable(WITHOUT_STORE)} == KEPT
 
 
 def test_the_groups_that_are_not_about_it(tmp_path: Path) -> None:

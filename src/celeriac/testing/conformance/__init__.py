@@ -34,6 +34,7 @@ import uvloop
 
 from celeriac.brokers.port import Capabilities
 from celeriac.testing.conformance import (
+    alone,
     batches,
     cancel,
     claim,
@@ -117,11 +118,14 @@ THREADS: Final = 32
 
 def applicable(capabilities: Capabilities) -> list[Case]:
     """Return the cases that a driver with these capabilities must pass."""
-    return [case for group in GROUPS if group.needs(capabilities) for case in group.cases]
+    cases = [case for group in GROUPS if group.needs(capabilities) for case in group.cases]
+    return cases if capabilities.stored else [case for case in cases if str(case) in alone.KEPT]
 
 
 def left_out(capabilities: Capabilities) -> set[str]:
     """Return the names of the groups that do not apply to a driver with these capabilities."""
+    if not capabilities.stored:
+        return {group.name for group in GROUPS} - {case.group for case in applicable(capabilities)}
     return {group.name for group in GROUPS if not group.needs(capabilities)}
 
 

@@ -25,7 +25,7 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.brokers.port import MAX_BATCH, Cancelled, Finding, Operations, QueueStats, Reclaimed, Record
-from celeriac.brokers.rabbitmq.operations.messages import as_sent, publish, readable, received
+from celeriac.brokers.rabbitmq.operations.messages import addressed, as_sent, publish, readable, received
 from celeriac.brokers.rabbitmq.operations.passed import PassedOn
 from celeriac.brokers.rabbitmq.operations.server import examine_server
 from celeriac.brokers.rabbitmq.requests import Ack, Count, Purge, RabbitOperation, Take, Taken
@@ -57,7 +57,7 @@ class PairedOperations(PassedOn):
         for message in messages:
             check(message)
         known: tuple[str, ...] = ()
-        timed = [message for message in messages if message.eta is not None]
+        timed = [addressed(message, self._topology) for message in messages if message.eta is not None]
         if timed:
             # The store's clock says whether it is due. These first: they are known to the store if this is repeated.
             known = yield from self.paired.enqueue(timed)
