@@ -215,6 +215,7 @@ def test_a_key_of_the_wrong_kind_loses_nothing(prefix: str, key: str) -> None:
 
 def test_a_full_server_refuses_what_is_new_and_lets_the_rest_be_finished() -> None:
     with RedisServer(unix=True) as full, SyncBroker(connect(full.url)) as broker, full.client() as admin:
+        broker.install()
         broker.enqueue([message(f"t{n}", argsrepr="x" * 500) for n in range(60)])
         running = broker.claim(["one"], 20, "w1", LEASE)
         broker.heartbeat(WorkerRecord(name="w@h"), LEASE)
