@@ -18,7 +18,7 @@ from celeriac import Celeriac
 from celeriac.brokers import connect, open_async_broker, open_broker
 from celeriac.brokers.redis import performers
 from celeriac.brokers.redis.requests import Commands
-from celeriac.core.message import Message
+from celeriac.core.message import Message, Settlement, StoredResult
 from celeriac.errors import BrokerError, CeleriacError, OperationalError, StoreFull
 from tests.support.servers import Certificates, RedisServer, free_port
 from tests.support.waiting import wait_for
@@ -133,6 +133,29 @@ def test_an_acl_user(server: RedisServer) -> None:
         while not waiter.wait(0.5):
             pass
     server.ask("ACL", "DELUSER", "app")
+
+
+@pytest.mark.parametrize("right", ["-publish", "resetchannels", "-set", "-time"])
+def test_a_worker_without_a_right_does_not_begin(server: RedisServer, right: str) -> None:
+    """It could claim, and then not settle."""
+    server.ask("ACL", "SETUSER", "short", "on", ">s3cret", "~*", "&*", "+@all", right)
+    with open_broker(f"redis://short:s3cret@127.0.0.1:{server.port}/0") as broker:
+        with pytest.raises(BrokerError, match=r"its ACL needs .*\+@pubsub"):
+            broker.install()
+        assert server.ask("EXISTS", "{celeriac}:v") == 0
+    server.ask("ACL", "DELUSER", "short")
+
+
+def test_a_worker_that_loses_the_right_to_publish_still_settles_whole(server: RedisServer) -> None:
+    server.ask("ACL", "SETUSER", "mute", "on", ">s3cret", "~*", "&*", "+@all", "-publish")
+    with open_broker(f"redis://mute:s3cret@127.0.0.1:{server.port}/0") as broker:
+        assert broker.enqueue([message("a"), message("b")]) == ()
+        first, second = broker.claim(["celery"], 10, "w", 5.0)
+        done = Settlement(lease=first.lease, action="done", result=StoredResult(id="a", state="SUCCESS"))
+        assert broker.settle([done, Settlement(lease=second.lease, action="release")]) == ()
+        assert [one.id for one in broker.get(["a", "b"])] == ["b"]
+        assert [one.id for one in broker.fetch(["a", "b"])] == ["a"]
+    server.ask("ACL", "DELUSER", "mute")
 
 
 # Obstacles

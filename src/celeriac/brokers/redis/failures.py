@@ -81,6 +81,8 @@ def translate(refused: Refused, name: str) -> CeleriacError:
             f"the {name} holds something of another program at one of Celeriac's keys: give Celeriac a prefix of its"
             f" own (?prefix=...) or remove the key ({said})"
         )
+    if "user executing the script can't" in said:  # As NOPERM, but for a command within a script.
+        code = "NOPERM"
     if code in _LATER:
         return OperationalError(f"the {name} {_LATER[code]} ({said})")
     if code in _NEVER:

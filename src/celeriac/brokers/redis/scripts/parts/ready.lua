@@ -25,8 +25,10 @@ local function make_wait(kind, queue, dues, places)
     each('ZADD', T .. kind .. ':' .. queue, places)
 end
 
+-- Tell who waits. A script is not undone where it fails: to whom this is forbidden (install.lua finds out) may go on
+-- without, since waiters also look now and then.
 local function wake()
-    if wakes then call('PUBLISH', T .. 'wake', '') end
+    if wakes then redis.pcall('PUBLISH', T .. 'wake', '') end
 end
 
 -- Count what is owned of each queue.

@@ -7,5 +7,5 @@ local function keep_result(id, expires, value)
     else
         call('SET', key, value, 'PX', math.max(1, expires - now_in_milliseconds))
     end
-    call('PUBLISH', T .. 'done:' .. id, '')
+    redis.pcall('PUBLISH', T .. 'done:' .. id, '') -- As wake() in ready.lua.
 end
