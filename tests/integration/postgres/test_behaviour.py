@@ -204,20 +204,24 @@ def test_a_table_that_was_last_counted_when_empty_is_not_read_through(server: Po
         sql = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relid = %s::regclass"
         return int(server.ask(sql, f'"{schema}".message')[0][0])
 
+    def gone() -> bool:
+        return schema not in [name for _, name in server.backends()]
+
     count = 30_000
-    with open_broker(server.url(schema=schema)) as broker:
+    url = server.url(schema=schema, application_name=schema)
+    with open_broker(url) as broker:
         broker.enqueue(messages(count, "first"))
         broker.purge("celery")
         server.ask(f'VACUUM (TRUNCATE false, ANALYZE) "{schema}".message')  # As workers sweep.
         broker.enqueue(messages(count))
         leases = [one.lease for one in broker.claim(["celery"], 500, "w", 30.0)]
-    wait_for(lambda: not server.backends(), 10, "the end of all connections, which report then")
+    wait_for(gone, 10, "the end of all connections, which report then")
     before = read()
-    with open_broker(server.url(schema=schema)) as broker:  # Whose plans are new.
+    with open_broker(url) as broker:  # Whose plans are new.
         assert broker.start([Start(lease) for lease in leases]) == ()
         assert broker.cancel([StoredResult(id=lease.id, state="REVOKED") for lease in leases[:100]])
         assert broker.settle([Settlement(lease=lease, action="done") for lease in leases[:300]]) == ()
         assert broker.settle([Settlement(lease=lease, action="release") for lease in leases[300:400]]) == ()
         assert len(broker.reclaim("reaper", 500, crash_limit=0, owner="w").released) == 100
-    wait_for(lambda: not server.backends(), 10, "the end of all connections")
+    wait_for(gone, 10, "the end of all connections")
     assert 0 < read() - before < count
