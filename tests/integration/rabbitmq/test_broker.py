@@ -330,7 +330,8 @@ class TestTrouble:
             with SyncBroker(connect(f"{url}?cacertfile={certificates.authority}")) as broker:
                 assert broker.enqueue([message(queue)]) == ()
                 assert len(broker.claim([queue], 10, "w1", LEASE)) == 1
-            with SyncBroker(connect(f"{url}?timeout=1")) as broker, pytest.raises(OperationalError, match="certificate"):
+            refused = pytest.raises(OperationalError, match="certificate")
+            with SyncBroker(connect(f"{url}?timeout=1")) as broker, refused:
                 broker.enqueue([message(queue)])
             with SyncBroker(connect(f"{url}?verify=verify_none")) as broker:
                 assert broker.enqueue([message(queue)]) == ()
