@@ -6,13 +6,14 @@ result that is stored before the call returns from its last look is seen; none i
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.app import loops
 from celeriac.core import state
-from celeriac.errors import TimeoutError
+from celeriac.errors import OperationalError, TimeoutError
 
 if TYPE_CHECKING:
     from celeriac.core.message import StoredResult
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT: Final = 5.0
 """Seconds between two looks where nothing wakes the waiter."""
+AWAY_REST: Final = 0.25
+"""Seconds to rest after a look at a store that could not be reached, which has tried again for a while by itself."""
 
 Seen = Callable[["StoredResult"], None]
 
@@ -51,6 +54,7 @@ class Watch:
         self._on_done = on_done
         self._on_change = on_change
         self._looked = 0.0
+        self._answered = False
 
     def look(self) -> list[str]:
         """Return the ids to ask for; the look begins now."""
@@ -63,6 +67,7 @@ class Watch:
         Raises:
             TimeoutError: The time is up and something is pending.
         """
+        self._answered = True
         for stored in found:
             if stored.state in state.READY_STATES:
                 if stored.id in self.pending:
@@ -79,6 +84,20 @@ class Watch:
             if wait <= 0:
                 raise TimeoutError(self._complaint())
         return wait
+
+    def away(self, error: OperationalError) -> float:
+        """Return seconds to rest before the next look at a store that could not be reached.
+
+        Raises:
+            OperationalError: It has never answered, so that waiting is likely in vain.
+            TimeoutError: The time is up.
+        """
+        if not self._answered:
+            raise error
+        left = math.inf if self._deadline is None else self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"{self._complaint()}; and the result store is away: {error}") from error
+        return min(AWAY_REST, left)
 
     def pause(self) -> float:
         """Return seconds to rest before the next look: as long as the last one took.
@@ -99,15 +118,21 @@ class Watch:
 
 
 def wait(backend: SyncResults, watch: Watch, on_interval: Callable[[], Any] | None = None) -> None:
-    """Block until nothing is pending.
+    """Block until nothing is pending; a store that goes away meanwhile is waited for, too.
 
     Raises:
         TimeoutError: The time is up before.
+        OperationalError: The store cannot be reached from the outset.
     """
     waiter = None
     try:
         while True:
-            seconds = watch.take(backend.fetch(watch.look()))
+            try:
+                found = backend.fetch(watch.look())
+            except OperationalError as exc:
+                time.sleep(watch.away(exc))
+                continue
+            seconds = watch.take(found)
             if not watch.pending:
                 return
             rest = watch.pause()
@@ -131,7 +156,12 @@ async def await_(backend: AsyncResults, watch: Watch, on_interval: Callable[[], 
     waiter = None
     try:
         while True:
-            seconds = watch.take(await backend.fetch(watch.look()))
+            try:
+                found = await backend.fetch(watch.look())
+            except OperationalError as exc:
+                await loops.sleep(watch.away(exc))
+                continue
+            seconds = watch.take(found)
             if not watch.pending:
                 return
             rest = watch.pause()

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from celeriac import Celeriac
-from celeriac.app.waiting import Watch
+from celeriac.app.waiting import Watch, await_, wait
+from celeriac.brokers import connect
+from celeriac.brokers.facade import AsyncBroker, SyncBroker
 from celeriac.core.codec import encode
 from celeriac.core.message import StoredResult
-from celeriac.errors import TimeoutError
+from celeriac.errors import OperationalError, TimeoutError
+from celeriac.testing.faults import Fault, FaultyDriver, Script
 
 
 def stored(task_id: str, state: str, value: Any = None) -> StoredResult:
@@ -50,6 +53,45 @@ class TestWatch:
     def test_the_interval_bounds_a_wait(self) -> None:
         assert Watch(["a"], timeout=None, interval=0.25, on_done=lambda one: None).take([]) == 0.25
         assert Watch(["a"], timeout=0.125, interval=100, on_done=lambda one: None).take([]) <= 0.125
+
+
+class TestAStoreThatGoesAway:
+    def stores(self, name: str, *faults: Fault) -> tuple[SyncBroker[Any, Any], FaultyDriver, Script]:
+        driver, script = connect(f"memory://waiting-{name}"), Script(faults)
+        return SyncBroker(driver), FaultyDriver(driver, script), script
+
+    def watch(self, timeout: float | None = 20) -> Watch:
+        return Watch(["a"], timeout=timeout, interval=0.05, on_done=lambda one: self.done.append(one.state))
+
+    @pytest.fixture(autouse=True)
+    def nothing_done(self) -> None:
+        self.done: list[str] = []
+
+    def test_is_waited_for(self) -> None:
+        store, faulty, script = self.stores("sync", Fault.NONE, Fault.LOSE_REQUEST, Fault.LOSE_REPLY)
+        later = threading.Timer(0.2, store.store, ([stored("a", "SUCCESS")],))
+        later.start()
+        wait(SyncBroker(faulty), self.watch())
+        later.join()
+        assert (self.done, script.pending) == (["SUCCESS"], 0)
+
+    async def test_is_awaited(self) -> None:
+        store, faulty, script = self.stores("async", Fault.NONE, Fault.LOSE_REQUEST, Fault.LOSE_REPLY)
+        asyncio.get_running_loop().call_later(0.2, store.store, [stored("a", "SUCCESS")])
+        await await_(AsyncBroker(faulty), self.watch())
+        assert (self.done, script.pending) == (["SUCCESS"], 0)
+
+    def test_ends_no_wait_later_than_asked_for(self) -> None:
+        _, faulty, _ = self.stores("late", Fault.NONE, *[Fault.LOSE_REQUEST] * 100)
+        with pytest.raises(
+            TimeoutError, match=r"not over after 0\.3 s.*the result store is away: the request was lost"
+        ):
+            wait(SyncBroker(faulty), self.watch(0.3))
+
+    def test_from_the_outset_is_an_error_at_once(self) -> None:
+        _, faulty, _ = self.stores("never", Fault.LOSE_REQUEST)
+        with pytest.raises(OperationalError, match="the request was lost"):
+            wait(SyncBroker(faulty), self.watch())
 
 
 def test_interim_states_wake_the_waiter(app: Celeriac) -> None:
