@@ -30,7 +30,7 @@ class PgBouncer:
     def __init__(self, server: PostgresServer, size: int = 3) -> None:
         self.folder: Final = Path(tempfile.mkdtemp(prefix="celeriac-pgbouncer-"))
         self.port: Final = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[Any] | None = None
         self._config: Final = self.folder / "pgbouncer.ini"
         self._config.write_text(
             f"[databases]\ntest = host=127.0.0.1 port={server.port} dbname=test user=tester\n"

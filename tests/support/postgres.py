@@ -65,7 +65,7 @@ class PostgresServer:
         self.port: Final = free_port()
         self.password: Final = password
         self._programs: Final = folder_of_programs()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[Any] | None = None
         self._copy_of: Final = copy_of
         self._settings: Final = {
             "port": str(self.port),
@@ -172,7 +172,7 @@ class PostgresServer:
     def ask(self, sql: str, *parameters: Any, database: str = "test") -> list[tuple[Any, ...]]:
         """Return the rows of one statement."""
         with contextlib.closing(self.connect(database)) as connection:
-            cursor = connection.execute(sql, parameters or None)
+            cursor = connection.execute(sql.encode(), parameters or None)
             return cursor.fetchall() if cursor.description is not None else []
 
     @contextlib.contextmanager

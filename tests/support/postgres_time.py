@@ -67,14 +67,19 @@ class MovableSchema:
     def close(self) -> None:
         """Empty it for the next test, or drop it if it is not as it should be."""
         try:
-            ((version,),) = _connection().execute(within(self.name, "SELECT version FROM celeriac.schema_version"))
+            ((version,),) = _execute(within(self.name, "SELECT version FROM celeriac.schema_version"))
             assert version == VERSION
-            _connection().execute(within(self.name, _EMPTY))
+            _execute(within(self.name, _EMPTY))
             self._offset = 0.0
             self._set_clock()
             _used.append(self.name)
         except (psycopg.Error, AssertionError):
-            _connection().execute(f'DROP SCHEMA IF EXISTS "{self.name}" CASCADE')
+            _execute(f'DROP SCHEMA IF EXISTS "{self.name}" CASCADE')
 
     def _set_clock(self) -> None:
-        _connection().execute(within(self.name, _CLOCK.format(offset=self._offset)))
+        _execute(within(self.name, _CLOCK.format(offset=self._offset)))
+
+
+def _execute(sql: str) -> Any:
+    # As bytes, since it is no literal for type checkers: it is made from constants and the names of our own schemas.
+    return _connection().execute(sql.encode())

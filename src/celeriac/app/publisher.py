@@ -1,7 +1,8 @@
 """From a call to a message in the broker.
 
 A failed enqueue is tried again under the setting ``task_publish_retry_policy``, for ``publish_timeout`` seconds at
-most, and then raises one OperationalError. Sending the same message twice is harmless, because brokers drop the second.
+most, and then raises one OperationalError. Brokers drop a message that they hold already, so what is sent twice is kept
+once. It runs twice only if the reply to the first was lost and its run was over before the second arrived.
 """
 
 from __future__ import annotations

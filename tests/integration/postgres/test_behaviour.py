@@ -69,7 +69,7 @@ def test_many_commits_make_few_notifications(server: PostgresServer, schema: str
     with open_broker(server.url(schema=schema)) as broker:
         broker.install()
         with server.connect() as listener:
-            listener.execute(f'LISTEN "{schema}:work"')
+            listener.execute(f'LISTEN "{schema}:work"'.encode())
             began = time.monotonic()
             for one in messages(300):
                 broker.enqueue([one])
@@ -83,8 +83,8 @@ def test_finishing_without_results_notifies_nobody(server: PostgresServer, schem
     with open_broker(server.url(schema=schema)) as broker:
         broker.enqueue(messages(10))
         with server.connect() as listener:
-            listener.execute(f'LISTEN "{schema}:work"')
-            listener.execute(f'LISTEN "{schema}:result"')
+            listener.execute(f'LISTEN "{schema}:work"'.encode())
+            listener.execute(f'LISTEN "{schema}:result"'.encode())
             deliveries = broker.claim(["celery"], 10, "w", 10.0)
             broker.settle([Settlement(lease=one.lease, action="done") for one in deliveries])
             assert [found.channel for found in listener.notifies(timeout=0.3)] == []

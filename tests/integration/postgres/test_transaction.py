@@ -29,7 +29,7 @@ def plain_psycopg(server: PostgresServer) -> Iterator[Any]:
     address = f"host=127.0.0.1 port={server.port} user=tester dbname=test"
     # Neither the caller's rows nor its kind of cursor may matter.
     with contextlib.closing(
-        psycopg.connect(address, row_factory=dict_row, cursor_factory=psycopg.RawCursor)
+        psycopg.Connection[Any].connect(address, row_factory=dict_row, cursor_factory=psycopg.RawCursor)
     ) as connection:
         yield connection
 
