@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -47,7 +48,8 @@ def test_more_of_them(reader: Reader) -> None:
             raise AssertionError(f"seed {seed}: {exc}") from exc
 
 
-def test_the_oracle_sees_what_a_reader_must_not_do(tmp_path: Path) -> None:
+def test_the_oracle_sees_what_a_reader_must_not_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     deeds = {
         "exec": lambda _: eval("1 + 1"),
         "open": lambda _: (tmp_path / "x").write_text("x"),

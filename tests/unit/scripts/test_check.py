@@ -39,8 +39,10 @@ def test_steps_run_in_the_root_of_the_checkout() -> None:
 
 def test_a_step_that_is_told_to_end_may_tidy_up(tmp_path: Path) -> None:
     code = """if True:
-        import sys, time
+        import signal, sys, time
         from pathlib import Path
+        # A run in the background of a shell begins with interrupts ignored, and all it starts inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             Path(sys.argv[1]).touch()
             time.sleep(60)
