@@ -132,7 +132,8 @@ SECTIONS: Final[dict[str, tuple[str, str]]] = {
         "Workers go on with what they run, settle it when the server is back, and claim nothing meanwhile. Recovery is"
         " from the server's return to the first run of a task that was sent after it. A call of a producer that was"
         " under way at the fault is repeated under the same ids; what had run by then may run again, and is counted as"
-        " allowed.",
+        " allowed. So are tasks that had started when a server stood still for longer than a lease: what it finds first"
+        " when it goes on may be a worker's request, sent before, to free what was held under leases that are over now.",
     ),
     "network": (
         "The network fails",
