@@ -133,7 +133,7 @@ SECTIONS: Final[dict[str, tuple[str, str]]] = {
         " from the server's return to the first run of a task that was sent after it. A call of a producer that was"
         " under way at the fault is repeated under the same ids; what had run by then may run again, and is counted as"
         " allowed. So are tasks that had started when a server stood still for longer than a lease: what it finds first"
-        " when it goes on may be a worker's request, sent before, to free what was held under leases that are over now.",
+        " when it goes on may be a worker's request, sent before, to free what was held under leases now over.",
     ),
     "network": (
         "The network fails",
