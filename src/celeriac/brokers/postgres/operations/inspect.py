@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from celeriac.brokers.port import QueueStats, Record, WorkerRecord
 from celeriac.brokers.postgres.operations.calls import Asking, Calls
-from celeriac.brokers.postgres.operations.rows import NUMBERS, record, text, texts
+from celeriac.brokers.postgres.operations.rows import text, texts
 from celeriac.brokers.postgres.schema import OBJECTS, VERSION
 from celeriac.brokers.rules import opened_worker
+from celeriac.brokers.sql.records import NUMBERS, record
 from celeriac.brokers.sql.requests import SqlOperation, Statement, Transaction
 from celeriac.core import state
 from celeriac.errors import SchemaError

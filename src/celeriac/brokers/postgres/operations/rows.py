@@ -7,27 +7,14 @@ own connection can carry it, and it is quicker to make than what libraries make 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
-from celeriac.brokers.port import Record
-from celeriac.brokers.rules import is_over, opened, raw_bytes
-from celeriac.core import state
+from celeriac.brokers.rules import is_over
 from celeriac.core.message import Message, StoredResult, pack_result
 from celeriac.errors import InvalidTaskError
 
 T = TypeVar("T")
 Columns: TypeAlias = tuple[str | None, ...]
-
-# The number of a state in the column message.state is its place here, but for STARTED, which is a mark on RECEIVED.
-STATES: Final[tuple[str, ...]] = (
-    state.PENDING,
-    state.SCHEDULED,
-    state.RETRY,
-    state.RECEIVED,
-    state.STARTED,
-    state.DEAD,
-)
-NUMBERS: Final = {name: number for number, name in enumerate(STATES)}
 
 
 def text(value: str) -> str:
@@ -107,24 +94,4 @@ def result_columns(results: Sequence[StoredResult]) -> Columns:
         flags([is_over(result) for result in results]),
         numbers([result.expires for result in results]),
         blobs([pack_result(result) for result in results]),
-    )
-
-
-def record(row: tuple[Any, ...]) -> Record:
-    """Return the row of get.sql and page.sql as the port shows it."""
-    seq, id, number, queue, due, owner, token, crashes, reason, changed, payload = row
-    message = opened(payload, id)
-    return Record(
-        id=id,
-        state=STATES[int(number)],
-        queue=queue,
-        message=message,
-        raw=raw_bytes(payload) if message is None else b"",
-        due=due,
-        owner=owner,
-        token=token,
-        crashes=crashes,
-        reason=reason,
-        changed=changed,
-        cursor=seq,
     )

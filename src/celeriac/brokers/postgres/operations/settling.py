@@ -10,7 +10,6 @@ from typing import Any
 
 from celeriac.brokers.postgres.operations.calls import Calls
 from celeriac.brokers.postgres.operations.rows import (
-    NUMBERS,
     Columns,
     blobs,
     flags,
@@ -22,6 +21,7 @@ from celeriac.brokers.postgres.operations.rows import (
     unless_empty,
 )
 from celeriac.brokers.rules import checked, goes_if_cancelled, kept_state, packed, tally_state
+from celeriac.brokers.sql.records import NUMBERS
 from celeriac.brokers.sql.requests import SqlOperation
 from celeriac.core.message import Settlement, pack
 

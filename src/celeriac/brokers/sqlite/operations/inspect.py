@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from celeriac.brokers.port import QueueStats, Record, WorkerRecord
 from celeriac.brokers.rules import opened_worker
+from celeriac.brokers.sql.records import NUMBERS, record
 from celeriac.brokers.sql.requests import SqlOperation, Statement, Transaction, for_items
 from celeriac.brokers.sqlite.operations.examine import SCHEMA_OBJECTS, SCHEMA_VERSION, schema_trouble
-from celeriac.brokers.sqlite.operations.rows import NUMBERS, array, record
+from celeriac.brokers.sqlite.operations.rows import array
 from celeriac.brokers.sqlite.queries import query
 from celeriac.brokers.sqlite.schema import VERSION
 from celeriac.errors import SchemaError

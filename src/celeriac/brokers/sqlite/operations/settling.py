@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from celeriac.brokers.rules import checked, goes_if_cancelled, kept_state, packed, tally_state
+from celeriac.brokers.sql.records import NUMBERS
 from celeriac.brokers.sql.requests import Many, SqlOperation, Statement, Step, Transaction
-from celeriac.brokers.sqlite.operations.rows import NUMBERS, array, message_row, result_row
+from celeriac.brokers.sqlite.operations.rows import array, message_row, result_row
 from celeriac.brokers.sqlite.queries import query
 from celeriac.core.message import Settlement, pack
 
