@@ -120,14 +120,6 @@ class AcceptsTwice(Store):
         return super().enqueue(messages)
 
 
-class LetsProgressWin(Store):
-    """Lets STARTED, when it is late, overwrite how the task ended."""
-
-    def progress(self, results: Sequence[StoredResult]) -> tuple[str, ...]:
-        self.store(results)
-        return ()
-
-
 class MiscountsBatches(Store):
     """Counts a batch of several settlements as one less."""
 
