@@ -140,6 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m examples.power_loss.demo", description="Lose power, lose nothing.")
     parser.add_argument("--redis", action="store_true", help="queue on a Redis server of its own, killed as well")
     options = parser.parse_args(arguments)
+    # Told to end, it stops what it started, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="power-loss-") as folder:
         return run(Path(folder), options.redis)
 
