@@ -114,13 +114,13 @@ DRIVERS = [
     Bound(
         "memory",
         Memory,
-        Capabilities(name="memory", durable=False, shared=False, results=True, push=True),
+        Capabilities(name="memory", durable=False, shared=False, results=True, push=True, remote=False),
         frozenset({"durability", "results-hostile-bytes", "schema-missing"}),
     ),
     Bound(
         "sqlite",
         Sqlite,
-        Capabilities(name="sqlite", durable=True, shared=True, results=True, push=False),
+        Capabilities(name="sqlite", durable=True, shared=True, results=True, push=False, remote=False),
         frozenset(),
     ),
     Bound(

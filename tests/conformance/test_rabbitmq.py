@@ -168,5 +168,6 @@ def test_the_groups_that_are_not_about_it(tmp_path: Path) -> None:
         "order-indexed",
         "prune-indexed",
         "purge-indexed",
+        "sending",
         "sharing-indexed",
     }

@@ -15,7 +15,7 @@ import msgspec
 from celeriac.app.follow_ups import AppFollowUps
 from celeriac.brokers.memory.entry import Entry
 from celeriac.brokers.memory.store import Store
-from celeriac.brokers.port import Cancelled, Promoted, Reclaimed
+from celeriac.brokers.port import Cancelled, Promoted, Reclaimed, Sending
 from celeriac.core.message import Lease, Message, Settlement, Start, StoredResult
 from celeriac.errors import OperationalError
 from celeriac.worker import coroutine_slots, sync_slots
@@ -112,12 +112,19 @@ class NewestFirst(Store):
 class AcceptsTwice(Store):
     """Does not know again what it has already."""
 
-    def enqueue(self, messages: Sequence[Message]) -> tuple[str, ...]:
+    def enqueue(self, messages: Sequence[Message], sending: Sending | None) -> tuple[str, ...]:
         for message in messages:
             entry = self._entries.get(message.id)
             if entry is not None and entry.state == "PENDING":
                 self._drop(entry)
-        return super().enqueue(messages)
+        return super().enqueue(messages, None)
+
+
+class ForgetsSendings(Store):
+    """Takes a call that is repeated for a new one, once its tasks are over."""
+
+    def enqueue(self, messages: Sequence[Message], sending: Sending | None) -> tuple[str, ...]:
+        return super().enqueue(messages, None)
 
 
 class MiscountsBatches(Store):
@@ -140,6 +147,7 @@ STORES: tuple[type[Store], ...] = (
     ForgetsRevocations,
     NewestFirst,
     AcceptsTwice,
+    ForgetsSendings,
     MiscountsBatches,
 )
 

@@ -25,6 +25,7 @@ FOUND_AS: dict[str, set[str]] = {
     "ForgetsRevocations": {"revoked:", "doubled:", "crashes:", "lost:", "states:"},
     "NewestFirst": {"order:"},
     "AcceptsTwice": {"doubled:"},
+    "ForgetsSendings": {"doubled:"},
     "MiscountsBatches": {"tallies:"},
     "never_audits": {"lost:"},
     "renews_verdicts": {"lost:"},

@@ -1,8 +1,8 @@
 """From a call to a message in the broker.
 
 A failed enqueue is tried again under the setting ``task_publish_retry_policy``, for ``publish_timeout`` seconds at
-most, and then raises one OperationalError. Brokers drop a message that they hold already, so what is sent twice is kept
-once. It runs twice only if the reply to the first was lost and its run was over before the second arrived.
+most, and then raises one OperationalError. Brokers drop a message that they hold already, and know a call that is
+repeated even if its tasks are over by then, so what is sent twice runs once. (RabbitMQ alone knows neither.)
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from celeriac.app import eager, loops
 from celeriac.app.options import check_send_names
 from celeriac.app.plan import Plan, PublishPolicy, Rules, sending_request
 from celeriac.app.result import AsyncResult
+from celeriac.app.slots import SendingSlots
 from celeriac.app.transaction import connection_for
 from celeriac.brokers.deadline import Until
-from celeriac.brokers.port import MAX_BATCH
+from celeriac.brokers.port import MAX_BATCH, Sending
 from celeriac.core.message import Message, check_name
 from celeriac.core.redact import redact_url
 from celeriac.errors import OperationalError
@@ -53,11 +54,13 @@ class Attempt(NamedTuple):
 
     Attributes:
         messages: All of one round trip.
+        sending: What it is sent as, each time.
         began: When it was first tried, on the steady clock.
         before: How many of the same call were sent before them.
     """
 
     messages: Sequence[Message]
+    sending: Sending | None
     began: float
     before: int = 0
 
@@ -75,6 +78,7 @@ class Publisher:
         self._connections = connections
         self._rules: Rules | None = None
         self._by_name: dict[str, Plan] = {}
+        self._slots = SendingSlots()
 
     def settings_changed(self) -> None:
         """Work everything out again with the next call."""
@@ -214,31 +218,35 @@ class Publisher:
         app = self._app
         began = time.monotonic()
         lent = connection_for(app, options)
+        if lent is not None:  # If it fails the transaction has; to try again in it would be of no use.
+            self._connections.lent(lent).enqueue(messages)
+            return
+        broker = app.broker
+        sending = self._slots.take() if broker.capabilities.remote else None
         try:
-            if lent is not None:
-                self._connections.lent(lent).enqueue(messages)
-                return
             with Until(began + self.rules.timeout):
-                app.broker.enqueue(messages)
+                broker.enqueue(messages, sending)
         except OperationalError as exc:
-            if lent is not None:  # The transaction has failed; to try again in it would be of no use.
-                raise
-            self._send_again(Attempt(messages, began, before), options or {}, exc)
+            self._send_again(Attempt(messages, sending, began, before), options or {}, exc)
+        if sending is not None:
+            self._slots.answered(sending)
 
     async def _aenqueue(self, messages: Sequence[Message], options: Mapping[str, Any] | None, before: int = 0) -> None:
         app = self._app
         began = time.monotonic()
         lent = connection_for(app, options)
+        if lent is not None:
+            await self._connections.async_lent(lent).enqueue(messages)
+            return
+        broker = app.async_broker()
+        sending = self._slots.take() if broker.capabilities.remote else None
         try:
-            if lent is not None:
-                await self._connections.async_lent(lent).enqueue(messages)
-                return
             with Until(began + self.rules.timeout):
-                await app.async_broker().enqueue(messages)
+                await broker.enqueue(messages, sending)
         except OperationalError as exc:
-            if lent is not None:
-                raise
-            await self._asend_again(Attempt(messages, began, before), options or {}, exc)
+            await self._asend_again(Attempt(messages, sending, began, before), options or {}, exc)
+        if sending is not None:
+            self._slots.answered(sending)
 
     # When the broker is away.
 
@@ -247,7 +255,7 @@ class Publisher:
             time.sleep(pause)
             try:
                 with Until(attempt.began + self.rules.timeout):
-                    self._app.broker.enqueue(attempt.messages)
+                    self._app.broker.enqueue(attempt.messages, attempt.sending)
             except OperationalError as exc:
                 error = exc
             else:
@@ -259,7 +267,7 @@ class Publisher:
             await loops.sleep(pause)
             try:
                 with Until(attempt.began + self.rules.timeout):
-                    await self._app.async_broker().enqueue(attempt.messages)
+                    await self._app.async_broker().enqueue(attempt.messages, attempt.sending)
             except OperationalError as exc:
                 error = exc
             else:
@@ -283,7 +291,7 @@ class Publisher:
             pause = min(pause + policy.interval_step, policy.interval_max)
 
     def _failure(self, attempt: Attempt, error: OperationalError) -> OperationalError:
-        messages, _, before = attempt
+        messages, _, _, before = attempt
         first = messages[0]
         what = f"task {first.task}[{first.id}] could" if len(messages) == 1 else f"{len(messages)} tasks could"
         sent = f" ({before} before them were sent)" if before else ""

@@ -10,7 +10,7 @@ A :class:`SyncBroker` may be shared between threads, an :class:`AsyncBroker` bet
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 from celeriac.brokers.port import (
@@ -30,6 +30,7 @@ from celeriac.brokers.port import (
     Reclaimed,
     Record,
     ResultOperations,
+    Sending,
     Waiter,
     WorkerRecord,
 )
@@ -70,17 +71,23 @@ def parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
         yield items[start : start + MAX_BATCH]
 
 
+def sendings(
+    messages: Sequence[Message], sending: Sending | None
+) -> Iterable[tuple[Sequence[Message], Sending | None]]:
+    """Cut a call of enqueue into batches, each with what it is sent as."""
+    if sending is None:
+        return ((part, None) for part in parts(messages))
+    return ((part, sending.part(place)) for place, part in enumerate(parts(messages)))
+
+
 class _Facade(Generic[Ops]):
     """What both modes have in common."""
 
     def __init__(self, driver: Store[Ops]) -> None:
         self._driver: Final = driver
         self._ops: Final[Ops] = driver.operations
-
-    @property
-    def capabilities(self) -> Capabilities:
+        self.capabilities: Final = driver.capabilities
         """What the driver can do."""
-        return self._driver.capabilities
 
 
 class SyncCalls(_Facade[Ops]):
@@ -138,8 +145,8 @@ class SyncResultCalls(SyncCalls[Ops]):
 class SyncQueueCalls(SyncCalls[Operations[Req, Rep]]):
     """:class:`~celeriac.brokers.port.QueueOperations`, blocking."""
 
-    def enqueue(self, messages: Sequence[Message]) -> tuple[str, ...]:
-        return tuple([id for part in parts(messages) for id in self._run(self._ops.enqueue(part))])
+    def enqueue(self, messages: Sequence[Message], sending: Sending | None = None) -> tuple[str, ...]:
+        return tuple([id for part in sendings(messages, sending) for id in self._run(self._ops.enqueue(*part))])
 
     def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> list[Delivery]:
         return self._run(self._ops.claim(queues, min(limit, MAX_BATCH), owner, lease))
@@ -309,8 +316,8 @@ class AsyncResultCalls(AsyncCalls[Ops]):
 class AsyncQueueCalls(AsyncCalls[Operations[Req, Rep]]):
     """:class:`~celeriac.brokers.port.QueueOperations`, awaiting."""
 
-    async def enqueue(self, messages: Sequence[Message]) -> tuple[str, ...]:
-        return tuple([id for part in parts(messages) for id in await self._run(self._ops.enqueue(part))])
+    async def enqueue(self, messages: Sequence[Message], sending: Sending | None = None) -> tuple[str, ...]:
+        return tuple([id for part in sendings(messages, sending) for id in await self._run(self._ops.enqueue(*part))])
 
     async def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> list[Delivery]:
         return await self._run(self._ops.claim(queues, min(limit, MAX_BATCH), owner, lease))

@@ -48,6 +48,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         indexed: What is ready is known by its id, too: it is found, counted, cancelled and recognised if it is sent
             again. False where ready messages lie in a queue that only hands out the next one; then they are in order
             of priority and age within one queue, and what is known of them begins with their claim.
+        remote: Callers reach the store by a connection, which may break between a request and its reply.
         stored: The driver keeps more than messages: leases with tokens, counts of lost runs, dead letters, workers,
             commands. False for a message broker alone, where a lease is a connection.
     """
@@ -59,7 +60,29 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     push: bool
     expires: bool = False
     indexed: bool = True
+    remote: bool = True
     stored: bool = True
+
+
+class Sending(msgspec.Struct, frozen=True):
+    """Which call of which sender an ``enqueue`` is, so that a repetition is known as one though its tasks are over.
+
+    Whoever sends over a network cannot tell a lost request from a lost reply, so it sends again; by then the task may
+    have run and be forgotten. A *slot* is the name of a line of calls, each of which is over before the next begins.
+
+    Attributes:
+        slot: A name that no other line of calls has, at most 100 characters.
+        number: From 1; the same for each try of one call, greater for the next call.
+        memory: Seconds for which the store remembers the number, at least.
+    """
+
+    slot: str
+    number: int
+    memory: float = 600.0
+
+    def part(self, place: int) -> Sending:
+        """Return what to send a part of the call as, which is kept by itself; its place is counted from 0."""
+        return self if place == 0 else Sending(f"{self.slot}/{place}", self.number, self.memory)
 
 
 class Cancelled(msgspec.Struct, frozen=True):
@@ -217,11 +240,14 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class QueueOperations(Protocol[ReqOut, RepIn]):
     """The life of messages."""
 
-    def enqueue(self, messages: Sequence[Message]) -> Operation[ReqOut, RepIn, tuple[str, ...]]:
+    def enqueue(
+        self, messages: Sequence[Message], sending: Sending | None = None
+    ) -> Operation[ReqOut, RepIn, tuple[str, ...]]:
         """Keep the messages; one with an ``eta`` in the future waits for it. All or none.
 
         Idempotent: a message whose id the broker holds already is dropped, and its id returned. FIFO within a queue
-        and priority, in the order given.
+        and priority, in the order given. With ``sending`` it is idempotent also when the messages are held no longer:
+        if the store remembers this number of the slot, or a greater one, all messages are dropped.
         """
         ...
 

@@ -76,7 +76,7 @@ class DisabledStore:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(name="disabled", durable=False, shared=False, results=False, push=False)
+        return Capabilities(name="disabled", durable=False, shared=False, results=False, push=False, remote=False)
 
     @property
     def operations(self) -> DisabledOperations:

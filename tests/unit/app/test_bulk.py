@@ -92,9 +92,9 @@ def count_requests(app: Celeriac) -> list[int]:
     operations = app._connections._opened().operations
     enqueue = operations.enqueue
 
-    def counting(messages: Any) -> Iterator[Any]:
+    def counting(messages: Any, sending: Any) -> Iterator[Any]:
         counts.append(len(messages))
-        return enqueue(messages)
+        return enqueue(messages, sending)
 
     vars(operations)["enqueue"] = counting
     return counts

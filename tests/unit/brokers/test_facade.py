@@ -49,7 +49,7 @@ def public(cls: type) -> set[str]:
 
 def test_the_two_have_the_same_methods_and_nothing_but_the_port_and_their_life() -> None:
     assert public(SyncBroker) == public(AsyncBroker)
-    assert public(SyncBroker) - set(OPERATIONS) == {"capabilities", "close", "waiter"}
+    assert public(SyncBroker) - set(OPERATIONS) == {"close", "waiter"}
 
 
 @pytest.mark.parametrize(

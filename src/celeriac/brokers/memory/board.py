@@ -1,4 +1,4 @@
-"""The notice board in memory: live workers, roles, remote commands and the answers to them."""
+"""The notice board in memory: live workers, roles, senders, remote commands and the answers to them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from celeriac.brokers.port import Command, CommandReply, WorkerRecord
+from celeriac.brokers.port import Command, CommandReply, Sending, WorkerRecord
 from celeriac.brokers.rules import REPLY_TTL
 from celeriac.core.clock import Clock
 
@@ -21,6 +21,7 @@ class Board:
         self._clock = clock
         self._workers: dict[str, tuple[float, float, WorkerRecord]] = {}  # by name: expires, last heartbeat
         self._roles: dict[str, tuple[float, str]] = {}  # by role: expires, holder
+        self._sendings: dict[str, tuple[float, int]] = {}  # by slot: expires, number
         self._commands: list[tuple[float, Command]] = []  # expires
         self._replies: list[tuple[float, CommandReply]] = []  # expires
         self._cursor = 0
@@ -55,6 +56,15 @@ class Board:
         if self._roles.get(role, (0.0, None))[1] == holder:
             del self._roles[role]
 
+    def is_new(self, sending: Sending) -> bool:
+        """Tell whether it was not here before, and remember it."""
+        now = self._clock.now()
+        expires, last = self._sendings.get(sending.slot, (now, 0))
+        if expires > now and last >= sending.number:
+            return False
+        self._sendings[sending.slot] = (now + sending.memory, sending.number)
+        return True
+
     def broadcast(self, command: Command) -> None:
         """Keep the command until it expires."""
         self._cursor += 1
@@ -85,10 +95,13 @@ class Board:
         workers = [name for name, (expires, _, _) in self._workers.items() if expires <= now][:limit]
         for name in workers:
             del self._workers[name]
+        slots = [slot for slot, (expires, _) in self._sendings.items() if expires <= now][:limit]
+        for slot in slots:
+            del self._sendings[slot]
         before = len(self._commands) + len(self._replies)
         self._commands = _unexpired(self._commands, now, limit)
         self._replies = _unexpired(self._replies, now, limit)
-        return len(workers) + before - len(self._commands) - len(self._replies)
+        return len(workers) + len(slots) + before - len(self._commands) - len(self._replies)
 
 
 def _unexpired(items: Iterable[tuple[float, T]], now: float, limit: int) -> list[tuple[float, T]]:

@@ -145,7 +145,7 @@ class MemoryDriver:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(name="memory", durable=False, shared=False, results=True, push=True)
+        return Capabilities(name="memory", durable=False, shared=False, results=True, push=True, remote=False)
 
     @property
     def operations(self) -> MemoryOperations:

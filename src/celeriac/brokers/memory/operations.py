@@ -15,6 +15,7 @@ from celeriac.brokers.port import (
     QueueStats,
     Reclaimed,
     Record,
+    Sending,
     WorkerRecord,
 )
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
@@ -40,8 +41,10 @@ def _ask(request: Callable[[Store], T]) -> Operation[Request, Any, T]:
 class QueueOperations:
     """The life of messages."""
 
-    def enqueue(self, messages: Sequence[Message]) -> Operation[Request, Any, tuple[str, ...]]:
-        return _ask(lambda store: store.enqueue(messages))
+    def enqueue(
+        self, messages: Sequence[Message], sending: Sending | None = None
+    ) -> Operation[Request, Any, tuple[str, ...]]:
+        return _ask(lambda store: store.enqueue(messages, sending))
 
     def claim(
         self, queues: Sequence[str], limit: int, owner: str, lease: float

@@ -16,7 +16,7 @@ from itertools import islice
 from celeriac.brokers.memory.board import Board
 from celeriac.brokers.memory.entry import Entry, OwnerLease, record
 from celeriac.brokers.memory.results import Results
-from celeriac.brokers.port import Cancelled, Command, CommandReply, Promoted, QueueStats, Reclaimed, Record
+from celeriac.brokers.port import Cancelled, Command, CommandReply, Promoted, QueueStats, Reclaimed, Record, Sending
 from celeriac.brokers.rules import (
     OWNER_MEMORY,
     VERDICT_LEASE,
@@ -56,9 +56,12 @@ class Store:
 
     # Producers
 
-    def enqueue(self, messages: Sequence[Message]) -> tuple[str, ...]:
-        """Keep the messages; return the ids that were here already."""
-        return self._add(packed(messages))
+    def enqueue(self, messages: Sequence[Message], sending: Sending | None) -> tuple[str, ...]:
+        """Keep the messages; return the ids that were here already, or all if the call was."""
+        new = packed(messages)
+        if sending is not None and not self.board.is_new(sending):
+            return tuple([message.id for message in messages])
+        return self._add(new)
 
     def _add(self, new: Iterable[tuple[Message, bytes]]) -> tuple[str, ...]:
         now = self.clock.now()

@@ -2,9 +2,9 @@
 current schema, opened again when it breaks.
 
 A session says what to do (:class:`Connect`, :class:`Ask`, :class:`Pause`), and a link does it. Guarantees: one request
-is carried out entirely or not at all. What may have been carried out is never sent again; what certainly was not (no
-connection, a deadlock) is, until the location's timeout is over. However many processes find an empty database at once,
-one of them creates the schema and the others find it.
+is carried out entirely or not at all. What may have been carried out is sent again only if it says that this does no
+harm; what certainly was not (no connection, a deadlock) is, until the location's timeout is over. However many
+processes find an empty database at once, one of them creates the schema and the others find it.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Session:
                     yield from self.ready(deadline, installs=request.installs)
                     reply = yield from self._steps(request, deadline)
                 except psycopg.Error as exc:
-                    if (pause := next(pauses, None)) is None or not self._failed(exc):
+                    if (pause := next(pauses, None)) is None or not self._failed(exc, request.repeatable):
                         raise translate(exc, self.location) from exc
                     yield Pause(pause)
                 except UnicodeEncodeError as exc:
@@ -145,13 +145,13 @@ class Session:
             if not whole and self.raw is not None and not _idle(self.raw):
                 self.drop()
 
-    def _failed(self, exc: psycopg.Error) -> bool:
-        """Take note of an error; tell whether nothing was done, so that the same may be tried again."""
+    def _failed(self, exc: psycopg.Error, repeatable: bool) -> bool:
+        """Take note of an error; tell whether the same may be tried again: it does no harm, or nothing was done."""
         code = exc.sqlstate or ""
         lost = not code or code in AWAY or code[:2] == "08"
         if lost:
             self.drop()
-        return code in ROLLED_BACK or code == "57P03"
+        return code in ROLLED_BACK or code == "57P03" or (lost and repeatable)
 
     def ready(self, deadline: float, *, installs: bool) -> Steps:
         """See that there is a connection, and a schema that this version can work with."""

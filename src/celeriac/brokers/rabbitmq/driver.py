@@ -54,7 +54,7 @@ class PairedDriver(_RabbitDriver):
 
     @property
     def capabilities(self) -> Capabilities:
-        return msgspec.structs.replace(self._store.capabilities, name="rabbitmq", indexed=False)
+        return msgspec.structs.replace(self._store.capabilities, name="rabbitmq", indexed=False, remote=True)
 
     @property
     def operations(self) -> PairedOperations:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from celeriac.brokers.port import Cancelled, Command, CommandReply, Operations, Reclaimed, Record, Rep, Req
+from celeriac.brokers.port import Cancelled, Command, CommandReply, Operations, Reclaimed, Record, Rep, Req, Sending
 from celeriac.brokers.sealed.replay import SPENT, ReplayMemory
 from celeriac.brokers.sealed.results import SealedResults
 from celeriac.core import state
@@ -55,9 +55,11 @@ class SealedOperations(SealedResults[Req, Rep]):
 
     # Messages.
 
-    def enqueue(self, messages: Sequence[Message]) -> Operation[Req, Rep, tuple[str, ...]]:
+    def enqueue(
+        self, messages: Sequence[Message], sending: Sending | None = None
+    ) -> Operation[Req, Rep, tuple[str, ...]]:
         now = self._clock.now()
-        return (yield from self._inner.enqueue([self._sealed(one, now) for one in messages]))
+        return (yield from self._inner.enqueue([self._sealed(one, now) for one in messages], sending))
 
     def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> Operation[Req, Rep, list[Delivery]]:
         deliveries = yield from self._inner.claim(queues, limit, owner, lease)

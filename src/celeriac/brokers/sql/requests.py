@@ -42,11 +42,13 @@ class Transaction(msgspec.Struct, frozen=True):
         writes: False if no step changes anything.
         installs: False if the steps look at the schema and must find it as it is. Otherwise a performer that may
             install the schema does so first.
+        repeatable: Carrying it out twice does no harm, so a performer may send it again after a lost reply.
     """
 
     steps: Sequence[Step]
     writes: bool = True
     installs: bool = True
+    repeatable: bool = False
 
 
 Rows: TypeAlias = list[tuple[Any, ...]]

@@ -28,7 +28,7 @@ class SqliteDriver:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(name="sqlite", durable=True, shared=True, results=True, push=False)
+        return Capabilities(name="sqlite", durable=True, shared=True, results=True, push=False, remote=False)
 
     @property
     def operations(self) -> SqliteOperations:

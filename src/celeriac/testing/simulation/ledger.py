@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from celeriac.brokers.port import Cancelled, Reclaimed
+from celeriac.brokers.port import Cancelled, Reclaimed, Sending
 from celeriac.core import state
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
 from celeriac.testing.simulation.network import Request
@@ -142,11 +142,11 @@ class Ledger:
 
     # Producers.
 
-    def _enqueue(self, now: float, known: Sequence[str], messages: Sequence[Message]) -> None:
+    def _enqueue(self, now: float, known: Sequence[str], messages: Sequence[Message], sending: Sending) -> None:
         self._add(now, [one for one in messages if one.id not in known])
         for id in known:
-            if not self._has(id):
-                self._wrong(f"lost: {id} was dropped as known, and is not there")
+            if id not in self.items:
+                self._wrong(f"lost: {id} was dropped as known, and never was there")
 
     def _add(self, now: float, messages: Sequence[Message]) -> None:
         for message in messages:

@@ -10,6 +10,7 @@ import msgspec
 
 from celeriac.app.canvas import Signature
 from celeriac.brokers.memory.store import Store
+from celeriac.brokers.port import Sending
 from celeriac.core.message import Message
 from celeriac.errors import OperationalError
 from celeriac.testing.simulation.checker import Checker
@@ -237,11 +238,12 @@ class Run:
         while made < count:
             batch = [self._message(f"t{number}-{made + one}") for one in range(rng.choice((1, 1, 3, 8)))]
             made += len(batch)
+            sending = Sending(process.name, made)
             while True:
                 for message in batch:
                     checker.sent(message)
                 try:
-                    broker.enqueue(batch)
+                    broker.enqueue(batch, sending)
                 except OperationalError:
                     process.here().pause(0.1 + rng.random() * 0.3)
                     continue

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from celeriac.brokers.port import Sending
 from celeriac.brokers.redis import keys as keys_module
 from celeriac.brokers.redis import scripts
 from celeriac.brokers.redis.keys import Keys
@@ -117,15 +118,30 @@ def test_a_batch_is_one_script() -> None:
     assert known == ("b",)
     (script,) = asked
     assert script.name == "enqueue"
-    first = ["celery", base(0), "", 2, "a", stored(message("a")), "b", stored(message("b"))]
+    first = ["", "", "", "celery", base(0), "", 2, "a", stored(message("a")), "b", stored(message("b"))]
     assert script.args == [*first, "celery", base(3), "", 1, "c", stored(message("c", priority=3))]
 
 
 def test_an_id_twice_in_a_batch_is_sent_once() -> None:
     asked, known = drive(WHOLE.enqueue([message("a", argsrepr="1"), message("a", argsrepr="2")]), [])
     assert known == ("a",)
-    assert asked[0].args[3] == 1
-    assert asked[0].args[5] == stored(message("a", argsrepr="1"))
+    assert asked[0].args[6] == 1
+    assert asked[0].args[8] == stored(message("a", argsrepr="1"))
+
+
+def test_what_a_call_is_sent_as_is_told_and_makes_it_repeatable() -> None:
+    asked, known = drive(WHOLE.enqueue([message("a"), message("b")], Sending("slot", 7, memory=2.5)), None)
+    assert asked[0].args[:3] == ["slot", 7, "2500"]
+    assert asked[0].repeatable
+    assert known == ("a", "b"), "it had been there before"
+
+
+def test_each_part_of_a_long_call_is_sent_as_its_own() -> None:
+    body = b"x" * (MAX_SCRIPT_BYTES // 2)
+    messages = [message(f"t{n}", body=body) for n in range(3)]
+    asked, known = drive(WHOLE.enqueue(messages, Sending("slot", 7)), [], None, [])
+    assert [script.args[:2] for script in asked] == [["slot", 7], ["slot/1", 7], ["slot/2", 7]]
+    assert known == ("t1",)
 
 
 def test_nothing_is_no_script() -> None:
@@ -170,7 +186,7 @@ def test_a_lease_of_no_partition_is_lost() -> None:
 def test_what_has_too_many_bytes_for_one_script_is_several() -> None:
     body = b"x" * (MAX_SCRIPT_BYTES // 2)
     asked, _ = drive(WHOLE.enqueue([message(f"t{n}", body=body) for n in range(3)]), [], [], [])
-    assert [script.args[4] for script in asked] == ["t0", "t1", "t2"]
+    assert [script.args[7] for script in asked] == ["t0", "t1", "t2"]
     results = [StoredResult(id=f"t{n}", state="SUCCESS", body=body) for n in range(3)]
     asked, _ = drive(WHOLE.store(results), None, None, None)
     assert [script.args[0] for script in asked] == ["t0", "t1", "t2"]
@@ -236,7 +252,7 @@ def test_a_retry_in_another_partition_waits_there_and_is_counted_here() -> None:
     settlement = Settlement(lease=Lease("a", "w", 7, 0), action="retry", message=moved, due=5.0)
     asked, _ = drive(PARTS.settle([settlement]), [[], []], [], [[], []])
     assert [script.name for script in asked] == ["held", "enqueue", "settle"]
-    assert asked[1].args[2] == "5.0"
+    assert asked[1].args[5] == "5.0"
     assert asked[2].args[4] == "0000000000000007d---RETRY"
 
 

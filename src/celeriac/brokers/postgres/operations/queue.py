@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from celeriac.brokers.port import Cancelled, Promoted, Reclaimed
+import msgspec
+
+from celeriac.brokers.port import Cancelled, Promoted, Reclaimed, Sending
 from celeriac.brokers.postgres.operations.calls import Asking, Sweep
 from celeriac.brokers.postgres.operations.rows import (
     flags,
@@ -29,10 +31,15 @@ SWEEP_PAUSE: Final = 10.0
 class QueueOperations(Asking):
     """The life of messages."""
 
-    def enqueue(self, messages: Sequence[Message]) -> SqlOperation[tuple[str, ...]]:
+    def enqueue(self, messages: Sequence[Message], sending: Sending | None = None) -> SqlOperation[tuple[str, ...]]:
         if not messages:
             return ()
-        ((row,),) = yield self._calls.call("enqueue", *message_columns(packed(messages)))
+        columns = message_columns(packed(messages))
+        if sending is None:
+            ((row,),) = yield self._calls.call("enqueue", *columns)
+        else:
+            call = self._calls.call("enqueue_from", sending.slot, sending.number, float(sending.memory), *columns)
+            ((row,),) = yield msgspec.structs.replace(call, repeatable=True)
         known: list[int] = row[0]
         return tuple([messages[place - 1].id for place in known])
 

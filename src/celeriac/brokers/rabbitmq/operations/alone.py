@@ -31,6 +31,7 @@ from celeriac.brokers.port import (
     QueueStats,
     Reclaimed,
     Record,
+    Sending,
     WorkerRecord,
 )
 from celeriac.brokers.rabbitmq.operations.messages import UNREADABLE, publish, received
@@ -78,7 +79,7 @@ class AloneQueues:
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
 
-    def enqueue(self, messages: Sequence[Message]) -> RabbitOperation[tuple[str, ...]]:
+    def enqueue(self, messages: Sequence[Message], sending: Sending | None = None) -> RabbitOperation[tuple[str, ...]]:
         if messages:
             now: float = yield Now()
             yield self._sent(messages, now)

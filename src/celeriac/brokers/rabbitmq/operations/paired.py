@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import msgspec
 
-from celeriac.brokers.port import MAX_BATCH, Cancelled, Finding, Operations, QueueStats, Reclaimed, Record
+from celeriac.brokers.port import MAX_BATCH, Cancelled, Finding, Operations, QueueStats, Reclaimed, Record, Sending
 from celeriac.brokers.rabbitmq.operations.messages import addressed, as_sent, publish, readable, received
 from celeriac.brokers.rabbitmq.operations.passed import PassedOn
 from celeriac.brokers.rabbitmq.operations.server import examine_server
@@ -53,14 +53,14 @@ class PairedOperations(PassedOn):
         super().__init__(store)
         self._topology = topology
 
-    def enqueue(self, messages: Sequence[Message]) -> RabbitOperation[tuple[str, ...]]:
+    def enqueue(self, messages: Sequence[Message], sending: Sending | None = None) -> RabbitOperation[tuple[str, ...]]:
         for message in messages:
             check(message)
         known: tuple[str, ...] = ()
         timed = [addressed(message, self._topology) for message in messages if message.eta is not None]
         if timed:
             # The store's clock says whether it is due. These first: they are known to the store if this is repeated.
-            known = yield from self.paired.enqueue(timed)
+            known = yield from self.paired.enqueue(timed, sending)
         ready = messages if not timed else [message for message in messages if message.eta is None]
         if ready:
             yield publish(ready, self._topology)

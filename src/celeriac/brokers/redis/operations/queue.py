@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any, Final
 
-from celeriac.brokers.port import Cancelled, Promoted, Reclaimed
+from celeriac.brokers.port import Cancelled, Promoted, Reclaimed, Sending
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.operations.records import MAX_SCRIPT_BYTES, micros, payload_of, result_args
 from celeriac.brokers.redis.operations.settling import enqueue_all, settle
@@ -26,7 +26,7 @@ class QueueOperations:
         self.keys = keys
         self._turns = count()  # Which partition is looked at first.
 
-    def enqueue(self, messages: Sequence[Message]) -> RedisOperation[tuple[str, ...]]:
+    def enqueue(self, messages: Sequence[Message], sending: Sending | None = None) -> RedisOperation[tuple[str, ...]]:
         """Keep the messages: those of one partition, up to some megabytes, all or none."""
         groups: defaultdict[int, dict[str, tuple[Message, bytes]]] = defaultdict(dict)
         taken: set[str] = set()
@@ -36,7 +36,7 @@ class QueueOperations:
                 taken.add(message.id)
                 groups[self.keys.of_queue(message.queue)][message.id] = (message, payload)
         for partition, group in groups.items():
-            known |= yield from enqueue_all(self.keys.root(partition), group.values())
+            known |= yield from enqueue_all(self.keys.root(partition), group.values(), sending)
         if not known and len(taken) == len(messages):
             return ()
         repeated: list[str] = []

@@ -112,6 +112,16 @@ class Runs:
         args.append(message.id)
         args.append(value)
 
+    def ids(self) -> list[str]:
+        """Return the ids of all."""
+        found: list[str] = []
+        at = 0
+        while at < len(self.args):
+            end = at + 4 + 2 * self.args[at + 3]
+            found += self.args[at + 4 : end : 2]
+            at = end
+        return found
+
 
 def seconds_of(number: int) -> float:
     """Return the time at which the counter gave a number, seconds since the epoch."""

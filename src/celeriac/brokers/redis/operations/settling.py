@@ -14,8 +14,9 @@ from typing import Final
 
 import msgspec
 
+from celeriac.brokers.port import Sending
 from celeriac.brokers.redis.keys import Keys
-from celeriac.brokers.redis.operations.records import MAX_SCRIPT_BYTES, Runs, base, moment, result_args, stored
+from celeriac.brokers.redis.operations.records import MAX_SCRIPT_BYTES, Runs, base, expiry, moment, result_args, stored
 from celeriac.brokers.redis.requests import Argument, RedisOperation, Script
 from celeriac.brokers.rules import checked, goes_if_cancelled, packed, tally_state
 from celeriac.core.message import Message, Settlement
@@ -166,20 +167,22 @@ def _as_release(item: _Item) -> list[Argument]:
     return [lease.id, f"{lease.token:016d}l---", 0, "", "-"]
 
 
-def enqueue_all(root: str, messages: Iterable[tuple[Message, bytes]]) -> RedisOperation[set[str]]:
+def enqueue_all(
+    root: str, messages: Iterable[tuple[Message, bytes]], sending: Sending | None = None
+) -> RedisOperation[set[str]]:
     """Keep messages of one partition, in as few scripts as their bytes allow; return the ids that were known."""
     known: set[str] = set()
-    runs = Runs()
+    parts = [Runs()]
     for message, payload in messages:
-        if runs.count and runs.size + len(payload) > MAX_SCRIPT_BYTES:
-            known.update((yield from _enqueue(root, runs)))
-            runs = Runs()
-        runs.add(message, payload)
-    if runs.count:
-        known.update((yield from _enqueue(root, runs)))
+        if parts[-1].count and parts[-1].size + len(payload) > MAX_SCRIPT_BYTES:
+            parts.append(Runs())
+        parts[-1].add(message, payload)
+    for place, runs in enumerate(parts):
+        if sending is None:
+            args: list[Argument] = ["", "", "", *runs.args]
+        else:
+            part = sending.part(place)
+            args = [part.slot, part.number, expiry(part.memory), *runs.args]
+        reply = yield Script("enqueue", (root,), args, repeatable=sending is not None)
+        known.update(runs.ids() if reply is None else [id.decode() for id in reply])
     return known
-
-
-def _enqueue(root: str, runs: Runs) -> RedisOperation[list[str]]:
-    reply = yield Script("enqueue", (root,), runs.args)
-    return [id.decode() for id in reply]

@@ -1,15 +1,18 @@
 -- Keep new messages.
--- KEYS: the partition's messages. ARGV: runs of messages, as parts/add.lua reads them, one after the other.
--- Returns the ids that were known.
+-- KEYS: the partition's messages. ARGV: slot, number and for how many milliseconds to remember it, or '', '' and ''; then
+-- runs of messages, as parts/add.lua reads them, one after the other.
+-- Returns the ids that were known; false if this number, or a later one, has come from there before.
 -- include: head
 -- include: numbers
 -- include: ready
 -- include: add
-local runs, at = {}, 1
+local slot, runs, at = ARGV[1], {}, 4
+if slot ~= '' and tonumber(call('GET', T .. 'from:' .. slot) or 0) >= tonumber(ARGV[2]) then return false end
 while at <= #ARGV do
     runs[#runs + 1] = at
     at = at + 4 + 2 * tonumber(ARGV[at + 3])
 end
 local known = add(runs)
+if slot ~= '' then call('SET', T .. 'from:' .. slot, ARGV[2], 'PX', ARGV[3]) end
 wake()
 return known

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from celeriac.brokers.port import Cancelled, Promoted, Reclaimed
+from celeriac.brokers.port import Cancelled, Promoted, Reclaimed, Sending
 from celeriac.brokers.rules import OWNER_MEMORY, VERDICT_LEASE, delivery, first_of_each, packed
 from celeriac.brokers.sql.requests import Many, SqlOperation, Statement, Step, Transaction, for_items
 from celeriac.brokers.sqlite.operations.rows import VERDICT_STATE, array, message_row, result_row
@@ -15,6 +15,8 @@ from celeriac.brokers.sqlite.queries import query
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
 
 ENQUEUE: Final = query("enqueue")
+ENQUEUE_FROM: Final = query("enqueue_from")
+ENQUEUE_SENT: Final = query("enqueue_sent")
 ENQUEUE_ONE: Final = ENQUEUE + "RETURNING 1"
 KNOWN: Final = query("known")
 CLAIM_LOOK: Final = query("claim_look")
@@ -42,7 +44,7 @@ REVIVE: Final = query("revive")
 REVIVE_RESULTS: Final = query("revive_results")
 PRUNE_DEAD: Final = query("prune_dead")
 PRUNE_OWNERS: Final = query("prune_owners")
-PRUNE: Final = tuple(query(f"prune_{what}") for what in ("results", "commands", "replies", "workers"))
+PRUNE: Final = tuple(query(f"prune_{what}") for what in ("results", "commands", "replies", "workers", "senders"))
 
 CLAIM_PROMOTES: Final = 1000
 """Most messages that one claim makes ready because they are due."""
@@ -51,15 +53,23 @@ CLAIM_PROMOTES: Final = 1000
 class QueueOperations:
     """The life of messages."""
 
-    def enqueue(self, messages: Sequence[Message]) -> SqlOperation[tuple[str, ...]]:
+    def enqueue(self, messages: Sequence[Message], sending: Sending | None = None) -> SqlOperation[tuple[str, ...]]:
         rows = [message_row(message, payload) for message, payload in packed(messages)]
         if not rows:
             return ()
-        if len(rows) == 1:
+        if len(rows) == 1 and sending is None:
             (kept,) = yield Transaction((Statement(ENQUEUE_ONE, rows[0]),))
             return () if kept else (rows[0][0],)
         ids = [row[0] for row in rows]
-        reply = yield Transaction((for_items(KNOWN, ids), Many(ENQUEUE, rows)))
+        steps: list[Step] = [for_items(KNOWN, ids)]
+        if sending is None:
+            steps.append(Many(ENQUEUE, rows))
+        else:
+            steps.append(Statement(ENQUEUE_FROM, (sending.slot, sending.number, sending.memory)))
+            steps.append(Many(ENQUEUE_SENT, [(*row, sending.slot, sending.number) for row in rows]))
+        reply = yield Transaction(steps)
+        if sending is not None and not reply[1][0][0]:
+            return tuple(ids)
         taken = {id for (id,) in reply[0]}
         known: list[str] = []
         for id in ids:

@@ -32,6 +32,11 @@ BEGIN
     ));
     GET DIAGNOSTICS went = ROW_COUNT;
     total := total + went;
+    DELETE FROM celeriac.sender WHERE slot = ANY (ARRAY(
+        SELECT slot FROM celeriac.sender WHERE expires <= t LIMIT p_limit FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS went = ROW_COUNT;
+    total := total + went;
     DELETE FROM celeriac.owner WHERE name = ANY (ARRAY(
         SELECT name FROM celeriac.owner o
         WHERE expires + CASE WHEN ended THEN p_memory ELSE 0 END <= t
