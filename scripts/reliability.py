@@ -131,9 +131,8 @@ SECTIONS: Final[dict[str, tuple[str, str]]] = {
         "The server dies, or comes back",
         "Workers go on with what they run, settle it when the server is back, and claim nothing meanwhile. Recovery is"
         " from the server's return to the first run of a task that was sent after it. A call of a producer that was"
-        " under way at the fault is repeated under the same ids; what had run by then may run again, and is counted as"
-        " allowed. So are tasks that had started when a server stood still for longer than a lease: what it finds first"
-        " when it goes on may be a worker's request, sent before, to free what was held under leases now over.",
+        " under way at the fault is repeated; the store remembers its number and keeps nothing twice, unless the number"
+        " was cut off with the rest of what the store forgot.",
     ),
     "network": (
         "The network fails",

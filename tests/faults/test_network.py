@@ -89,9 +89,27 @@ def test_producers_connection_is_cut(
             faults.append(Incident(proxy.times[-1][2]))
     project.wait_empty(30)
     recovery = [min(when for when in producer.accepted.values() if when > one.at) - one.at for one in faults]
-    figures = count(project, producer.ids, producer.spanning(faults), recovery=recovery)
+    figures = count(project, producer.ids, faults, recovery=recovery)
     conclude(project, "network", f"cut {where.value}: enqueue", figures, promise=HOST_PROMISE)
     assert producer.refused == []
+    worker.stop()
+
+
+@on(networked)
+def test_every_reply_to_a_producer_is_cut(project: Project, proxy: Proxy, far_app: Celeriac) -> None:
+    """The worker is idle: each task is over before its sender, who heard nothing, sends it again."""
+    worker = project.start_worker("-c", "1")
+    sends = sized(20, 200)
+    ids: list[str] = []
+    for number in range(sends):
+        proxy.cut("enqueue", Cut.REPLY)
+        name = "once" if number % 2 else "note"  # At most once, at least once.
+        ids.append(far_app.send_task(name, (0.0,)).id)
+        project.wait_states(ids[-1:], 10)
+    project.wait_empty(30)
+    assert proxy.cuts == {("enqueue", Cut.REPLY): sends}
+    figures = count(project, ids, [Incident(at) for _, _, at in proxy.times], recovery=())
+    conclude(project, "network", "every reply to an enqueue cut, idle worker", figures)
     worker.stop()
 
 
@@ -106,7 +124,7 @@ def test_every_tenth_request_is_cut(project: Project, proxy: Proxy, far_app: Cel
     wait_for(lambda: project.app.broker.stats() == [], 60, "all done under fire", every=0.1)
     proxy.chance(rng, 0.0, ())
     faults = [Incident(at) for _, _, at in proxy.times]
-    figures = count(project, producer.ids, producer.spanning(faults), recovery=())
+    figures = count(project, producer.ids, faults, recovery=())
     conclude(project, "network", "every tenth request cut", figures, note=producer.longest_wait())
     assert len(faults) >= 20
     for worker in workers:

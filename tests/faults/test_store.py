@@ -42,7 +42,7 @@ def test_store_is_full(make_project: Callable[..., Project], rng: random.Random)
         recovery = [project.next_start(back)]
         project.wait_more(100)
     project.wait_empty(60)
-    figures = count(project, producer.ids, producer.spanning([Incident(at)]), recovery=recovery)
+    figures = count(project, producer.ids, [Incident(at)], recovery=recovery)
     assert isinstance(producer.refused[0], OperationalError)
     conclude(project, "store", "the store is full for 3 s, leases of 2 s", figures, promise=HOST_PROMISE)
     worker.stop()

@@ -48,6 +48,13 @@ class ReapsTooEarly(Store):
                     lease.expires = kept[name]
 
 
+class ReapsTooLate(Store):
+    """Frees what vanished workers held, however long the request for it was on its way."""
+
+    def reclaim(self, by: str, limit: int, **options: Any) -> Reclaimed:
+        return super().reclaim(by, limit, **{**options, "before": None})
+
+
 class ForgetsCrashes(Store):
     """Counts no lost runs of vanished workers."""
 
@@ -140,6 +147,7 @@ class MiscountsBatches(Store):
 STORES: tuple[type[Store], ...] = (
     TakesAnyToken,
     ReapsTooEarly,
+    ReapsTooLate,
     ForgetsCrashes,
     ForgetsOnce,
     DropsFollowUps,
@@ -177,7 +185,7 @@ def renews_verdicts() -> AbstractContextManager[None]:
     """Verdicts are leased to the keeper's own name, which is renewed: a lost reply hides them for ever."""
     whole = Judge.reclaim
 
-    def reclaim(self: Judge, *args: Any, **kwargs: Any) -> int:
+    def reclaim(self: Judge, *args: Any, **kwargs: Any) -> Reclaimed:
         self._name = self._name.removesuffix("/judge")
         self._doubtful = False
         return whole(self, *args, **kwargs)

@@ -18,6 +18,7 @@ WITHIN = 150
 FOUND_AS: dict[str, set[str]] = {
     "TakesAnyToken": {"fencing:"},
     "ReapsTooEarly": {"fencing:"},
+    "ReapsTooLate": {"hasty:"},
     "ForgetsCrashes": {"crashes:"},
     "ForgetsOnce": {"crashes:", "once:", "most"},
     "DropsFollowUps": {"order:", "follow-ups:", "lost:"},

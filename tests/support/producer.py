@@ -80,10 +80,9 @@ class Producer:
         return {task_id for task_id, when in list(self.accepted.items()) if when >= at}
 
     def spanning(self, faults: Sequence[Incident], outage: float = 0.0) -> list[Incident]:
-        """Return the faults with what may run again because it was being sent then.
+        """Return the faults with what may run again because it was being sent then, to a store that then forgot it.
 
-        A call whose reply is lost is repeated under the same ids. The broker drops what it holds; it does not know what
-        had run and was settled before the repetition.
+        A call whose reply is lost is repeated as the same call, which the store remembers, unless that is cut off, too.
         """
         return [
             one._replace(

@@ -16,7 +16,7 @@ from celeriac.app import eager, loops
 from celeriac.app.options import check_send_names
 from celeriac.app.plan import Plan, PublishPolicy, Rules, sending_request
 from celeriac.app.result import AsyncResult
-from celeriac.app.slots import SendingSlots
+from celeriac.app.senders import Senders
 from celeriac.app.transaction import connection_for
 from celeriac.brokers.deadline import Until
 from celeriac.brokers.port import MAX_BATCH, Sending
@@ -78,7 +78,7 @@ class Publisher:
         self._connections = connections
         self._rules: Rules | None = None
         self._by_name: dict[str, Plan] = {}
-        self._slots = SendingSlots()
+        self._senders = Senders()
 
     def settings_changed(self) -> None:
         """Work everything out again with the next call."""
@@ -222,14 +222,14 @@ class Publisher:
             self._connections.lent(lent).enqueue(messages)
             return
         broker = app.broker
-        sending = self._slots.take() if broker.capabilities.remote else None
+        sending = self._senders.next() if broker.capabilities.remote else None
         try:
             with Until(began + self.rules.timeout):
                 broker.enqueue(messages, sending)
         except OperationalError as exc:
             self._send_again(Attempt(messages, sending, began, before), options or {}, exc)
         if sending is not None:
-            self._slots.answered(sending)
+            self._senders.answered(sending)
 
     async def _aenqueue(self, messages: Sequence[Message], options: Mapping[str, Any] | None, before: int = 0) -> None:
         app = self._app
@@ -239,14 +239,14 @@ class Publisher:
             await self._connections.async_lent(lent).enqueue(messages)
             return
         broker = app.async_broker()
-        sending = self._slots.take() if broker.capabilities.remote else None
+        sending = self._senders.next() if broker.capabilities.remote else None
         try:
             with Until(began + self.rules.timeout):
                 await broker.enqueue(messages, sending)
         except OperationalError as exc:
             await self._asend_again(Attempt(messages, sending, began, before), options or {}, exc)
         if sending is not None:
-            self._slots.answered(sending)
+            self._senders.answered(sending)
 
     # When the broker is away.
 

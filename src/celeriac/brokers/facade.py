@@ -167,10 +167,19 @@ class SyncQueueCalls(SyncCalls[Operations[Req, Rep]]):
         return self._run(self._ops.promote(min(limit, MAX_BATCH)))
 
     def reclaim(
-        self, by: str, limit: int, *, crash_limit: int, owner: str | None = None, guilty: Sequence[Lease] = ()
+        self,
+        by: str,
+        limit: int,
+        *,
+        crash_limit: int,
+        owner: str | None = None,
+        guilty: Sequence[Lease] = (),
+        before: float | None = None,
     ) -> Reclaimed:
-        limit = min(limit, MAX_BATCH)
-        return self._run(self._ops.reclaim(by, limit, crash_limit=crash_limit, owner=owner, guilty=guilty))
+        operation = self._ops.reclaim(
+            by, min(limit, MAX_BATCH), crash_limit=crash_limit, owner=owner, guilty=guilty, before=before
+        )
+        return self._run(operation)
 
     def cancel(self, revoked: Sequence[StoredResult]) -> list[Cancelled]:
         return [one for part in parts(revoked) for one in self._run(self._ops.cancel(part))]
@@ -338,10 +347,19 @@ class AsyncQueueCalls(AsyncCalls[Operations[Req, Rep]]):
         return await self._run(self._ops.promote(min(limit, MAX_BATCH)))
 
     async def reclaim(
-        self, by: str, limit: int, *, crash_limit: int, owner: str | None = None, guilty: Sequence[Lease] = ()
+        self,
+        by: str,
+        limit: int,
+        *,
+        crash_limit: int,
+        owner: str | None = None,
+        guilty: Sequence[Lease] = (),
+        before: float | None = None,
     ) -> Reclaimed:
-        limit = min(limit, MAX_BATCH)
-        return await self._run(self._ops.reclaim(by, limit, crash_limit=crash_limit, owner=owner, guilty=guilty))
+        operation = self._ops.reclaim(
+            by, min(limit, MAX_BATCH), crash_limit=crash_limit, owner=owner, guilty=guilty, before=before
+        )
+        return await self._run(operation)
 
     async def cancel(self, revoked: Sequence[StoredResult]) -> list[Cancelled]:
         return [one for part in parts(revoked) for one in await self._run(self._ops.cancel(part))]

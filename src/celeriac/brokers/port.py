@@ -68,21 +68,21 @@ class Sending(msgspec.Struct, frozen=True):
     """Which call of which sender an ``enqueue`` is, so that a repetition is known as one though its tasks are over.
 
     Whoever sends over a network cannot tell a lost request from a lost reply, so it sends again; by then the task may
-    have run and be forgotten. A *slot* is the name of a line of calls, each of which is over before the next begins.
+    have run and be forgotten. A *sender* makes one call after the other, never two at once.
 
     Attributes:
-        slot: A name that no other line of calls has, at most 100 characters.
+        sender: A name that no other sender has, at most 100 characters.
         number: From 1; the same for each try of one call, greater for the next call.
         memory: Seconds for which the store remembers the number, at least.
     """
 
-    slot: str
+    sender: str
     number: int
     memory: float = 600.0
 
     def part(self, place: int) -> Sending:
         """Return what to send a part of the call as, which is kept by itself; its place is counted from 0."""
-        return self if place == 0 else Sending(f"{self.slot}/{place}", self.number, self.memory)
+        return self if place == 0 else Sending(f"{self.sender}/{place}", self.number, self.memory)
 
 
 class Cancelled(msgspec.Struct, frozen=True):
@@ -120,11 +120,18 @@ class Reclaimed(msgspec.Struct, frozen=True):
         verdicts: Deliveries, now leased to the caller, that must not simply run again (at-most-once, too many
             crashes, revoked): the caller settles them.
         owners: The owners whose lease was ended.
+        at: The store's time when this was carried out, seconds since the epoch; 0.0 where there is nothing to free.
     """
 
     released: tuple[str, ...] = ()
     verdicts: tuple[Delivery, ...] = ()
     owners: tuple[str, ...] = ()
+    at: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many messages were freed."""
+        return len(self.released) + len(self.verdicts)
 
 
 class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,7 +254,7 @@ class QueueOperations(Protocol[ReqOut, RepIn]):
 
         Idempotent: a message whose id the broker holds already is dropped, and its id returned. FIFO within a queue
         and priority, in the order given. With ``sending`` it is idempotent also when the messages are held no longer:
-        if the store remembers this number of the slot, or a greater one, all messages are dropped.
+        if the store remembers this number of the sender, or a greater one, all messages are dropped.
         """
         ...
 
@@ -303,6 +310,7 @@ class QueueOperations(Protocol[ReqOut, RepIn]):
         crash_limit: int,
         owner: str | None = None,
         guilty: Sequence[Lease] = (),
+        before: float | None = None,
     ) -> Operation[ReqOut, RepIn, Reclaimed]:
         """Free what owners held whose lease ran out, or, with ``owner``, what that one holds, at once.
 
@@ -311,6 +319,10 @@ class QueueOperations(Protocol[ReqOut, RepIn]):
         or has reached ``crash_limit`` crashes, it is leased to ``by`` and returned as a verdict. Every other message
         goes back to its queue, to its old place, with a greater token, as suspect.
         At most ``limit`` messages a call: call again until nothing is returned.
+
+        ``before`` is a time of the store's. After it, a call without ``owner`` frees nothing and only tells the time:
+        it was held up on its way, or by a store that stood still, and the renewals of owners that live may be held up
+        behind it.
         """
         ...
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from celeriac.app import Celeriac
 from celeriac.brokers.facade import SyncBroker
-from celeriac.brokers.port import Finding, WorkerRecord
+from celeriac.brokers.port import Finding, Reclaimed, WorkerRecord
 from celeriac.core.message import Lease, Settlement
 from celeriac.events import LeaseLost
 from celeriac.execution.runnable import Surroundings
@@ -141,7 +141,7 @@ class Keeper:
                     if run.id in records and records[run.id].token == run.token
                 ]
             )
-        while self._judge.reclaim(owner=death.owner, guilty=death.unsettled):
+        while self._judge.reclaim(owner=death.owner, guilty=death.unsettled).count:
             continue
         self._broker.forget("", [death.owner])
 
@@ -195,6 +195,8 @@ class Leases:
         self._renewed: float | None = None
         self._calm_at = 0.0
         self.longest_backoff = self._lease / 4
+        self.patience = self._lease / 2
+        """Seconds for which nobody who lives can be late with a renewal, and within which all are heard again."""
 
     def now(self) -> float:
         """Return the time that :meth:`judges` goes by."""
@@ -203,14 +205,18 @@ class Leases:
     def judges(self, now: float) -> bool:
         """Return whether a lease that has run out tells that its owner is gone.
 
-        Not while this worker could not renew, nor for one lease after somebody set the clock: the leases of all, which
-        are kept in wall time, may then have run out without anybody being gone.
+        Not while this worker could not renew, nor for one lease after somebody set the clock or the store stood still:
+        the leases of all, which are kept in wall time, may then have run out without anybody being gone.
         """
         offset = self._clock.now() - now
         if self._offset is not None and abs(offset - self._offset) > self._lease / 4:
-            self._calm_at = now + self._lease
+            self.hold()
         self._offset = offset
-        return self._renewed is not None and now >= self._calm_at and now - self._renewed < self._lease / 2
+        return self._renewed is not None and now >= self._calm_at and now - self._renewed < self.patience
+
+    def hold(self) -> None:
+        """Judge nobody for one lease."""
+        self._calm_at = max(self._calm_at, self._clock.monotonic() + self._lease)
 
     def tick(self) -> float:
         """Renew once."""
@@ -218,8 +224,10 @@ class Leases:
         asked = self._clock.monotonic()
         lost = set(self._broker.extend([self._keeper, *children], self._lease))
         now = self._clock.monotonic()
-        if now - (asked if self._renewed is None else self._renewed) > self._lease / 2:
-            self._calm_at = now + self._lease
+        if now - (asked if self._renewed is None else self._renewed) > self.patience:
+            self.hold()
+        elif self._renewed is None:  # The store may have been away, or stood still, until just now.
+            self._calm_at = now + self.patience
         self._renewed = now
         for owner, table in children.items():
             if owner in lost and owner in self._children():  # It may have died, and been buried, meanwhile.
@@ -256,24 +264,30 @@ class Judge:
         self._doubtful = False
         """Verdicts may be ours without our knowing."""
 
-    def reclaim(self, owner: str | None = None, guilty: Sequence[Lease] = ()) -> int:
-        """Free one batch of what vanished owners held, or of what ``owner`` holds; return how many there were."""
+    def reclaim(self, owner: str | None = None, guilty: Sequence[Lease] = (), before: float | None = None) -> Reclaimed:
+        """Free one batch of what vanished owners held, or of what ``owner`` holds; see the port."""
         if self._doubtful:
-            self._take(self._name, ())
+            self._take(self._name, (), None)
         self._doubtful = True
-        count = self._take(owner, guilty)
+        reclaimed = self._take(owner, guilty, before)
         self._doubtful = False
-        return count
+        return reclaimed
 
-    def _take(self, owner: str | None, guilty: Sequence[Lease]) -> int:
+    def _take(self, owner: str | None, guilty: Sequence[Lease], before: float | None) -> Reclaimed:
         limit = self._limit
-        reclaimed = self._broker.reclaim(self._name, BATCH, crash_limit=limit, owner=owner, guilty=guilty)
+        reclaimed = self._broker.reclaim(
+            self._name, BATCH, crash_limit=limit, owner=owner, guilty=guilty, before=before
+        )
         self._settle([judge_expired(one, self._surroundings, limit) for one in reclaimed.verdicts])
-        return len(reclaimed.released) + len(reclaimed.verdicts)
+        return reclaimed
 
 
 class Reaper:
-    """Frees what vanished workers held."""
+    """Frees what vanished workers held.
+
+    It says until when the store may do so. A store that stood still finds the reaper's request first, perhaps, and all
+    leases over, while the renewals of living workers wait behind it.
+    """
 
     name = "reaper"
     longest_backoff = LONGEST
@@ -281,12 +295,23 @@ class Reaper:
     def __init__(self, judge: Judge, leases: Leases) -> None:
         self._judge = judge
         self._leases = leases
+        self._ahead: float | None = None
+        """The store's time less ours; not known before the first call, which therefore only asks."""
 
     def tick(self) -> float:
         """Reap one batch."""
-        if not self._leases.judges(self._leases.now()):
+        leases, ahead = self._leases, self._ahead
+        now = leases.now()
+        if not leases.judges(now):
             return REAP_EVERY
-        return 0.0 if self._judge.reclaim() >= BATCH else REAP_EVERY
+        before = 0.0 if ahead is None else now + ahead + leases.patience
+        reclaimed = self._judge.reclaim(before=before)
+        self._ahead = reclaimed.at - leases.now()
+        if ahead is None:
+            return 0.0
+        if reclaimed.at > before:
+            leases.hold()
+        return 0.0 if reclaimed.count >= BATCH else REAP_EVERY
 
 
 class Promoter:

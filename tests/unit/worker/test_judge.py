@@ -72,6 +72,6 @@ def test_a_verdict_whose_reply_was_lost_is_settled_with_the_next_call(court: Cou
 
 def test_without_a_fault_nothing_is_taken_twice(court: Court) -> None:
     task_id = court.lose_a_started_one()
-    assert court.judge.reclaim(owner="w@test/1") == 1
+    assert court.judge.reclaim(owner="w@test/1").count == 1
     assert court.ended(task_id) == state.FAILURE
-    assert court.judge.reclaim(owner="w@test/1") == 0
+    assert court.judge.reclaim(owner="w@test/1").count == 0

@@ -21,7 +21,7 @@ class Board:
         self._clock = clock
         self._workers: dict[str, tuple[float, float, WorkerRecord]] = {}  # by name: expires, last heartbeat
         self._roles: dict[str, tuple[float, str]] = {}  # by role: expires, holder
-        self._sendings: dict[str, tuple[float, int]] = {}  # by slot: expires, number
+        self._sendings: dict[str, tuple[float, int]] = {}  # by sender: expires, number
         self._commands: list[tuple[float, Command]] = []  # expires
         self._replies: list[tuple[float, CommandReply]] = []  # expires
         self._cursor = 0
@@ -59,10 +59,10 @@ class Board:
     def is_new(self, sending: Sending) -> bool:
         """Tell whether it was not here before, and remember it."""
         now = self._clock.now()
-        expires, last = self._sendings.get(sending.slot, (now, 0))
+        expires, last = self._sendings.get(sending.sender, (now, 0))
         if expires > now and last >= sending.number:
             return False
-        self._sendings[sending.slot] = (now + sending.memory, sending.number)
+        self._sendings[sending.sender] = (now + sending.memory, sending.number)
         return True
 
     def broadcast(self, command: Command) -> None:
@@ -95,13 +95,13 @@ class Board:
         workers = [name for name, (expires, _, _) in self._workers.items() if expires <= now][:limit]
         for name in workers:
             del self._workers[name]
-        slots = [slot for slot, (expires, _) in self._sendings.items() if expires <= now][:limit]
-        for slot in slots:
-            del self._sendings[slot]
+        senders = [sender for sender, (expires, _) in self._sendings.items() if expires <= now][:limit]
+        for sender in senders:
+            del self._sendings[sender]
         before = len(self._commands) + len(self._replies)
         self._commands = _unexpired(self._commands, now, limit)
         self._replies = _unexpired(self._replies, now, limit)
-        return len(workers) + len(slots) + before - len(self._commands) - len(self._replies)
+        return len(workers) + len(senders) + before - len(self._commands) - len(self._replies)
 
 
 def _unexpired(items: Iterable[tuple[float, T]], now: float, limit: int) -> list[tuple[float, T]]:

@@ -67,9 +67,18 @@ class QueueOperations:
         return _ask(lambda store: store.promote(limit))
 
     def reclaim(
-        self, by: str, limit: int, *, crash_limit: int, owner: str | None = None, guilty: Sequence[Lease] = ()
+        self,
+        by: str,
+        limit: int,
+        *,
+        crash_limit: int,
+        owner: str | None = None,
+        guilty: Sequence[Lease] = (),
+        before: float | None = None,
     ) -> Operation[Request, Any, Reclaimed]:
-        return _ask(lambda store: store.reclaim(by, limit, crash_limit=crash_limit, owner=owner, guilty=guilty))
+        return _ask(
+            lambda store: store.reclaim(by, limit, crash_limit=crash_limit, owner=owner, guilty=guilty, before=before)
+        )
 
     def cancel(self, revoked: Sequence[StoredResult]) -> Operation[Request, Any, list[Cancelled]]:
         return _ask(lambda store: store.cancel(revoked))

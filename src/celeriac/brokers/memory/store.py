@@ -273,10 +273,19 @@ class Store:
         return Promoted(count, None)
 
     def reclaim(
-        self, by: str, limit: int, *, crash_limit: int, owner: str | None, guilty: Sequence[Lease]
+        self,
+        by: str,
+        limit: int,
+        *,
+        crash_limit: int,
+        owner: str | None,
+        guilty: Sequence[Lease],
+        before: float | None,
     ) -> Reclaimed:
         """Free what lost its owner."""
         now = self.clock.now()
+        if owner is None and before is not None and now > before:
+            return Reclaimed(at=now)
         live = {name for name, lease in self._owners.items() if lease.expires > now}
         names = [name for name in self._owners if name not in live] if owner is None else [owner]
         ended = [name for name in names if name in self._owners and not self._owners[name].ended]
@@ -305,7 +314,7 @@ class Store:
             own = self._owners.setdefault(by, OwnerLease(now))
             if own.expires <= now:
                 own.expires = now + VERDICT_LEASE
-        return Reclaimed(tuple(released), tuple(verdicts), tuple(sorted(ended)))
+        return Reclaimed(tuple(released), tuple(verdicts), tuple(sorted(ended)), now)
 
     def forget(self, name: str, owners: Sequence[str]) -> None:
         """Drop the worker's record, and the leases of its owners that hold nothing."""

@@ -24,7 +24,7 @@ key                type    holds
 ``T queues``       set     names of queues that may have messages
 ``T owned``        hash    queue -> how many of its messages are owned
 ``T t``            hash    length of the state, state and task -> how many settlements there were
-``T from:<slot>``  string  number of the last call of enqueue from there; expires
+``T from:<name>``  string  number of the last call of enqueue of this sender; expires
 ``T n``            string  the last number given; see below
 ``T r:<id>``       string  ``1`` if the task is over or ``0``, and the packed result; expires with it
 ``T workers``      zset    worker -> when its record expires

@@ -82,9 +82,18 @@ class SealedOperations(SealedResults[Req, Rep]):
         return lost
 
     def reclaim(
-        self, by: str, limit: int, *, crash_limit: int, owner: str | None = None, guilty: Sequence[Lease] = ()
+        self,
+        by: str,
+        limit: int,
+        *,
+        crash_limit: int,
+        owner: str | None = None,
+        guilty: Sequence[Lease] = (),
+        before: float | None = None,
     ) -> Operation[Req, Rep, Reclaimed]:
-        reclaimed = yield from self._inner.reclaim(by, limit, crash_limit=crash_limit, owner=owner, guilty=guilty)
+        reclaimed = yield from self._inner.reclaim(
+            by, limit, crash_limit=crash_limit, owner=owner, guilty=guilty, before=before
+        )
         if not reclaimed.verdicts:
             return reclaimed
         # These were judged when they were claimed, and run no more.

@@ -224,6 +224,44 @@ async def what_was_settled_before_is_not_freed(kit: Kit) -> None:
     assert [await kit.state(id) for id in "abcd"] == [None, "RETRY", "DEAD", "PENDING"]
 
 
+@group
+async def it_tells_the_time(kit: Kit) -> None:
+    for name in ("a", "b"):
+        assert abs((await kit.reclaim()).at - kit.now()) < 5.0
+        assert abs((await kit.reclaim(owner="nobody")).at - kit.now()) < 5.0
+        await kit.take(name, queue=name)
+        await kit.lapse()
+
+
+@group
+async def one_that_comes_too_late_frees_nothing_and_tells_the_time(kit: Kit) -> None:
+    # The store stood still. What it finds first is this; behind it wait the renewals of everybody who lives.
+    await kit.take("a", owner="w1")
+    at = (await kit.reclaim()).at
+    await kit.lapse()
+    late = await kit.reclaim(before=at + kit.lease / 2)
+    assert (late.released, late.verdicts, late.owners) == ((), (), ())
+    assert late.at > at + kit.lease / 2
+    assert await kit.broker.extend(["w1"], kit.lease) == (), "it is not told that it has lost anything"
+    assert await kit.state("a") == "RECEIVED"
+
+
+@group
+async def one_that_comes_in_time_frees(kit: Kit) -> None:
+    await kit.take("a", owner="w1")
+    await kit.lapse()
+    at = (await kit.reclaim(before=0.0)).at
+    reclaimed = await kit.reclaim(before=at + kit.lease)
+    assert (reclaimed.released, reclaimed.owners) == (("a",), ("w1",))
+    assert reclaimed.at >= at
+
+
+@group
+async def with_an_owner_it_is_never_too_late(kit: Kit) -> None:
+    await kit.take("a", owner="w1")
+    assert (await kit.reclaim(owner="w1", before=0.0)).released == ("a",)
+
+
 @verdicts
 async def a_message_at_the_crash_limit_is_leased_to_the_caller(kit: Kit) -> None:
     await kit.send("a", argsrepr="(7,)")

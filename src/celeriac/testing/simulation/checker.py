@@ -43,6 +43,7 @@ class Checker:
         self.confirmed: set[str] = set()
         self.counts: Counter[str] = Counter()
         self.calm = False
+        self.halting = False
         self._world = world
         self._limit = limit
         self._keep = keep
@@ -90,6 +91,9 @@ class Checker:
         if request.name == "claim":
             for delivery in reply:
                 self._claimed_with[delivery.lease.id, delivery.lease.token] = delivery.crashes
+        elif request.name == "reclaim" and self.halting and request.kwargs.get("owner") is None:
+            for owner in (one for one in reply.owners if one in self._processes and self._processes[one].alive):
+                self.wrong(f"hasty: the lease of {owner}, who lives, was ended after the store had stood still")
         elif request.name == "settle":
             for one in request.args[0]:
                 self._check_burial(one.lease, one.action, one.reason)

@@ -35,6 +35,9 @@ class Climate(msgspec.Struct, frozen=True, kw_only=True):
         child_kills, host_kills, freezes, restarts, deploys, steps: How many of each happen: a child is killed; a worker
             and all its children; a process stands still; the store restarts; a worker is told to shut down and another
             takes its place; a wall clock is set.
+        halts: How many times the store stands still, and then carries out everything that came in the meantime, also
+            what its sender has given up. Nothing else goes wrong in such a run, and nobody may lose a lease.
+        longest_halt: How long at most.
         longest_freeze: How long at most.
         skew: Largest difference between a machine's clock and the store's.
         cancels: How many attempts to revoke tasks.
@@ -66,6 +69,8 @@ class Climate(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int
     deploys: int
     steps: int
+    halts: int
+    longest_halt: float
     longest_freeze: float
     skew: float
     cancels: int
@@ -73,15 +78,16 @@ class Climate(msgspec.Struct, frozen=True, kw_only=True):
 
 def climate(rng: Random) -> Climate:
     """Draw the circumstances of a run."""
-    calm = rng.random() < 0.1
+    kind = rng.random()
+    calm, halting = kind < 0.1, 0.1 <= kind < 0.2
     lease = rng.choice((1.5, 2.0, 3.0))
 
     def sometimes(probability: float, most: float) -> float:
         """Return 0.0 mostly, else up to ``most``."""
-        return rng.random() * most if not calm and rng.random() < probability else 0.0
+        return rng.random() * most if not (calm or halting) and rng.random() < probability else 0.0
 
     def few(probability: float, most: int) -> int:
-        return rng.randint(1, most) if not calm and rng.random() < probability else 0
+        return rng.randint(1, most) if not (calm or halting) and rng.random() < probability else 0
 
     return Climate(
         calm=calm,
@@ -93,7 +99,7 @@ def climate(rng: Random) -> Climate:
         claim_ahead=rng.choice((0.05, 0.2, 0.5)),
         coroutines=rng.choice((1, 3, 8)),
         threads=0 if calm else rng.choice((0, 0, 0, 2)),
-        recycle=None if calm else rng.choice((None, None, None, 1, 5)),
+        recycle=None if calm or halting else rng.choice((None, None, None, 1, 5)),
         trouble=0.0 if calm else lease * rng.uniform(0.5, 2.5),
         latency=rng.choice((0.0005, 0.002, 0.01)),
         slow=sometimes(0.4, 0.1),
@@ -110,6 +116,8 @@ def climate(rng: Random) -> Climate:
         restarts=few(0.25, 2),
         deploys=few(0.25, 2),
         steps=few(0.1, 2),
+        halts=rng.randint(1, 3) if halting else 0,
+        longest_halt=lease * rng.choice((0.4, 1.0, 2.5)) if halting else 0.0,
         longest_freeze=lease * rng.choice((0.3, 1.2, 2.5)),
         skew=sometimes(0.4, 3.0),
         cancels=rng.choice((0, 0, 2, 5)),

@@ -246,9 +246,9 @@ class Ledger:
         *,
         crash_limit: int,
         owner: str | None = None,
-        guilty: Sequence[Lease] = (),
+        **rest: Any,
     ) -> None:
-        named = {(lease.id, lease.token) for lease in guilty}
+        named = {(lease.id, lease.token) for lease in rest.get("guilty", ())}
         verdicts = {one.lease.id: one for one in reply.verdicts}
         for id in (*reply.released, *verdicts):
             item = self.items[id]

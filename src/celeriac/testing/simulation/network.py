@@ -85,6 +85,7 @@ class Wire:
         self._climate = climate
         self._observer = observer
         self._down_until = 0.0
+        self._halted_until = 0.0
         self._epoch = 0
         self._waiters: list[Waiter] = []
 
@@ -94,6 +95,10 @@ class Wire:
         """Let the store be away for so long. It keeps what it has; whoever waits for a reply gets none."""
         self._epoch += 1
         self._down_until = self.world.now + seconds
+
+    def halt(self, seconds: float) -> None:
+        """Let the store stand still for so long; then it carries out what has come, in that order."""
+        self._halted_until = max(self._halted_until, self.world.now + seconds)
 
     def _chance(self, probability: float) -> bool:
         return not self.peace and self.world.chance(probability)
@@ -150,6 +155,9 @@ class Wire:
             return
         if self.world.now < self._down_until:
             return
+        if self.world.now < self._halted_until:
+            self._wait_in_line(sender, request, answer)
+            return
         reply, error = self._carry_out(sender, request)
         if answer is None:
             return
@@ -175,6 +183,18 @@ class Wire:
                     self._die(sender, f"after the reply to {request.name}")
 
         self.world.after(self._time(), back)
+
+    def _wait_in_line(
+        self, sender: Process, request: Request, answer: Callable[[Any, Exception | None], None] | None
+    ) -> None:
+        """Let the request lie until the store goes on. Senders lose patience; what they sent may lie there still."""
+        patience = self.world.rng.choice((GIVE_UP, 3 * GIVE_UP, 1000.0))
+        if answer is not None and self.world.now + patience < self._halted_until:
+            self._fail(sender, answer, patience)
+            answer = None
+            if self.world.chance(0.5):
+                return
+        self.world.at(self._halted_until, lambda: self._arrive(sender, request, answer, self._epoch))
 
     def _carry_out(self, sender: Process, request: Request) -> tuple[Any, Exception | None]:
         changes = self.store.changes

@@ -60,6 +60,7 @@ class Run:
         self.climate = drawn if circumstances is None else circumstances
         self.checker = Checker(self.world, limit=DELIVERY_LIMIT, keep=trace)
         self.checker.calm = self.climate.calm
+        self.checker.halting = self.climate.halts > 0
         self.store = store(StoreClock(self.world))
         self.app = SimulatedApp(self.world, self.checker)
         wire = Wire(self.world, self.store, self.climate, self.checker)
@@ -141,6 +142,7 @@ class Run:
             (climate.restarts, self._restart),
             (climate.deploys, self._deploy),
             (climate.steps, self._step_clock),
+            (climate.halts, self._halt),
         )
         for count, act in kinds:
             for _ in range(count):
@@ -193,6 +195,11 @@ class Run:
         seconds = self.world.rng.random() * self.climate.lease
         self.checker.fault(f"the store is away for {seconds:.3f} s")
         self.wire.restart(seconds)
+
+    def _halt(self) -> None:
+        seconds = (0.3 + 0.7 * self.world.rng.random()) * self.climate.longest_halt
+        self.checker.fault(f"the store stands still for {seconds:.3f} s")
+        self.wire.halt(seconds)
 
     def _deploy(self) -> None:
         living = [one for one in self._living() if not one.stopping]
@@ -261,7 +268,7 @@ class Run:
             script = msgspec.structs.replace(script, boom=rng.choice((1, 2, 5)))
         if rng.random() < 0.1:
             script = msgspec.structs.replace(script, broken=True)
-        if not self.climate.calm and rng.random() < 0.05:
+        if not (self.climate.calm or self.climate.halts) and rng.random() < 0.05:
             script = msgspec.structs.replace(script, crash=rng.choice((1, 2, 9)))
         if rng.random() < 0.1:
             options["countdown"] = rng.random() * 2.0

@@ -130,8 +130,8 @@ def test_an_id_twice_in_a_batch_is_sent_once() -> None:
 
 
 def test_what_a_call_is_sent_as_is_told_and_makes_it_repeatable() -> None:
-    asked, known = drive(WHOLE.enqueue([message("a"), message("b")], Sending("slot", 7, memory=2.5)), None)
-    assert asked[0].args[:3] == ["slot", 7, "2500"]
+    asked, known = drive(WHOLE.enqueue([message("a"), message("b")], Sending("sender", 7, memory=2.5)), None)
+    assert asked[0].args[:3] == ["sender", 7, "2500"]
     assert asked[0].repeatable
     assert known == ("a", "b"), "it had been there before"
 
@@ -139,8 +139,8 @@ def test_what_a_call_is_sent_as_is_told_and_makes_it_repeatable() -> None:
 def test_each_part_of_a_long_call_is_sent_as_its_own() -> None:
     body = b"x" * (MAX_SCRIPT_BYTES // 2)
     messages = [message(f"t{n}", body=body) for n in range(3)]
-    asked, known = drive(WHOLE.enqueue(messages, Sending("slot", 7)), [], None, [])
-    assert [script.args[:2] for script in asked] == [["slot", 7], ["slot/1", 7], ["slot/2", 7]]
+    asked, known = drive(WHOLE.enqueue(messages, Sending("sender", 7)), [], None, [])
+    assert [script.args[:2] for script in asked] == [["sender", 7], ["sender/1", 7], ["sender/2", 7]]
     assert known == ("t1",)
 
 

@@ -38,7 +38,9 @@ class QueueOperations(Asking):
         if sending is None:
             ((row,),) = yield self._calls.call("enqueue", *columns)
         else:
-            call = self._calls.call("enqueue_from", sending.slot, sending.number, float(sending.memory), *columns)
+            call = self._calls.call(
+                "enqueue_from", text(sending.sender), sending.number, float(sending.memory), *columns
+            )
             ((row,),) = yield msgspec.structs.replace(call, repeatable=True)
         known: list[int] = row[0]
         return tuple([messages[place - 1].id for place in known])
@@ -89,21 +91,32 @@ class QueueOperations(Asking):
         return Promoted(count, None if next_in is None else max(0.0, next_in))
 
     def reclaim(
-        self, by: str, limit: int, *, crash_limit: int, owner: str | None = None, guilty: Sequence[Lease] = ()
+        self,
+        by: str,
+        limit: int,
+        *,
+        crash_limit: int,
+        owner: str | None = None,
+        guilty: Sequence[Lease] = (),
+        before: float | None = None,
     ) -> SqlOperation[Reclaimed]:
         blamed = (numbers([lease.ref for lease in guilty]), numbers([lease.token for lease in guilty]))
         named = None if owner is None else text(owner)
-        (rows,) = yield self._calls.call("reclaim", text(by), max(0, limit), crash_limit, named, VERDICT_LEASE, *blamed)
-        ended = sorted([name for seq, name, *_ in rows if seq is None])
+        (rows,) = yield self._calls.call(
+            "reclaim", text(by), max(0, limit), crash_limit, named, VERDICT_LEASE, *blamed, before
+        )
+        ended = sorted([name for seq, name, *_ in rows if seq is None and name is not None])
+        at = next(row[-1] for row in rows if row[-1] is not None)
         released: list[str] = []
         verdicts: list[Delivery] = []
-        for seq, id, verdict, token, crashes, revoked, payload in sorted([row for row in rows if row[0] is not None]):
+        freed = sorted([row[:-1] for row in rows if row[0] is not None])
+        for seq, id, verdict, token, crashes, revoked, payload in freed:
             if verdict:
                 lease = Lease(id, by, token, seq)
                 verdicts.append(delivery(payload, lease, crashes=crashes, suspect=True, cancelled=revoked))
             else:
                 released.append(id)
-        return Reclaimed(tuple(released), tuple(verdicts), tuple(ended))
+        return Reclaimed(tuple(released), tuple(verdicts), tuple(ended), at)
 
     def cancel(self, revoked: Sequence[StoredResult]) -> SqlOperation[list[Cancelled]]:
         results = first_of_each(revoked)

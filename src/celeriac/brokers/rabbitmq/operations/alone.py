@@ -160,7 +160,14 @@ class AloneQueues:
         return Promoted(0, None)
 
     def reclaim(
-        self, by: str, limit: int, *, crash_limit: int, owner: str | None = None, guilty: Sequence[Lease] = ()
+        self,
+        by: str,
+        limit: int,
+        *,
+        crash_limit: int,
+        owner: str | None = None,
+        guilty: Sequence[Lease] = (),
+        before: float | None = None,
     ) -> RabbitOperation[Reclaimed]:
         yield from _nothing()
         return Reclaimed()

@@ -100,9 +100,18 @@ class PairedOperations(PassedOn):
         yield Ack([one.ref for one in taken])
 
     def reclaim(
-        self, by: str, limit: int, *, crash_limit: int, owner: str | None = None, guilty: Sequence[Lease] = ()
+        self,
+        by: str,
+        limit: int,
+        *,
+        crash_limit: int,
+        owner: str | None = None,
+        guilty: Sequence[Lease] = (),
+        before: float | None = None,
     ) -> RabbitOperation[Reclaimed]:
-        freed = yield from self.paired.reclaim(by, limit, crash_limit=crash_limit, owner=owner, guilty=guilty)
+        freed = yield from self.paired.reclaim(
+            by, limit, crash_limit=crash_limit, owner=owner, guilty=guilty, before=before
+        )
         return msgspec.structs.replace(freed, verdicts=tuple([readable(verdict) for verdict in freed.verdicts]))
 
     def settle(self, settlements: Sequence[Settlement]) -> RabbitOperation[tuple[str, ...]]:

@@ -112,17 +112,27 @@ class QueueOperations:
         return Promoted(total, min(waits) if waits else None)
 
     def reclaim(
-        self, by: str, limit: int, *, crash_limit: int, owner: str | None = None, guilty: Sequence[Lease] = ()
+        self,
+        by: str,
+        limit: int,
+        *,
+        crash_limit: int,
+        owner: str | None = None,
+        guilty: Sequence[Lease] = (),
+        before: float | None = None,
     ) -> RedisOperation[Reclaimed]:
         released: list[str] = []
         verdicts: list[Delivery] = []
         owners: set[str] = set()
         named: tuple[int, str] = (0, "") if owner is None else (1, owner)
+        until: str | int = "" if before is None or owner is not None else micros(before)
+        at = 0.0
         blamed = [arg for lease in guilty for arg in (lease.id, f"{lease.token:016d}")]
         for partition in range(self.keys.partitions):
             left = limit - len(released) - len(verdicts)
-            args: list[Argument] = [by, micros(VERDICT_LEASE), max(0, left), crash_limit, *named, *blamed]
-            freed, judged, token, ended = yield Script("reclaim", (self.keys.root(partition),), args)
+            args: list[Argument] = [by, micros(VERDICT_LEASE), max(0, left), crash_limit, *named, until, *blamed]
+            freed, judged, token, ended, now = yield Script("reclaim", (self.keys.root(partition),), args)
+            at = max(at, now / 1e6)
             released += [id.decode() for id in freed]
             owners.update(name.decode() for name in ended)
             for at in range(0, len(judged), 4):
@@ -130,7 +140,7 @@ class QueueOperations:
                 lease = Lease(id.decode(), by, token, partition)
                 payload = payload_of(value)
                 verdicts.append(delivery(payload, lease, crashes=crashes, suspect=True, cancelled=cancelled == 1))
-        return Reclaimed(tuple(released), tuple(verdicts), tuple(sorted(owners)))
+        return Reclaimed(tuple(released), tuple(verdicts), tuple(sorted(owners)), at)
 
     def cancel(self, revoked: Sequence[StoredResult]) -> RedisOperation[list[Cancelled]]:
         results = first_of_each(revoked)

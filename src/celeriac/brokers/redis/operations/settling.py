@@ -182,7 +182,7 @@ def enqueue_all(
             args: list[Argument] = ["", "", "", *runs.args]
         else:
             part = sending.part(place)
-            args = [part.slot, part.number, expiry(part.memory), *runs.args]
+            args = [part.sender, part.number, expiry(part.memory), *runs.args]
         reply = yield Script("enqueue", (root,), args, repeatable=sending is not None)
         known.update(runs.ids() if reply is None else [id.decode() for id in reply])
     return known

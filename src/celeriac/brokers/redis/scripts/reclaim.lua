@@ -1,8 +1,8 @@
 -- Free what owners held whose lease ran out, or what one owner holds.
 -- KEYS: the partition's messages. ARGV: who judges, its lease in microseconds, limit, most crashes, `1` and an owner or
--- `0` and '', id and token of each guilty run.
+-- `0` and '', until when to do it or '', id and token of each guilty run.
 -- Returns: the ids released; (id, value, crashes, `1` if cancelled) of the verdicts; the token of all; the owners whose
--- lease was ended.
+-- lease was ended; the time, in microseconds.
 -- include: head
 -- include: numbers
 -- include: records
@@ -10,7 +10,8 @@
 -- include: urgent
 local judge, lease, limit, most, by_name, name = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local guilty = {}
-for at = 7, #ARGV, 2 do guilty[ARGV[at]] = ARGV[at + 1] end
+for at = 8, #ARGV, 2 do guilty[ARGV[at]] = ARGV[at + 1] end
+if ARGV[7] ~= '' and now > tonumber(ARGV[7]) then return { {}, {}, 0, {}, now } end
 by_name = by_name == '1'
 local released, verdicts, ended, token, mark = {}, {}, {}, 0, ''
 local sources = {} -- key, owner or false
@@ -95,4 +96,4 @@ if #judged > 0 then
     if not expires or expires <= now then call('ZADD', T .. 'leases', now + tonumber(lease), judge) end
 end
 wake()
-return { released, verdicts, token, ended }
+return { released, verdicts, token, ended, now }

@@ -69,9 +69,9 @@ CREATE TABLE worker (
     record BLOB NOT NULL
 ) WITHOUT ROWID;
 
--- The number of the last call of enqueue that came from a slot, and of the one before it.
+-- The number of the last call of enqueue of a sender, and of the one before it.
 CREATE TABLE sender (
-    slot TEXT PRIMARY KEY,
+    name TEXT PRIMARY KEY,
     number INTEGER NOT NULL,
     before INTEGER NOT NULL DEFAULT 0,
     expires REAL NOT NULL

@@ -36,6 +36,7 @@ RECLAIM_LOOK: Final = query("reclaim_look")
 RECLAIM_END: Final = query("reclaim_end")
 RECLAIM: Final = query("reclaim")
 RECLAIM_OWN: Final = query("reclaim_own")
+NOW: Final = "SELECT now()"
 CANCEL_LOOK: Final = query("cancel_look")
 CANCEL_RESULT: Final = query("cancel_result")
 CANCEL_MARK: Final = query("cancel_mark")
@@ -65,8 +66,8 @@ class QueueOperations:
         if sending is None:
             steps.append(Many(ENQUEUE, rows))
         else:
-            steps.append(Statement(ENQUEUE_FROM, (sending.slot, sending.number, sending.memory)))
-            steps.append(Many(ENQUEUE_SENT, [(*row, sending.slot, sending.number) for row in rows]))
+            steps.append(Statement(ENQUEUE_FROM, (sending.sender, sending.number, sending.memory)))
+            steps.append(Many(ENQUEUE_SENT, [(*row, sending.sender, sending.number) for row in rows]))
         reply = yield Transaction(steps)
         if sending is not None and not reply[1][0][0]:
             return tuple(ids)
@@ -140,18 +141,26 @@ class QueueOperations:
         return Promoted(count, max(0.0, looked[0][0]) if looked else None)
 
     def reclaim(
-        self, by: str, limit: int, *, crash_limit: int, owner: str | None = None, guilty: Sequence[Lease] = ()
+        self,
+        by: str,
+        limit: int,
+        *,
+        crash_limit: int,
+        owner: str | None = None,
+        guilty: Sequence[Lease] = (),
+        before: float | None = None,
     ) -> SqlOperation[Reclaimed]:
         if owner is None:
-            reply = yield Transaction((Statement(RECLAIM_LOOK),), writes=False)
-            if not reply[0][0][0]:
-                return Reclaimed()
+            (((at, something),),) = yield Transaction((Statement(RECLAIM_LOOK),), writes=False)
+            if not something or (before is not None and at > before):
+                return Reclaimed(at=at)
         blamed = array([lease.ref, lease.token] for lease in guilty)
-        ended, freed, _ = yield Transaction(
+        ended, freed, _, ((at,),) = yield Transaction(
             (
-                Statement(RECLAIM_END, (owner,)),
-                Statement(RECLAIM, (owner, max(0, limit), by, crash_limit, blamed)),
+                Statement(RECLAIM_END, (owner, before)),
+                Statement(RECLAIM, (owner, max(0, limit), by, crash_limit, blamed, before)),
                 Statement(RECLAIM_OWN, (by, VERDICT_LEASE)),
+                Statement(NOW),
             )
         )
         freed.sort()
@@ -163,7 +172,7 @@ class QueueOperations:
                 verdicts.append(delivery(payload, lease, crashes=crashes, suspect=True, cancelled=revoked == 1))
             else:
                 released.append(id)
-        return Reclaimed(tuple(released), tuple(verdicts), tuple(sorted([name for (name,) in ended])))
+        return Reclaimed(tuple(released), tuple(verdicts), tuple(sorted([name for (name,) in ended])), at)
 
     def cancel(self, revoked: Sequence[StoredResult]) -> SqlOperation[list[Cancelled]]:
         results = first_of_each(revoked)

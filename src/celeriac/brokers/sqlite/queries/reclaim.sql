@@ -1,7 +1,7 @@
 -- Free up to ?2 messages that owner ?1 holds, or, where that is NULL, that are held without a lease. What must not simply
 -- run again is leased to ?3: what was revoked, runs at most once and had begun, or has crashed ?4 times (0: no limit).
--- ?5 JSON array of [seq, token] of runs that are known to have begun; without an owner, all that were told of have. The
--- rows come in no order.
+-- ?5 JSON array of [seq, token] of runs that are known to have begun; without an owner, all that were told of have. ?6: the
+-- time after which nothing is freed where ?1 is NULL; NULL for never. The rows come in no order.
 UPDATE message
 SET
     state = CASE WHEN freed.verdict THEN 3 ELSE 0 END,
@@ -26,7 +26,7 @@ FROM (
         WHERE state IN (3, 4)
             AND CASE
                 WHEN ?1 IS NOT NULL THEN owner = ?1
-                ELSE NOT EXISTS (
+                ELSE (?6 IS NULL OR (SELECT now()) <= ?6) AND NOT EXISTS (
                     SELECT 1 FROM owner WHERE owner.name = message.owner AND owner.expires > (SELECT now())
                 )
             END

@@ -1,5 +1,6 @@
--- Has any owner's lease run out, or is anything held by an owner without a lease?
+-- What time is it, and has any owner's lease run out, or is anything held by an owner without a lease?
 SELECT
+    now(),
     EXISTS (SELECT 1 FROM owner WHERE NOT ended AND expires <= now())
     OR EXISTS (
         SELECT 1 FROM message INDEXED BY message_held

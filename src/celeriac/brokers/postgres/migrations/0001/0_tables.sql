@@ -78,9 +78,9 @@ CREATE TABLE celeriac.worker (
     record bytea NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
--- The number of the last call of enqueue that came from a slot.
+-- The number of the last call of enqueue of a sender.
 CREATE TABLE celeriac.sender (
-    slot text COLLATE "C" PRIMARY KEY,
+    name text COLLATE "C" PRIMARY KEY,
     number bigint NOT NULL,
     expires double precision NOT NULL
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);

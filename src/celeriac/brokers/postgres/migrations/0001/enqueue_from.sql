@@ -1,12 +1,12 @@
--- Keep messages as enqueue does, unless the slot has sent this number or a later one before: then return all places.
+-- Keep messages as enqueue does, unless the sender has sent this number or a later one before: then return all places.
 CREATE FUNCTION celeriac.enqueue_from(
-    p_slot text, p_number bigint, p_memory double precision,
+    p_sender text, p_number bigint, p_memory double precision,
     p_id text[], p_queue text[], p_task text[], p_priority smallint[], p_eta double precision[], p_payload bytea[]
 ) RETURNS integer[] LANGUAGE plpgsql AS $$
 DECLARE
     t double precision := celeriac.now();
 BEGIN
-    INSERT INTO celeriac.sender AS s (slot, number, expires) VALUES (p_slot, p_number, t + p_memory)
+    INSERT INTO celeriac.sender AS s (name, number, expires) VALUES (p_sender, p_number, t + p_memory)
     ON CONFLICT ON CONSTRAINT sender_pkey DO UPDATE SET number = excluded.number, expires = excluded.expires
     WHERE s.number < excluded.number OR s.expires <= t;
     IF NOT FOUND THEN

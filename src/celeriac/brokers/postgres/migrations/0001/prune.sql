@@ -32,8 +32,8 @@ BEGIN
     ));
     GET DIAGNOSTICS went = ROW_COUNT;
     total := total + went;
-    DELETE FROM celeriac.sender WHERE slot = ANY (ARRAY(
-        SELECT slot FROM celeriac.sender WHERE expires <= t LIMIT p_limit FOR UPDATE SKIP LOCKED
+    DELETE FROM celeriac.sender WHERE name = ANY (ARRAY(
+        SELECT name FROM celeriac.sender WHERE expires <= t LIMIT p_limit FOR UPDATE SKIP LOCKED
     ));
     GET DIAGNOSTICS went = ROW_COUNT;
     total := total + went;
