@@ -79,6 +79,19 @@ def test_probe_tells_when_no_child_gets_to_work(make_project: Callable[..., Proj
     worker.stop()
 
 
+@pytest.mark.parametrize("driver", ["redis"], indirect=True)
+def test_worker_waits_for_a_broker_that_starts_later(make_project: Callable[..., Project]) -> None:
+    project = make_project()
+    project.backing.stop()
+    worker = project.start_worker("-c", "1", wait=False)
+    wait_for(lambda: "Waiting for the store" in worker.log(), 20, "the worker to say what it waits for")
+    project.backing.start_again()
+    worker.wait_ready()
+    (task,) = project.send("note", 1)
+    assert project.wait_state(task) == state.SUCCESS
+    worker.stop()
+
+
 def probe(url: str) -> tuple[int, dict[str, Any]]:
     """Ask the HTTP probe; return its status code and answer."""
     try:

@@ -17,6 +17,7 @@ from celeriac.cli.session import Session, comma_separated, pass_session
 from celeriac.core.queues import served_by
 from celeriac.errors import ImproperlyConfigured
 from celeriac.worker import logs, options
+from celeriac.worker.arrival import reach_stores
 from celeriac.worker.solo import Solo
 from celeriac.worker.supervisor import Supervisor
 
@@ -153,6 +154,7 @@ def _work(session: Session, target: str, given: dict[str, Any]) -> int:
     if shape.logfile is not None:
         _check_writable(shape.logfile)
     _check_store(app, shape)
+    reach_stores(app, session.out.note)
     for name, (flag, reason) in _IGNORED.items():
         if given[name]:
             session.out.note(f"Note: {flag} has no effect: {reason}.")
@@ -257,7 +259,7 @@ def _check_writable(path: str) -> None:
 
 
 def _check_store(app: Celeriac, shape: options.WorkerOptions) -> None:
-    """Reach the broker and the result store now, so that what is wrong with them is said once and at once."""
+    """Refuse stores that the worker's processes cannot share."""
     places = [("broker", app.broker.capabilities)]
     if app.results_enabled and not app.results_share_broker:
         places.append(("result backend", app.backend.capabilities))
@@ -270,6 +272,3 @@ def _check_store(app: Celeriac, shape: options.WorkerOptions) -> None:
             )
     if shape.pool == "solo" and shape.health_port is not None:
         raise ImproperlyConfigured("--health-port needs child processes; with -P solo use --health-file")
-    app.broker.install()
-    if app.results_enabled:
-        app.backend.fetch(["-"])

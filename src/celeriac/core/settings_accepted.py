@@ -57,7 +57,6 @@ _BROKER: Final = (
         ("broker_failover_strategy", ANYTHING, None, "Order in which several broker URLs are tried."),
         ("broker_pool_limit", COUNT, 10, "Most connections that a sender keeps open."),
         ("broker_pool_acquire_timeout", SECONDS, None, "Wait for one of these connections."),
-        ("broker_connection_retry_on_startup", SWITCH, None, "Retry also the first connection of a worker."),
         ("broker_channel_error_retry", SWITCH, False, "Connect again also after an error of one channel."),
     ),
     *_for(
@@ -66,11 +65,6 @@ _BROKER: Final = (
         ("broker_heartbeat_checkrate", NUMBER, 3.0, "Checks of the heartbeat in that time."),
         ("broker_login_method", TEXT, None, "AMQP login mechanism."),
         ("broker_native_delayed_delivery_queue_type", TEXT, "quorum", "Type of the queues that delay messages."),
-    ),
-    *_for(
-        "a worker always connects again; a sender tries for publish_timeout",
-        ("broker_connection_retry", SWITCH, True, "Connect again when the connection to the broker is lost."),
-        ("broker_connection_max_retries", COUNT, 100, "Attempts to connect."),
     ),
     *_for(
         _URL,

@@ -55,6 +55,25 @@ _BROKER: Final = (
     _set("broker_use_ssl", ANYTHING, False, "TLS to the broker: True or a dictionary of `ssl_` options."),
     _set("broker_connection_timeout", DURATION, 4.0, "Give up one attempt to connect to a server after this long."),
     _set(
+        "broker_connection_retry_on_startup",
+        SWITCH,
+        None,
+        "A worker waits for a broker that is away when it starts; None: as `broker_connection_retry` says.",
+    ),
+    _set(
+        "broker_connection_retry",
+        SWITCH,
+        True,
+        "A worker waits for a broker that is away when it starts. Once it works it always connects again.",
+    ),
+    _set(
+        "broker_connection_max_retries",
+        COUNT,
+        100,
+        "Attempts before a worker that starts gives up, about eight minutes; None or 0: it never does.",
+        nullable=True,
+    ),
+    _set(
         "broker_operation_timeout",
         DURATION,
         5.0,

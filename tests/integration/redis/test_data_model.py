@@ -163,6 +163,22 @@ def test_another_version_of_the_data_is_refused(prefix: str) -> None:
                     call()
 
 
+@pytest.mark.parametrize("queues", [("one",), QUEUES])
+def test_a_name_that_is_no_text_spoils_nothing_beside_it(prefix: str, queues: tuple[str, ...]) -> None:
+    with SyncBroker(connect(f"{server().url}?prefix={prefix}")) as broker:
+        broker.enqueue([message("a"), message("b", queues[-1])])
+        client().zadd(f"{{{prefix}}}:q:one", {b"\xff\x00odd\xfe": 1})
+        found = {one.lease.id: one for one in broker.claim(queues, 10, "w", LEASE)}
+        assert set(found) == {"a", "b", "\\xff\x00odd\\xfe"}
+        odd = found.pop("\\xff\x00odd\\xfe")
+        assert odd.message is None
+        assert {one.id for one in broker.holdings("w")} == {"a", "b", odd.lease.id}
+        settle(broker, list(found.values()))
+        settle(broker, [odd], "dead", reason="no message")
+        (record,) = broker.page(["DEAD"], None, 0, 10)
+        assert (record.id, record.reason) == (odd.lease.id, "no message")
+
+
 @pytest.mark.parametrize("value", [b"", b"\x00", b"\xff\xffx", b"\x00\x01", b"\x00\x02\x30\xff", b"garbage" * 9])
 def test_foreign_bytes_under_an_id_are_handed_out(prefix: str, value: bytes) -> None:
     with SyncBroker(connect(f"{server().url}?prefix={prefix}")) as broker:

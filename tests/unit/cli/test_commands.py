@@ -60,7 +60,7 @@ def test_call_refuses_bad_input(celeriac: Celeriac, words: tuple[str, ...], comp
         (None, ("status",), 2, "which app? Give -A before the command"),
         ("proj.tasks", ("-b", f"kafka://u:{SECRET}@h/", "worker"), 2, "unknown scheme"),
         ("proj.tasks", ("-b", f"redis://u:{SECRET}@h/x", "worker"), 2, "must be a number"),
-        ("proj.tasks", ("-b", f"redis://u:{SECRET}@127.0.0.1:1/0", "worker"), 1, "redis://127.0.0.1:1"),
+        ("impatient", ("-b", f"redis://u:{SECRET}@127.0.0.1:1/0", "worker"), 1, "redis://127.0.0.1:1"),
         ("proj.tasks", ("-b", "sqlite:///no/such/folder/q.db", "worker"), 2, "no/such/folder"),
         ("proj.tasks", ("-b", "sqlite:///damaged.db", "worker"), 1, "damaged.db"),
         ("proj.tasks", ("-b", "memory://", "worker"), 2, "use -P solo, or a store that processes share"),
@@ -92,6 +92,7 @@ def test_mistakes_get_one_clear_sentence(
     celeriac.write(broken=make + "app = Celeriac()\n1 / 0\n")
     celeriac.write(settings=make + "app = Celeriac(worker_concurrency=-1)\n")
     celeriac.write(format=make + "app = Celeriac(broker='sqlite:///q.db', worker_log_format='no message')\n")
+    celeriac.write(impatient=make + "app = Celeriac(broker_connection_retry=False)\n")
     celeriac.write(included=make + "app = Celeriac(include=['no_such'])\n")
     (celeriac.folder / "damaged.db").write_bytes(b"This is no database. " * 500)
     done = celeriac(*words, code=code, app=app)
@@ -102,7 +103,7 @@ def test_mistakes_get_one_clear_sentence(
 def test_no_password_is_ever_shown(celeriac: Celeriac) -> None:
     url = f"sqlite:///q.db?password={SECRET}"
     celeriac.write(secret="from celeriac import Celeriac\n"
-               f"app = Celeriac('secret', broker='redis://u:{SECRET}@h/0', redis_password='{SECRET}')\n")  # fmt: skip
+               f"app = Celeriac('secret', broker='redis://u:{SECRET}@h/0', redis_password='{SECRET}', broker_connection_retry=False)\n")  # fmt: skip
     for words in (("report",), ("report", "-j"), ("status",), ("worker",), ("worker", "-l", "DEBUG"), ("db", "verify")):
         done = celeriac(*words, app="secret", code=None)
         assert SECRET not in done.out + done.err, (words, done)

@@ -56,6 +56,11 @@ local function next_of_all(count)
     return popped, names
 end
 
+-- What somebody put into a queue may be no text, and nothing that reads it here could name it.
+local function readable(id)
+    return (string.gsub(id, '[\128-\255]', function(one) return format('\\x%02x', byte(one)) end))
+end
+
 local take = #queues == 1 and next_of_one or next_of_all
 while #ids < limit and step > 0 do
     local popped, names = take(math.min(step, limit - #ids))
@@ -67,7 +72,12 @@ while #ids < limit and step > 0 do
     for place, id in ipairs(some) do
         local value = found[place] or ''
         local header = header_of(value)
-        if header == '' then header = lost_header(names and names[place] or queues[1].name) end
+        if header == '' then
+            header = lost_header(names and names[place] or queues[1].name)
+            if value == '' then id = readable(id) end
+        end
+        local at = popped[2 * place]
+        if #at ~= 16 then at = format('%.0f', 11 * 562949953421312 + token) end -- Not of our making: the last place.
         owned[header] = (owned[header] or 0) + 1
         local nth = #ids + 1
         ids[nth], values[nth] = id, value
@@ -77,10 +87,10 @@ while #ids < limit and step > 0 do
             local was = kept(marks[place])
             odd[#odd + 1], odd[#odd + 2], odd[#odd + 3] = nth, was.crashes, was.suspect
             records[2 * nth] = held_record(
-                mark, popped[2 * place], 'R', '0', was.suspect, was.crashes, NOW, header, was.reason
+                mark, at, 'R', '0', was.suspect, was.crashes, NOW, header, was.reason
             )
         else
-            records[2 * nth] = mark .. popped[2 * place] .. 'r' .. header
+            records[2 * nth] = mark .. at .. 'r' .. header
         end
     end
     if marks then call('HDEL', T .. 's', unpack(some)) end
