@@ -103,7 +103,8 @@ def test_mistakes_get_one_clear_sentence(
 def test_no_password_is_ever_shown(celeriac: Celeriac) -> None:
     url = f"sqlite:///q.db?password={SECRET}"
     celeriac.write(secret="from celeriac import Celeriac\n"
-               f"app = Celeriac('secret', broker='redis://u:{SECRET}@h/0', redis_password='{SECRET}', broker_connection_retry=False)\n")  # fmt: skip
+               f"app = Celeriac('secret', broker='redis://u:{SECRET}@h/0', redis_password='{SECRET}')\n"
+               "app.conf.broker_connection_retry = False\n")  # fmt: skip
     for words in (("report",), ("report", "-j"), ("status",), ("worker",), ("worker", "-l", "DEBUG"), ("db", "verify")):
         done = celeriac(*words, app="secret", code=None)
         assert SECRET not in done.out + done.err, (words, done)
