@@ -146,6 +146,8 @@ class SyncQueueCalls(SyncCalls[Operations[Req, Rep]]):
     """:class:`~celeriac.brokers.port.QueueOperations`, blocking."""
 
     def enqueue(self, messages: Sequence[Message], sending: Sending | None = None) -> tuple[str, ...]:
+        if len(messages) <= MAX_BATCH:
+            return self._run(self._ops.enqueue(messages, sending))
         return tuple([id for part in sendings(messages, sending) for id in self._run(self._ops.enqueue(*part))])
 
     def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> list[Delivery]:
@@ -326,6 +328,8 @@ class AsyncQueueCalls(AsyncCalls[Operations[Req, Rep]]):
     """:class:`~celeriac.brokers.port.QueueOperations`, awaiting."""
 
     async def enqueue(self, messages: Sequence[Message], sending: Sending | None = None) -> tuple[str, ...]:
+        if len(messages) <= MAX_BATCH:
+            return await self._run(self._ops.enqueue(messages, sending))
         return tuple([id for part in sendings(messages, sending) for id in await self._run(self._ops.enqueue(*part))])
 
     async def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> list[Delivery]:
