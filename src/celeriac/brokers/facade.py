@@ -146,7 +146,7 @@ class SyncQueueCalls(SyncCalls[Operations[Req, Rep]]):
     """:class:`~celeriac.brokers.port.QueueOperations`, blocking."""
 
     def enqueue(self, messages: Sequence[Message], sending: Sending | None = None) -> tuple[str, ...]:
-        if len(messages) <= MAX_BATCH:
+        if 0 < len(messages) <= MAX_BATCH:
             return self._run(self._ops.enqueue(messages, sending))
         return tuple([id for part in sendings(messages, sending) for id in self._run(self._ops.enqueue(*part))])
 
@@ -328,7 +328,7 @@ class AsyncQueueCalls(AsyncCalls[Operations[Req, Rep]]):
     """:class:`~celeriac.brokers.port.QueueOperations`, awaiting."""
 
     async def enqueue(self, messages: Sequence[Message], sending: Sending | None = None) -> tuple[str, ...]:
-        if len(messages) <= MAX_BATCH:
+        if 0 < len(messages) <= MAX_BATCH:
             return await self._run(self._ops.enqueue(messages, sending))
         return tuple([id for part in sendings(messages, sending) for id in await self._run(self._ops.enqueue(*part))])
 
