@@ -23,7 +23,7 @@ from celeriac.core.queues import QueuePlan
 from celeriac.core.redact import redact_url
 from celeriac.core.security import Guard
 from celeriac.errors import ImproperlyConfigured
-from celeriac.results import AsyncResults, SyncResults
+from celeriac.results import AsyncResults, StoreOptions, SyncResults
 
 if TYPE_CHECKING:
     import asyncio
@@ -72,6 +72,7 @@ class Connections:
         clock: The clock of stores that have none of their own.
         guard: Returns what signs and encrypts, None where the app has no keys; the same as long as its keys are.
         queues: Returns what the settings say about queues.
+        store_options: Returns what the settings say about the result store besides its URL.
     """
 
     def __init__(
@@ -80,8 +81,10 @@ class Connections:
         clock: Clock,
         guard: Callable[[], Guard | None],
         queues: Callable[[], QueuePlan] = QueuePlan,
+        store_options: Callable[[], StoreOptions] = StoreOptions,
     ) -> None:
         self._queues = queues
+        self._store_options = store_options
         self._urls = urls
         self._clock = clock
         self._guard = guard
@@ -101,7 +104,7 @@ class Connections:
         self._store: Store[Any] | None = None
         self._broker: SyncBroker[Any, Any] | None = None
         self._results: SyncResults | None = None
-        self._used: tuple[Urls, Guard | None] | None = None
+        self._used: tuple[Urls, Guard | None, StoreOptions] | None = None
         self._settled = False
 
     def settings_changed(self) -> None:
@@ -113,7 +116,7 @@ class Connections:
         with self._lock:
             if self._settled:
                 return
-            used = self._urls(), self._guard()
+            used = self._urls(), self._guard(), self._store_options()
             if self._used is not None and self._used != used:
                 self.close()
                 self._forget()
@@ -169,7 +172,8 @@ class Connections:
     def _opened_store(self) -> Store[Any]:
         with self._lock:
             if self._store is None:
-                store, guard = results.connect(self._urls()[1], clock=self._clock), self._guard()
+                guard = self._guard()
+                store = results.connect(self._urls()[1], clock=self._clock, options=self._store_options())
                 self._store = store if guard is None else SealedStore(store, guard, self._clock)
             return self._store
 

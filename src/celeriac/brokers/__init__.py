@@ -22,6 +22,7 @@ from celeriac.errors import ImproperlyConfigured
 __all__ = [
     "connect",
     "known_schemes",
+    "needs",
     "no_driver",
     "open_async_broker",
     "open_broker",
@@ -70,7 +71,7 @@ def _sqlite(url: str, clock: Clock) -> AnyDriver:
 
 
 def _redis(url: str, clock: Clock) -> AnyDriver:
-    with _needs("redis", "redis", "hiredis"):
+    with needs("redis", "redis", "hiredis"):
         from celeriac.brokers.redis.driver import RedisDriver
     from celeriac.brokers.redis.url import parse
 
@@ -78,7 +79,7 @@ def _redis(url: str, clock: Clock) -> AnyDriver:
 
 
 def _postgres(url: str, clock: Clock) -> AnyDriver:
-    with _needs("postgres", "psycopg"):
+    with needs("postgres", "psycopg"):
         from celeriac.brokers.postgres.driver import PostgresDriver
     from celeriac.brokers.postgres.url import parse
 
@@ -86,7 +87,7 @@ def _postgres(url: str, clock: Clock) -> AnyDriver:
 
 
 @contextlib.contextmanager
-def _needs(extra: str, *packages: str) -> Generator[None]:
+def needs(extra: str, *packages: str) -> Generator[None]:
     """Say which extra brings the packages of a client that is missing."""
     try:
         yield
@@ -199,7 +200,7 @@ def pairs(broker_url: str, store_url: str | None) -> bool:
 
 
 def _rabbitmq(url: str, clock: Clock, store: str | None, queues: QueuePlan) -> AnyDriver:
-    with _needs("rabbitmq", "pamqp"):
+    with needs("rabbitmq", "pamqp"):
         from celeriac.brokers.rabbitmq.driver import AloneDriver, PairedDriver
     from celeriac.brokers.rabbitmq.topology import topology
     from celeriac.brokers.rabbitmq.url import parse

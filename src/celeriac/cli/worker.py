@@ -273,3 +273,5 @@ def _check_store(app: Celeriac, shape: options.WorkerOptions) -> None:
     app.broker.install()
     if app.results_enabled:
         app.backend.fetch(["-"])
+        if not app.results_share_broker:
+            app.backend.verify()

@@ -319,13 +319,7 @@ _FOREIGN: Final[dict[str, dict[str, Any]]] = {
     },
     "couchbase": {"backend_settings": None},
     "database": {
-        "create_tables_at_setup": True,
         "engine_callback": None,
-        "engine_options": {"pool_pre_ping": True, "pool_recycle": 3600},
-        "short_lived_sessions": False,
-        "table_names": None,
-        "table_schemas": None,
-        "url": None,
     },
     "dynamodb": {"endpoint_url": None},
     "elasticsearch": {"max_retries": None, "retry_on_timeout": None, "save_meta_as_text": True, "timeout": None},
