@@ -13,8 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy import exc as errors
@@ -28,6 +27,9 @@ from celeriac.results.database.failures import failure, out_of_time, too_big
 from celeriac.results.database.requests import Each, Install, Put, Request, Rows, Run, Step, Verify, Work
 from celeriac.results.database.tables import Tables
 from celeriac.results.database.url import CONNECTIONS, Location
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 FIRST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 1.0

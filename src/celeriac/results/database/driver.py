@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final
-
-from sqlalchemy import ColumnElement
+from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.brokers.port import Capabilities
 from celeriac.core.clock import Clock
@@ -17,6 +15,9 @@ from celeriac.results.database.statements import Statements, server_time
 from celeriac.results.database.tables import Tables
 from celeriac.results.database.url import Location
 from celeriac.results.database.waiters import AsyncDatabaseWaiter, DatabaseWaiter, Looker
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
 
 _inherited: Final[list[Desk]] = []
 """What a forked child has of its parent's, unused, lest its end were felt there."""

@@ -132,7 +132,7 @@ def _known(orig: Any, said: str) -> tuple[type[CeleriacError], bool, str] | None
         if state[:2] in _POSTGRES_AWAY:
             return None if state[:2] == "08" else (OperationalError, True, "ended the connection; try again")
         return _POSTGRES.get(state) or _POSTGRES.get(state[:2])
-    number = orig.args[0] if orig is not None and getattr(orig, "args", ()) else None
+    number: Any = next(iter(getattr(orig, "args", None) or ()), None)
     if isinstance(number, int):
         if number in _MYSQL_AWAY:
             return OperationalError, True, "cannot be reached, or the connection was lost: check that it runs"

@@ -10,7 +10,7 @@ from celeriac.brokers.port import Finding
 from celeriac.brokers.rules import is_over, opened_result
 from celeriac.core.message import StoredResult, pack_result
 from celeriac.results.database.examine import looks, told
-from celeriac.results.database.requests import DatabaseOperation, Install, Parameters, Run, Verify, Work
+from celeriac.results.database.requests import DatabaseOperation, Install, Parameters, Rows, Run, Verify, Work
 from celeriac.results.database.statements import Statements
 from celeriac.results.database.tables import FOREVER, STATE_LENGTH
 
@@ -45,7 +45,7 @@ class DatabaseOperations:
             return []
         unique = list(dict.fromkeys(ids))
         reply = yield Work((Run(self._statements().fetch, {"ids": unique}),), writes=False)
-        found: dict[str, Any] = {id: payload for id, payload in reply[0]}
+        found: dict[str, Any] = dict(reply[0])
         return [opened_result(id, bytes(found[id])) for id in unique if id in found]
 
     def discard(self, ids: Sequence[str]) -> DatabaseOperation[int]:
@@ -72,8 +72,11 @@ class DatabaseOperations:
     def examine(self) -> DatabaseOperation[list[Finding]]:
         version = yield Verify()
         steps = looks(self._dialect)
-        reply = (yield Work(steps, writes=False, installs=False)) if steps else []
-        return told(self._dialect, version, [rows[0][0] for rows in reply])
+        answers: list[Any] = []
+        if steps:
+            reply: list[Rows] = yield Work(steps, writes=False, installs=False)
+            answers = [rows[0][0] for rows in reply]
+        return told(self._dialect, version, answers)
 
     def install(self) -> DatabaseOperation[int]:
         version: int = yield Install()

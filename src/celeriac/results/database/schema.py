@@ -70,9 +70,7 @@ def verify(connection: Connection, tables: Tables, location: Location) -> int:
     """
     found = inspect(connection)
     missing = [
-        table.name
-        for table in (tables.result, tables.version)
-        if not found.has_table(table.name, schema=table.schema)
+        table.name for table in (tables.result, tables.version) if not found.has_table(table.name, schema=table.schema)
     ]
     if missing:
         raise SchemaError(
@@ -98,7 +96,7 @@ def _check_columns(connection: Connection, tables: Tables, location: Location) -
     missing = sorted({column.name for column in table.columns} - found)
     if missing:
         raise SchemaError(
-            f"the table {table.name} in the {location.name} is not one that Celeriac made (it lacks {', '.join(missing)};"
-            " Celery's tables have another form): let Celeriac use another name, with the setting"
+            f"the table {table.name} in the {location.name} is not one that Celeriac made (it lacks"
+            f" {', '.join(missing)}; Celery's tables have another form): let Celeriac use another name, with the setting"
             " database_table_names = {'task': 'celeriac_result'} or ?table= in the URL"
         )

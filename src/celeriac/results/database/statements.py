@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     Executable,
+    Integer,
     and_,
     bindparam,
     cast,
@@ -80,8 +81,8 @@ class Statements:
         self.discard: Final = delete(table).where(ids, alive)
         self.forget: Final = delete(table).where(ids)
         expired = and_(table.c.expires.is_not(None), table.c.expires <= now)
-        limit: Any = bindparam("most", type_=None)
-        self.expired: Final = select(table.c.id).where(expired).order_by(table.c.expires).limit(limit)
+        most = bindparam("most", type_=Integer())
+        self.expired: Final = select(table.c.id).where(expired).order_by(table.c.expires).limit(most)
         self.prune: Final = delete(table).where(ids, expired)
         self.look: Final = select(func.count(), func.sum(table.c.version)).where(ids)
         self._store: Final = self._upsert(always=True)
@@ -100,7 +101,9 @@ class Statements:
         ordered = sorted(rows, key=lambda row: str(row["id"]))
         if len(statements) == 1:
             return Each(statements[0], ordered)
-        return Put(statements[0], statements[1], [{f"{name}_": value for name, value in row.items()} for row in ordered])
+        return Put(
+            statements[0], statements[1], [{f"{name}_": value for name, value in row.items()} for row in ordered]
+        )
 
     def _upsert(self, *, always: bool) -> tuple[Executable, ...]:
         table = self._table

@@ -8,14 +8,16 @@ payload and changes with it, for those who wait.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, TypeDecorator
 from sqlalchemy.dialects import mssql, mysql
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeEngine
 
 from celeriac.core.ids import MAX_ID_BYTES
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+    from sqlalchemy.types import TypeEngine
 
 VERSION: Final = 1
 """The version of the tables that this code reads and writes."""
@@ -34,7 +36,7 @@ class TaskId(TypeDecorator[str]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name == "mssql":
-            return dialect.type_descriptor(mssql.VARBINARY(MAX_ID_BYTES))
+            return dialect.type_descriptor(mssql.VARBINARY(MAX_ID_BYTES))  # type: ignore[no-untyped-call]
         if dialect.name in _AS_BYTES:
             return dialect.type_descriptor(mysql.VARBINARY(MAX_ID_BYTES))
         return dialect.type_descriptor(String(MAX_ID_BYTES))
@@ -44,8 +46,8 @@ class TaskId(TypeDecorator[str]):
             return value
         return value.encode()
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
-        return bytes(value).decode() if isinstance(value, (bytes, bytearray, memoryview)) else value
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> str | None:
+        return value if value is None or isinstance(value, str) else bytes(value).decode()
 
 
 class Tables:
@@ -64,14 +66,15 @@ class Tables:
             for dialect in ("mysql", "mariadb")
             for key, value in (("engine", "InnoDB"), ("charset", "utf8mb4"))
         }
+        moment: Double[float] = Double()
         payload = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
         self.result: Final = Table(
             name,
             self.metadata,
             Column("id", TaskId(MAX_ID_BYTES), primary_key=True),
             Column("state", String(STATE_LENGTH), nullable=False),
-            Column("over_until", Double(), nullable=False),
-            Column("expires", Double(), nullable=True),
+            Column("over_until", moment, nullable=False),
+            Column("expires", moment, nullable=True),
             Column("version", BigInteger(), nullable=False),
             Column("payload", payload, nullable=False),
             **options,
