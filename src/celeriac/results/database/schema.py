@@ -97,6 +97,6 @@ def _check_columns(connection: Connection, tables: Tables, location: Location) -
     if missing:
         raise SchemaError(
             f"the table {table.name} in the {location.name} is not one that Celeriac made (it lacks"
-            f" {', '.join(missing)}; Celery's tables have another form): let Celeriac use another name, with the setting"
-            " database_table_names = {'task': 'celeriac_result'} or ?table= in the URL"
+            f" {', '.join(missing)}; Celery's tables have another form): let Celeriac use another name, with the"
+            " setting database_table_names = {'task': 'celeriac_result'} or ?table= in the URL"
         )
