@@ -103,6 +103,10 @@ class ResultStoreDisabled(CeleriacError, NotImplementedError):
     """A result was asked for, and the app has no result backend."""
 
 
+class ResultElsewhere(CeleriacError):
+    """A result was asked for that went, or will go, to the process that sent the task (``rpc://``)."""
+
+
 class TaskError(CeleriacError):
     """Something concerning the run of a task."""
 

@@ -133,7 +133,7 @@ class Configuration:
             backend = _database(backend, conf)
         if broker is None:
             return DEFAULT_URL, DEFAULT_URL if backend is None else _backend(backend)
-        backend = None if backend is None else _backend(backend)
+        backend = None if backend is None else results.by_reply(broker, _backend(backend))
         times = {name: conf[setting] for name, setting in _TIMES if conf[setting] != SETTINGS[setting].default}
         own = conf.broker_transport_options
         found = brokers.with_options(broker, {**times, **(own or {})}, conf.broker_use_ssl)

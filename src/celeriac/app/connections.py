@@ -10,7 +10,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from celeriac import brokers, results
 from celeriac.app.loops import running_loop
@@ -27,6 +27,8 @@ from celeriac.results import AsyncResults, StoreOptions, SyncResults
 
 if TYPE_CHECKING:
     import asyncio
+
+    from celeriac.results.rpc.driver import RpcStore
 
 Urls = tuple[str, str | None]
 
@@ -93,7 +95,7 @@ class Connections:
 
     def leave_to_parent(self) -> None:
         """Start over in a child process. What the parent opened is kept unused, lest its end were felt there."""
-        self._inherited += [self._loops, self._driver, self._store, self._broker, self._results]
+        self._inherited += [self._loops, self._driver, self._store, self._bare_store, self._broker, self._results]
         self._forget()
 
     def _forget(self) -> None:
@@ -102,6 +104,7 @@ class Connections:
         self._driver: AnyDriver | None = None
         self._bare: AnyDriver | None = None
         self._store: Store[Any] | None = None
+        self._bare_store: Store[Any] | None = None
         self._broker: SyncBroker[Any, Any] | None = None
         self._results: SyncResults | None = None
         self._used: tuple[Urls, Guard | None, StoreOptions] | None = None
@@ -169,11 +172,21 @@ class Connections:
         lender: Lending = driver
         return lender
 
+    def replying_store(self) -> RpcStore:
+        """Return the result store to which results come as messages; only where the backend is ``rpc://``."""
+        if not self._settled:
+            self._settle()
+        self._opened_store()
+        assert self._bare_store is not None
+        store: Any = self._bare_store
+        return cast("RpcStore", store)
+
     def _opened_store(self) -> Store[Any]:
         with self._lock:
             if self._store is None:
                 guard = self._guard()
                 store = results.connect(self._urls()[1], clock=self._clock, options=self._store_options())
+                self._bare_store = store
                 self._store = store if guard is None else SealedStore(store, guard, self._clock)
             return self._store
 

@@ -214,6 +214,9 @@ class Publisher:
         app = self._app
         began = time.monotonic()
         lent = connection_for(app, options)
+        if self.rules.replies:
+            with Until(began + self.rules.timeout):
+                messages = self._connections.replying_store().expecting(messages)
         try:
             if lent is not None:
                 self._connections.lent(lent).enqueue(messages)
@@ -229,6 +232,9 @@ class Publisher:
         app = self._app
         began = time.monotonic()
         lent = connection_for(app, options)
+        if self.rules.replies:
+            with Until(began + self.rules.timeout):
+                messages = await self._connections.replying_store().aexpecting(messages)
         try:
             if lent is not None:
                 await self._connections.async_lent(lent).enqueue(messages)

@@ -272,6 +272,6 @@ def _check_store(app: Celeriac, shape: options.WorkerOptions) -> None:
         raise ImproperlyConfigured("--health-port needs child processes; with -P solo use --health-file")
     app.broker.install()
     if app.results_enabled:
-        app.backend.fetch(["-"])
+        app.backend.now()
         if not app.results_share_broker:
             app.backend.verify()

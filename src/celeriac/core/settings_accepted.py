@@ -150,7 +150,7 @@ _RESULTS: Final = (
         ("result_chord_retry_interval", SECONDS, 1.0, "Pause between two looks at a chord's header."),
     ),
     *_for(
-        "results do not travel as messages",
+        "with rpc:// results are always persistent, and go by way of the default exchange",
         ("result_persistent", SWITCH, None, "Result messages survive a restart of the broker."),
         ("result_exchange", TEXT, "celeryresults", "Exchange of result messages."),
         ("result_exchange_type", TEXT, "direct", "Its type."),

@@ -23,6 +23,8 @@ __all__ = [
     "AsyncResults",
     "StoreOptions",
     "SyncResults",
+    "answers_sender",
+    "by_reply",
     "connect",
     "keeps_no_messages",
     "known_schemes",
@@ -39,6 +41,11 @@ AsyncResults: TypeAlias = AsyncResultCalls[Any]
 
 _BROKERS: Final = ("memory", *brokers.POSTGRES_SCHEMES, *brokers.REDIS_SCHEMES, "sqlite")
 _DISABLED: Final = "disabled"
+_RPC: Final = tuple(f"rpc+{scheme}" for scheme in brokers.RABBITMQ_SCHEMES)
+_NEEDS_RABBITMQ: Final = (
+    "result backend URL rpc://: results go through the broker, which must be RabbitMQ (amqp://); with another broker,"
+    " name a RabbitMQ server, as in rpc://user:password@host/vhost"
+)
 _DIALECTS: Final = ("mysql", "mariadb", "oracle", "mssql")
 """Databases that need SQLAlchemy, known without asking it."""
 
@@ -66,7 +73,9 @@ NO_OPTIONS: Final = StoreOptions()
 
 def known_schemes() -> str:
     """Return the schemes that this version serves, as text for people."""
-    return ", ".join([*(f"{scheme}://" for scheme in sorted([*_BROKERS, _DISABLED])), "db+ and a URL of SQLAlchemy's"])
+    return ", ".join(
+        [*(f"{scheme}://" for scheme in sorted([*_BROKERS, "rpc", _DISABLED])), "db+ and a URL of SQLAlchemy's"]
+    )
 
 
 def connect(url: str | None, *, clock: Clock = SYSTEM, options: StoreOptions = NO_OPTIONS) -> Store[Any]:
@@ -86,19 +95,52 @@ def connect(url: str | None, *, clock: Clock = SYSTEM, options: StoreOptions = N
         return DisabledStore()
     if scheme in _BROKERS:
         return brokers.connect(url, clock=clock)
+    if scheme in _RPC:
+        return _rpc(url, clock)
+    if scheme == "rpc":
+        raise ImproperlyConfigured(_NEEDS_RABBITMQ)
     if scheme in brokers.RABBITMQ_SCHEMES:
         raise ImproperlyConfigured(
-            f"result backend URL {scheme}://...: RabbitMQ keeps no results; use one of {known_schemes()}"
+            f"result backend URL {scheme}://...: RabbitMQ keeps no results; it can send them to whoever sent the task,"
+            f" with rpc://, or use one of {known_schemes()}"
         )
     if _is_database(scheme):
         return _database(url, clock, options)
     raise brokers.no_driver("result backend", scheme, known_schemes())
 
 
+def answers_sender(url: str | None) -> bool:
+    """Tell whether results go as messages to whoever sent the task."""
+    return _scheme(url) in _RPC
+
+
+def by_reply(broker_url: str, backend_url: str | None) -> str | None:
+    """Return the backend's URL; of ``rpc://``, which means the broker's server, with the name of that server.
+
+    Raises:
+        ImproperlyConfigured: That broker is no RabbitMQ.
+    """
+    if backend_url is None or _scheme(backend_url) != "rpc":
+        return backend_url
+    rest = backend_url.partition("://")[2]
+    if rest.strip("/"):
+        return f"rpc+amqp://{rest}"
+    if brokers.split(broker_url)[0] not in brokers.RABBITMQ_SCHEMES:
+        raise ImproperlyConfigured(_NEEDS_RABBITMQ)
+    return f"rpc+{broker_url}"
+
+
+def _rpc(url: str, clock: Clock) -> Store[Any]:
+    with brokers.needs("rabbitmq", "pamqp"):
+        from celeriac.brokers.rabbitmq.url import parse
+        from celeriac.results.rpc.driver import RpcStore
+    return RpcStore(parse(url.partition("+")[2]), clock)
+
+
 def keeps_no_messages(url: str) -> bool:
     """Tell whether a URL is that of a result store alone."""
     scheme = _scheme(url)
-    return scheme == _DISABLED or _is_database(scheme)
+    return scheme == _DISABLED or scheme in _RPC or _is_database(scheme)
 
 
 def _is_database(scheme: str) -> bool:

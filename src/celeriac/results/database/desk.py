@@ -13,7 +13,8 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from concurrent.futures import Future
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy import exc as errors
@@ -28,9 +29,6 @@ from celeriac.results.database.requests import Each, Install, Put, Request, Rows
 from celeriac.results.database.tables import Tables
 from celeriac.results.database.url import CONNECTIONS, Location
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
 FIRST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 1.0
 """Seconds between two attempts; they double from the first to the longest."""
@@ -40,6 +38,25 @@ GRACE: Final = 0.25
 """Seconds beyond the deadline for a thread that is about to give up by itself, with a better reason."""
 LARGE: Final = 1024 * 1024
 """Bytes of a result from which on a server may hang up on it."""
+
+
+class Ticket:
+    """A request that was handed in.
+
+    Args:
+        deadline: When its reply is to be there, a time of the monotonic clock.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline: Final = deadline
+        self.future: Future[Any] = Future()
+        self.error: Exception | None = None
+        """Why it has to be tried again, as far as is known."""
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left to wait: a little more than until the deadline, for a thread that gives up itself."""
+        return self.deadline + GRACE - time.monotonic()
 
 
 class Desk:
@@ -67,24 +84,25 @@ class Desk:
 
     # Asking.
 
-    def ask(self, user: object, request: Request) -> tuple[Future[Any], float]:
-        """Have a request carried out; return its reply to be, and the time by which it is to be there.
+    def ask(self, user: object, request: Request) -> Ticket:
+        """Have a request carried out.
 
         Args:
             user: Who asks: the connections stay open until all who asked have left.
             request: What to do.
         """
-        deadline = after(self._location.timeout)
+        ticket = Ticket(after(self._location.timeout))
         with self._lock:
             self._users.add(id(user))
             if self._crew is None:
                 self._crew = Crew(self._location.connections)
             crew = self._crew
-        return crew.submit(lambda: self._carry_out(request, deadline)), deadline + GRACE
+        ticket.future = crew.submit(lambda: self._carry_out(request, ticket))
+        return ticket
 
-    def give_up(self, future: Future[Any]) -> Exception:
+    def give_up(self, ticket: Ticket) -> Exception:
         """Leave a request behind that was not answered in time; return the error to raise."""
-        if not future.cancel():  # Its thread waits for the server, and nobody knows for how long.
+        if not ticket.future.cancel():  # Its thread waits for the server, and nobody knows for how long.
             with self._lock:
                 crew, self._crew = self._crew, None
                 engine, self._engine = self._engine, None
@@ -92,7 +110,7 @@ class Desk:
                 crew.dismiss()
             if engine is not None:
                 engine.dispose(close=False)
-        return out_of_time(self._location)
+        return ticket.error or out_of_time(self._location)
 
     def leave(self, user: object) -> None:
         """Let go of one who asked; without any the connections are closed."""
@@ -109,7 +127,7 @@ class Desk:
 
     # In a thread of the crew.
 
-    def _carry_out(self, request: Request, deadline: float) -> Any:
+    def _carry_out(self, request: Request, ticket: Ticket) -> Any:
         pause = FIRST_PAUSE
         while True:
             try:
@@ -119,9 +137,10 @@ class Desk:
                 size = _largest(request)
                 if found.passes and size >= LARGE and self._too_big(size):
                     raise too_big(self._location, size) from exc
-                rest = deadline - time.monotonic()
+                rest = ticket.deadline - time.monotonic()
                 if not found.passes or rest <= 0:
                     raise found.error from exc
+                ticket.error = found.error
             time.sleep(min(rest, pause * random.uniform(0.5, 1.0)))
             pause = min(2 * pause, LONGEST_PAUSE)
 

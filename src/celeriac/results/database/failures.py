@@ -7,7 +7,8 @@ SQLAlchemy makes of them: an error of the connection, or one of the request.
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from sqlalchemy import exc as errors
@@ -51,6 +52,7 @@ _TOO_BIG: Final = (
 )
 _BUSY: Final = "had locks in the way; try again"
 _STANDBY: Final = "takes no writes: name the primary in the URL"
+_THERE: Final = "has that table already"
 _CROWDED: Final = "has no room for more connections: raise max_connections, or lower pool_size"
 
 _MYSQL: Final[dict[int, tuple[type[CeleriacError], bool, str]]] = {
@@ -63,6 +65,7 @@ _MYSQL: Final[dict[int, tuple[type[CeleriacError], bool, str]]] = {
     **dict.fromkeys((1205, 1213, 1020), (OperationalError, True, _BUSY)),
     **dict.fromkeys((1290, 1792, 1836), (OperationalError, True, _STANDBY)),
     **dict.fromkeys((1040, 1203, 1226), (OperationalError, True, _CROWDED)),
+    **dict.fromkeys((1007, 1050, 1061), (BrokerError, False, _THERE)),
     1366: (InvalidTaskError, False, "cannot keep one of these texts"),
 }
 _MYSQL_AWAY: Final = frozenset((1053, 1077, 1079, 1158, 1159, 1160, 1161, 1317, 1927, *range(2000, 2060)))
@@ -109,38 +112,57 @@ def failure(exc: errors.SQLAlchemyError, location: Location) -> Failure:
     """Return what to do about an error of SQLAlchemy's."""
     orig: Any = getattr(exc, "orig", None)
     said = " ".join(str(orig or exc).split())[:300]
-    known = _known(orig, said)
+    known = _KNOWN.get(location.dialect, _nothing)(orig, said)
     if known is None:
         away = isinstance(exc, (errors.OperationalError, errors.InterfaceError, errors.TimeoutError)) or bool(
             getattr(exc, "connection_invalidated", False)
         )
         if away:
-            known = OperationalError, True, "cannot be reached, or the connection was lost: check that it runs"
+            known = _AWAY
         else:
             known = BrokerError, False, "refused a request"
     kind, passes, advice = known
     return Failure(kind(f"the {location.name} {advice} ({said})"), passes)
 
 
-def _known(orig: Any, said: str) -> tuple[type[CeleriacError], bool, str] | None:
-    if isinstance(orig, sqlite3.Error):
-        if "no such" in said or "has no column" in said:
-            return SchemaError, False, _NO_TABLE
-        return _SQLITE.get(getattr(orig, "sqlite_errorcode", 0) & 0xFF)
+_Known: TypeAlias = "tuple[type[CeleriacError], bool, str] | None"
+_AWAY: Final = (OperationalError, True, "cannot be reached, or the connection was lost: check that it runs")
+
+
+def _mysql(orig: Any, said: str) -> _Known:
+    number: Any = next(iter(getattr(orig, "args", None) or ()), None)
+    if not isinstance(number, int):
+        return None
+    return _AWAY if number in _MYSQL_AWAY else _MYSQL.get(number)
+
+
+def _postgres(orig: Any, said: str) -> _Known:
     state = getattr(orig, "sqlstate", None) or getattr(orig, "pgcode", None)
     if isinstance(state, str):
         if state[:2] in _POSTGRES_AWAY:
-            return None if state[:2] == "08" else (OperationalError, True, "ended the connection; try again")
+            return _AWAY
         return _POSTGRES.get(state) or _POSTGRES.get(state[:2])
-    number: Any = next(iter(getattr(orig, "args", None) or ()), None)
-    if isinstance(number, int):
-        if number in _MYSQL_AWAY:
-            return OperationalError, True, "cannot be reached, or the connection was lost: check that it runs"
-        return _MYSQL.get(number)
-    for words, advice in _POSTGRES_WORDS:
-        if words in said:
-            return BrokerError, False, advice
+    return next(((BrokerError, False, advice) for words, advice in _POSTGRES_WORDS if words in said), None)
+
+
+def _sqlite(orig: Any, said: str) -> _Known:
+    if "no such table" in said or "no such column" in said or "has no column" in said:
+        return SchemaError, False, _NO_TABLE
+    if "already exists" in said:
+        return BrokerError, False, _THERE
+    return _SQLITE.get(getattr(orig, "sqlite_errorcode", 0) & 0xFF)
+
+
+def _nothing(orig: Any, said: str) -> _Known:
     return None
+
+
+_KNOWN: Final[dict[str, Callable[[Any, str], _Known]]] = {
+    "mysql": _mysql,
+    "mariadb": _mysql,
+    "postgresql": _postgres,
+    "sqlite": _sqlite,
+}
 
 
 def out_of_time(location: Location) -> OperationalError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,13 +23,11 @@ class DatabasePerformer:
 
     def perform(self, request: Request) -> Any:
         desk = self._desk()
-        future, deadline = desk.ask(self, request)
-        try:
-            return future.result(deadline - time.monotonic())
-        except concurrent.futures.TimeoutError:
-            if future.done():
-                raise
-        raise desk.give_up(future)
+        ticket = desk.ask(self, request)
+        done, _ = concurrent.futures.wait((ticket.future,), ticket.left)
+        if done:
+            return ticket.future.result()
+        raise desk.give_up(ticket)
 
     def close(self) -> None:
         """Close the connections unless others use them; the next request opens them again."""
@@ -48,13 +45,13 @@ class AsyncDatabasePerformer:
 
     async def perform(self, request: Request) -> Any:
         desk = self._desk()
-        future, deadline = desk.ask(self, request)
-        waiting = asyncio.wrap_future(future)
-        done, _ = await asyncio.wait([waiting], timeout=deadline - time.monotonic())
+        ticket = desk.ask(self, request)
+        waiting = asyncio.wrap_future(ticket.future)
+        done, _ = await asyncio.wait([waiting], timeout=ticket.left)
         if done:
             return waiting.result()
         waiting.cancel()
-        raise desk.give_up(future)
+        raise desk.give_up(ticket)
 
     async def close(self) -> None:
         """Close the connections unless others use them; the next request opens them again."""

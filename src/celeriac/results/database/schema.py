@@ -10,6 +10,7 @@ from sqlalchemy import exc as errors
 from sqlalchemy.schema import CreateSchema
 
 from celeriac.errors import SchemaError
+from celeriac.results.database.failures import failure
 from celeriac.results.database.tables import VERSION, Tables
 from celeriac.results.database.url import Location
 
@@ -31,9 +32,9 @@ def install(engine: Engine, tables: Tables, location: Location) -> int:
                 if _there(connection, tables, location):
                     return verify(connection, tables, location)
                 _create(connection, tables)
-        except (errors.IntegrityError, errors.OperationalError, errors.ProgrammingError, errors.InternalError):
-            # Databases say in many ways that somebody else has just created it.
-            if not left:
+        except errors.DBAPIError as exc:
+            # Databases say in many ways that somebody else has just created it. Whoever calls tries again what passes.
+            if not left or failure(exc, location).passes:
                 raise
             time.sleep(PAUSE)
     with engine.connect() as connection:
@@ -69,6 +70,8 @@ def verify(connection: Connection, tables: Tables, location: Location) -> int:
         SchemaError: It is not; the text says what to do.
     """
     found = inspect(connection)
+    if found.has_table(tables.result.name, schema=tables.result.schema):
+        _check_columns(connection, tables, location)
     missing = [
         table.name for table in (tables.result, tables.version) if not found.has_table(table.name, schema=table.schema)
     ]
@@ -77,7 +80,6 @@ def verify(connection: Connection, tables: Tables, location: Location) -> int:
             f"the {location.name} lacks the table {' and the table '.join(missing)}: run `celeriac db upgrade`, and"
             " check that the URL names the right database"
         )
-    _check_columns(connection, tables, location)
     row = connection.execute(select(tables.version.c.version)).first()
     version = 0 if row is None else int(row[0])
     if version > VERSION:

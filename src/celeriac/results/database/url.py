@@ -33,8 +33,12 @@ _WHOLE: Final = ("max_overflow", "pool_recycle", "pool_size")
 _SWITCHES: Final = ("echo", "pool_pre_ping")
 PREFIXES: Final = ("db+", "database+")
 """What Celery writes before SQLAlchemy's scheme."""
-_CLIENTS: Final = {"mysql": "pymysql", "mariadb": "pymysql"}
-"""Clients for schemes that name none, where SQLAlchemy's own choice is not installed."""
+_CLIENTS: Final = {
+    "mysql": ("MySQLdb", "pymysql"),
+    "mariadb": ("MySQLdb", "pymysql"),
+    "postgresql": ("psycopg2", "psycopg"),
+}
+"""For schemes that name no client: the usual choice of SQLAlchemy's, and what is taken where only that is installed."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,9 +113,10 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
 
 def without_prefix(url: str) -> str:
     """Return SQLAlchemy's URL for one with Celery's ``db+`` before it."""
+    scheme, colon, rest = url.partition(":")
+    url = f"{scheme.lower()}{colon}{rest}"
     for prefix in PREFIXES:
-        if url[: len(prefix)].lower() == prefix:
-            return url[len(prefix) :]
+        url = url.removeprefix(prefix)
     return url
 
 
@@ -185,10 +190,10 @@ def merge(url: str, options: Mapping[str, Any]) -> tuple[str, list[tuple[str, st
 
 def _with_client(place: URL) -> URL:
     """Name the client that is installed, where the URL leaves it open and SQLAlchemy would take another."""
-    client = _CLIENTS.get(place.drivername)
-    if client is None or importlib.util.find_spec("MySQLdb") is not None or importlib.util.find_spec(client) is None:
+    usual, ours = _CLIENTS.get(place.drivername, (None, None))
+    if usual is None or ours is None or importlib.util.find_spec(usual) or importlib.util.find_spec(ours) is None:
         return place
-    return place.set(drivername=f"{place.drivername}+{client}")
+    return place.set(drivername=f"{place.drivername}+{ours}")
 
 
 def _dialect(shown: str, place: URL) -> Any:

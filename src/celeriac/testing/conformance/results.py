@@ -36,6 +36,7 @@ def full(id: str, *, now: float) -> StoredResult:
         group="group",
         runtime=0.125,
         expires=now + 1e6,
+        reply_to="letterbox",
     )
 
 
