@@ -138,9 +138,9 @@ def _rpc(url: str, clock: Clock) -> Store[Any]:
 
 
 def keeps_no_messages(url: str) -> bool:
-    """Tell whether a URL is that of a result store alone."""
+    """Tell whether a URL is that of a result store alone, in which something can be looked at."""
     scheme = _scheme(url)
-    return scheme == _DISABLED or scheme in _RPC or _is_database(scheme)
+    return scheme in _RPC or _is_database(scheme)
 
 
 def _is_database(scheme: str) -> bool:

@@ -9,11 +9,14 @@ lives on the event loop of the hub.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
+
+from pamqp import commands
 
 from celeriac.brokers.rabbitmq import wire
 from celeriac.brokers.rabbitmq.connection import Channel
@@ -34,6 +37,8 @@ MOST: Final = 100_000
 RETRY_EVERY: Final = 5.0
 """Seconds that one attempt to connect again may take."""
 PAUSE: Final = 0.5
+AHEAD: Final = 1000
+"""Results on their way at once."""
 INTERIM: Final = "x-celeriac-interim"
 _LINKS: Final = ("link", "link_error")
 
@@ -147,16 +152,19 @@ class Mailbox:
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 channel = await connection.channel()
-                channel.on_message = self._came
+                channel.on_message = functools.partial(self._came, channel)
                 arguments = {"x-expires": int(UNREAD * 1000)}
                 await channel.call(wire.DeclareQueue(queue=self.address, durable=True, arguments=arguments))
-                await channel.call(wire.Consume(queue=self.address, consumer_tag="results", no_ack=True))
+                await channel.call(commands.Basic.Qos(0, AHEAD, False))
+                await channel.call(wire.Consume(queue=self.address, consumer_tag="results"))
         except TimeoutError:
             self._link.drop("it did not answer in time")
             raise OperationalError(f"RabbitMQ at {connection.address} did not answer in time") from None
         self._channel = channel
 
-    def _came(self, message: wire.Delivered) -> None:
+    def _came(self, channel: Channel, message: wire.Delivered) -> None:
+        # What was on its way when the connection broke comes again, since it is acknowledged only here.
+        channel.send(wire.acks(channel.number, (message.tag,)))
         try:
             result = unpack_result(message.body)
         except DecodeError:
