@@ -103,9 +103,9 @@ def test_what_another_process_sent_is_refused_with_the_reason(sender: Sender, wo
     address = sender.send("mine")
     worker.store([done("mine", address)])
     sender.wait("mine")
-    for call in (lambda: worker.fetch(["mine"]), lambda: sender.results.fetch(["mine", "other"])):
+    for reader, ids in ((worker, ["mine"]), (sender.results, ["mine", "other"])):
         with pytest.raises(ResultElsewhere, match=r"(mine|other) is not to be had here: .* rpc:// .* use a store"):
-            call()
+            reader.fetch(ids)
 
 
 def test_interim_states_come_and_do_not_replace_the_last(sender: Sender, worker: SyncResults) -> None:

@@ -74,7 +74,7 @@ def _packet(size: int) -> Finding:
     if size >= SMALL_PACKET:
         return _ok("size of results", shown)
     remedy = "raise max_allowed_packet to 64 MiB, or lower the setting result_max_bytes to a third of it"
-    return _bad("size of results", f"{shown}, and a larger result makes its task a failure", remedy)
+    return _bad("size of results", f"{shown}, and a task whose result does not fit becomes a dead letter", remedy)
 
 
 def _journal(mode: str) -> Finding:

@@ -36,7 +36,7 @@ class RpcStore:
     """
 
     def __init__(self, location: Location, clock: Clock) -> None:
-        self.location: Final = location
+        self._location: Final = location
         self._clock: Final = clock
         self._operations: Final = RpcOperations()
         self._mailbox = Mailbox(location, clock)
@@ -65,6 +65,11 @@ class RpcStore:
         return AsyncRpcWaiter(self.mailbox)
 
     # For performers.
+
+    @property
+    def location(self) -> Location:
+        """Where the server is."""
+        return self._location
 
     def client(self) -> Client:
         """Return the running event loop's way to the server."""

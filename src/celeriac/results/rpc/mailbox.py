@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pamqp import commands
 
@@ -28,6 +28,9 @@ from celeriac.core.clock import Clock
 from celeriac.core.ids import follow_up_id
 from celeriac.core.message import StoredResult, unpack_result
 from celeriac.errors import BrokerError, DecodeError, OperationalError, ResultElsewhere
+
+if TYPE_CHECKING:
+    from pamqp.common import FieldTable
 
 PREFIX: Final = "celeriac.reply."
 UNREAD: Final = 600.0
@@ -153,7 +156,7 @@ class Mailbox:
             async with asyncio.timeout(deadline - time.monotonic()):
                 channel = await connection.channel()
                 channel.on_message = functools.partial(self._came, channel)
-                arguments = {"x-expires": int(UNREAD * 1000)}
+                arguments: FieldTable = {"x-expires": int(UNREAD * 1000)}
                 await channel.call(wire.DeclareQueue(queue=self.address, durable=True, arguments=arguments))
                 await channel.call(commands.Basic.Qos(0, AHEAD, False))
                 await channel.call(wire.Consume(queue=self.address, consumer_tag="results"))

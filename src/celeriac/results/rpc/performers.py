@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from celeriac.brokers.deadline import after
+from celeriac.brokers.rabbitmq.client import Client
 from celeriac.brokers.rabbitmq.hub import hub
 from celeriac.brokers.rabbitmq.requests import Look, Now, Outgoing, Publish
+from celeriac.brokers.rabbitmq.url import Location
 from celeriac.core.message import StoredResult, pack_result
-from celeriac.results.rpc.mailbox import INTERIM
+from celeriac.results.rpc.mailbox import INTERIM, Mailbox
 from celeriac.results.rpc.requests import Deliver, Drop, Expire, Read, Request
 
-if TYPE_CHECKING:
-    from celeriac.results.rpc.driver import RpcStore
+
+class Post(Protocol):
+    """What leads to the server, and to what came from there."""
+
+    @property
+    def location(self) -> Location: ...
+
+    def client(self) -> Client:
+        """Return the running event loop's way to the server."""
+        ...
+
+    def mailbox(self) -> Mailbox:
+        """Return the process's mailbox."""
+        ...
+
+    async def opened(self, deadline: float) -> None:
+        """See to it that the mailbox is read."""
+        ...
 
 
 class AsyncRpcPerformer:
     """Carries out requests on the running event loop."""
 
-    def __init__(self, store: RpcStore) -> None:
+    def __init__(self, store: Post) -> None:
         self._store = store
 
     async def perform(self, request: Request) -> Any:
@@ -66,7 +84,7 @@ class AsyncRpcPerformer:
 class RpcPerformer:
     """The blocking twin, which works in the hub's thread."""
 
-    def __init__(self, store: RpcStore) -> None:
+    def __init__(self, store: Post) -> None:
         self._store = store
         self._inner = AsyncRpcPerformer(store)
 
