@@ -24,6 +24,7 @@ __all__ = [
     "NotRegistered",
     "OperationalError",
     "Reject",
+    "ResultElsewhere",
     "ResultStoreDisabled",
     "Retry",
     "SchemaError",
