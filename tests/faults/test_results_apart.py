@@ -14,9 +14,11 @@ from typing import Final
 import pytest
 
 from celeriac.core import state
+from tests.integration.rabbitmq.test_worker import RabbitBacking
 from tests.support.backing import RedisBacking
 from tests.support.fleet import Project
 from tests.support.mariadb import MariadbServer
+from tests.support.rabbitmq import close_shared, shared_node
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
@@ -57,6 +59,21 @@ def between(owner, name, before, after):
 between(AsyncResultCalls, "store", "asked", "stored")
 between(AsyncBroker, "settle", "about to settle", "settled")
 
+# On RabbitMQ settling is two steps.
+from celeriac.brokers.rabbitmq.client import Client
+from celeriac.brokers.rabbitmq.requests import Ack
+
+perform = Client.perform
+
+
+async def performing(self, request):
+    if isinstance(request, Ack):
+        fall("sent what follows")
+    return await perform(self, request)
+
+
+Client.perform = performing
+
 
 @app.task(bind=True, name="after")
 def after(self):
@@ -94,6 +111,43 @@ def project(database: MariadbServer, tmp_path: Path) -> Iterator[Project]:
     yield found
     found.close()
     backing.close()
+
+
+@pytest.fixture
+def on_rabbitmq(database: MariadbServer, tmp_path: Path) -> Iterator[Project]:
+    """RabbitMQ without a store beside it, and results in MariaDB."""
+    url = database.url(table=f"t{os.urandom(5).hex()}")
+    settings = {"task_default_queue": f"q-{tmp_path.name}"}
+    backing = RabbitBacking(tmp_path, shared_node().port, url)
+    extra = KILLS.format(armed=str(tmp_path / "armed"))
+    found = Project(tmp_path, backing, settings=settings, extra=extra, separate_results=True)
+    yield found
+    found.close()
+    close_shared()
+
+
+@pytest.mark.parametrize("place", ["stored", "sent what follows"])
+def test_on_rabbitmq_without_a_store_nothing_is_lost_between_the_steps(
+    on_rabbitmq: Project, tmp_path: Path, place: str
+) -> None:
+    """Follow-ups have the ids that they always have, but RabbitMQ knows no ids: one may run twice, as its page says."""
+    project = on_rabbitmq
+    app = project.app
+    assert not app.results_share_broker
+    follow = app.tasks["after"]
+    ids = [app.tasks["note"].apply_async((0.01,), link=follow.si()).id for _ in range(TASKS)]
+    worker = project.start_worker("-c", "1")
+    wait_for(lambda: project.ended() >= ARM_AFTER, 30, "some tasks done")
+    (tmp_path / f"armed-{place}").touch()
+    wait_for(lambda: not (tmp_path / f"armed-{place}").exists(), 20, "a child that dies between the steps")
+    wait_for(lambda: len(project.starts()) == 2 * TASKS, 40, "every task and every follow-up has run", every=0.05)
+    states = project.wait_states(project.starts())
+    assert states == dict.fromkeys(states, state.SUCCESS)
+    worker.stop()
+    again = [one for one, runs in project.starts().items() if len(runs) > 1]
+    assert again, "nothing was between the steps: the test has shown nothing"
+    assert len(again) <= 2 * IN_FLIGHT
+    assert set(ids) <= states.keys()
 
 
 @pytest.mark.parametrize("place", PLACES)
