@@ -37,11 +37,12 @@ _CHANGED: Final = ("payload", "state", "expires", "version", "over_until")
 _CLOCKS: Final = {
     "mysql": "UNIX_TIMESTAMP(NOW(6))",
     "mariadb": "UNIX_TIMESTAMP(NOW(6))",
-    "postgresql": "EXTRACT(EPOCH FROM clock_timestamp())",
+    "postgresql": "EXTRACT(EPOCH FROM statement_timestamp())",
     "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
     "mssql": "DATEDIFF_BIG(microsecond, '1970-01-01', SYSUTCDATETIME()) / 1000000.0",
 }
-"""Seconds since the epoch by the server's clock. A session of MySQL's is in UTC here, so no hour comes twice."""
+"""Seconds since the epoch by the server's clock; one moment for a whole statement, so that an index can be asked for
+what has expired. A session of MySQL's is in UTC here, so no hour comes twice."""
 
 
 def server_time(dialect: str, local: Callable[[], float]) -> ColumnElement[float]:
