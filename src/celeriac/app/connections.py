@@ -105,6 +105,7 @@ class Connections:
         self._bare: AnyDriver | None = None
         self._store: Store[Any] | None = None
         self._bare_store: Store[Any] | None = None
+        self._replying: RpcStore | None = None
         self._broker: SyncBroker[Any, Any] | None = None
         self._results: SyncResults | None = None
         self._used: tuple[Urls, Guard | None, StoreOptions] | None = None
@@ -178,8 +179,8 @@ class Connections:
             self._settle()
         self._opened_store()
         assert self._bare_store is not None
-        store: Any = self._bare_store
-        return cast("RpcStore", store)
+        self._replying = found = cast("RpcStore", self._bare_store)
+        return found
 
     def _opened_store(self) -> Store[Any]:
         with self._lock:
@@ -219,7 +220,9 @@ class Connections:
     def close(self) -> None:
         """Close the process's own; they open again if they are used again."""
         with self._lock:
-            broker, store = self._broker, self._results
+            broker, store, replying = self._broker, self._results, self._replying
+        if replying is not None:
+            replying.close()
         if broker is not None:
             broker.close()
         if store is not None and store is not broker:

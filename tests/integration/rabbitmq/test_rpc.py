@@ -77,6 +77,7 @@ def sender(node: RabbitNode) -> Iterator[Sender]:
     sender = Sender(url_of(node.port))
     yield sender
     sender.results.close()
+    sender.store.close()
 
 
 @pytest.fixture
@@ -208,6 +209,19 @@ def test_a_forked_child_has_an_address_of_its_own(sender: Sender) -> None:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert sender.results.fetch(["a"]) == []
+
+
+def test_an_app_that_only_sends_and_is_closed_leaves_no_connection_and_no_queue(node: RabbitNode) -> None:
+    with Celeriac("a", broker=f"amqp://guest:guest@127.0.0.1:{node.port}/", backend="rpc://") as app:
+        app.conf.task_default_queue = "nobody-reads"
+        app.send_task("t")
+        app.send_task("t")
+        mailbox = app._connections.replying_store().mailbox()
+        assert mailbox.opened
+        assert mailbox.waits
+        mailbox.drop([*mailbox._results])
+    assert not mailbox.opened
+    wait_for(lambda: mailbox.address not in node.control("list_queues", "name"), 20, "the end of the queue", every=0.5)
 
 
 @pytest.mark.slow

@@ -107,6 +107,12 @@ class RpcStore:
         await self.opened(after(self.location.timeout))
         return self._addressed(messages)
 
+    def close(self) -> None:
+        """Read the mailbox no more; the next use reads it again. Safe to call twice."""
+        mailbox = self.mailbox()
+        if mailbox.opened:
+            hub().run(mailbox.close())
+
     def _addressed(self, messages: Sequence[Message]) -> list[Message]:
         mailbox = self.mailbox()
         mailbox.expect([one.id for one in messages if one.reply_to is None])

@@ -127,6 +127,11 @@ class Mailbox:
         return len(gone)
 
     @property
+    def opened(self) -> bool:
+        """Whether it has a connection, or is about to have one."""
+        return self._keeper is not None or self._channel is not None
+
+    @property
     def waits(self) -> bool:
         """Whether anything is still to come."""
         with self._lock:

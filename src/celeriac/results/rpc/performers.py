@@ -32,6 +32,10 @@ class Post(Protocol):
         """See to it that the mailbox is read."""
         ...
 
+    def close(self) -> None:
+        """Read the mailbox no more, for now."""
+        ...
+
 
 class AsyncRpcPerformer:
     """Carries out requests on the running event loop."""
@@ -98,11 +102,8 @@ class RpcPerformer:
 
     def close(self) -> None:
         """Close the connections of the process; the next request opens them again."""
-        hub().run(self._close())
-
-    async def _close(self) -> None:
-        await self._inner.close()
-        await self._store.mailbox().close()
+        hub().run(self._inner.close())
+        self._store.close()
 
 
 def _message(result: StoredResult, headers: dict[str, Any] | None) -> Outgoing:
