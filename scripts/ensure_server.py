@@ -87,6 +87,17 @@ SERVERS: Final[Mapping[str, Server]] = {
         },
         folders=("/usr/sbin",),
     ),
+    "mariadb": Server(
+        programs=("mariadbd", "mysqld"),
+        packages={
+            "apt-get": ("mariadb-server",),
+            "dnf": ("mariadb-server",),
+            "apk": ("mariadb",),
+            "pacman": ("mariadb",),
+            "brew": ("mariadb",),
+        },
+        folders=("/usr/sbin", "/usr/libexec"),
+    ),
     "rabbitmq-server": Server(
         programs=("rabbitmq-server",),
         packages={

@@ -24,6 +24,7 @@ __all__ = [
     "NotRegistered",
     "OperationalError",
     "Reject",
+    "ResultElsewhere",
     "ResultStoreDisabled",
     "Retry",
     "SchemaError",
@@ -101,6 +102,10 @@ class StoreFull(OperationalError):
 
 class ResultStoreDisabled(CeleriacError, NotImplementedError):
     """A result was asked for, and the app has no result backend."""
+
+
+class ResultElsewhere(CeleriacError):
+    """A result was asked for that went, or will go, to the process that sent the task (``rpc://``)."""
 
 
 class TaskError(CeleriacError):

@@ -82,7 +82,9 @@ class Celeriac(Registering):
         self.rng: Rng = rng if rng is not None else random.Random()
         self.strict_typing = strict_typing
         # Settings tell these two when they change, so they come first.
-        self._connections = Connections(self.urls, clock, lambda: self.guard, self.queue_plan)
+        self._connections = Connections(
+            self.urls, clock, lambda: self.guard, self.queue_plan, lambda: self._configuration.store_options()
+        )
         self.publisher = Publisher(self, self._connections)
         super().__init__(main=main, autofinalize=autofinalize, task_cls=task_cls)
         self.namespace = namespace

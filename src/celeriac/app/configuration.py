@@ -15,10 +15,11 @@ from datetime import UTC, tzinfo
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from celeriac import brokers
+from celeriac import brokers, results
 from celeriac.core.settings import Settings
 from celeriac.core.settings_table import SETTINGS
 from celeriac.errors import ImproperlyConfigured, UnknownSettingWarning
+from celeriac.results import StoreOptions
 
 DEFAULT_URL: Final = "sqlite:///celeriac.db"
 """Broker and result store of an app that names no broker: a file in the working directory."""
@@ -26,6 +27,7 @@ BROKER_VARIABLES: Final = ("CELERIAC_BROKER_URL", "CELERY_BROKER_URL")
 BACKEND_VARIABLES: Final = ("CELERIAC_RESULT_BACKEND", "CELERY_RESULT_BACKEND")
 CONFIG_VARIABLE: Final = "CELERIAC_CONFIG_MODULE"
 
+_DATABASE: Final = frozenset({"database", "database://", "db", "db://"})
 _NO_RESULTS: Final = frozenset({"", "disabled", "disabled://"})
 
 _TIMES: Final = (("timeout", "broker_operation_timeout"), ("connect_timeout", "broker_connection_timeout"))
@@ -127,15 +129,31 @@ class Configuration:
         backend = _first_variable(BACKEND_VARIABLES)
         if backend is None:
             backend = conf.result_backend
+        if backend in _DATABASE:
+            backend = _database(backend, conf)
         if broker is None:
             return DEFAULT_URL, DEFAULT_URL if backend is None else _backend(backend)
-        backend = None if backend is None else _backend(backend)
+        backend = None if backend is None else results.by_reply(broker, _backend(backend))
         times = {name: conf[setting] for name, setting in _TIMES if conf[setting] != SETTINGS[setting].default}
-        broker = _with_options(broker, "broker_transport_options", conf, times, conf.broker_use_ssl)
+        own = conf.broker_transport_options
+        found = brokers.with_options(broker, {**times, **(own or {})}, conf.broker_use_ssl)
+        broker = _without_unknown("broker_transport_options", found)
         if backend is not None:
-            own = "result_backend_transport_options"
-            backend = _with_options(backend, own, conf, times, conf.redis_backend_use_ssl)
+            own = conf.result_backend_transport_options
+            found = results.with_options(backend, {**times, **(own or {})}, conf.redis_backend_use_ssl)
+            backend = _without_unknown("result_backend_transport_options", found)
         return broker, backend
+
+    def store_options(self) -> StoreOptions:
+        """Return what the settings say about the result store besides its URL."""
+        conf = self.load()
+        return StoreOptions(
+            engine=conf.database_engine_options or {},
+            short_lived=conf.database_short_lived_sessions,
+            tables=conf.database_table_names,
+            schemas=conf.database_table_schemas,
+            creates_tables=conf.database_create_tables_at_setup,
+        )
 
     def zone(self) -> tzinfo:
         """Return the time zone in which naive datetimes are read.
@@ -195,13 +213,24 @@ def _is_missing(exc: ModuleNotFoundError, module_name: str) -> bool:
     return exc.name is not None and (module_name == exc.name or module_name.startswith(f"{exc.name}."))
 
 
-def _with_options(url: str, name: str, conf: Settings, more: Mapping[str, Any], tls: Any) -> str:
-    """Return the URL with the options that a setting, and others of their own name, have for its driver."""
-    url, unknown = brokers.with_options(url, {**more, **(conf[name] or {})}, tls)
+def _without_unknown(name: str, found: tuple[str, list[tuple[str, str | None]]]) -> str:
+    """Return the URL that a setting's options were merged into; warn of those that nobody knows."""
+    url, unknown = found
     for option, guess in unknown:
         meant = f"; did you mean {guess!r}?" if guess else ""
-        warnings.warn(f"setting {name}: unknown option {option!r}{meant}", UnknownSettingWarning, stacklevel=2)
+        warnings.warn(f"setting {name}: unknown option {option!r}{meant}", UnknownSettingWarning, stacklevel=3)
     return url
+
+
+def _database(backend: str, conf: Settings) -> str:
+    """Return the URL of the database that Celery's ``result_backend = "database"`` stands for."""
+    if conf.database_url is None:
+        raise ImproperlyConfigured(
+            f"setting result_backend = {backend!r} needs the setting database_url; or name the database in"
+            " result_backend: db+mysql+pymysql://user:password@host/database"
+        )
+    url: str = conf.database_url
+    return url if url.startswith(("db+", "database+")) else f"db+{url}"
 
 
 def _backend(url: str) -> str | None:

@@ -10,7 +10,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from celeriac import brokers, results
 from celeriac.app.loops import running_loop
@@ -23,10 +23,12 @@ from celeriac.core.queues import QueuePlan
 from celeriac.core.redact import redact_url
 from celeriac.core.security import Guard
 from celeriac.errors import ImproperlyConfigured
-from celeriac.results import AsyncResults, SyncResults
+from celeriac.results import AsyncResults, StoreOptions, SyncResults
 
 if TYPE_CHECKING:
     import asyncio
+
+    from celeriac.results.rpc.driver import RpcStore
 
 Urls = tuple[str, str | None]
 
@@ -72,6 +74,7 @@ class Connections:
         clock: The clock of stores that have none of their own.
         guard: Returns what signs and encrypts, None where the app has no keys; the same as long as its keys are.
         queues: Returns what the settings say about queues.
+        store_options: Returns what the settings say about the result store besides its URL.
     """
 
     def __init__(
@@ -80,8 +83,10 @@ class Connections:
         clock: Clock,
         guard: Callable[[], Guard | None],
         queues: Callable[[], QueuePlan] = QueuePlan,
+        store_options: Callable[[], StoreOptions] = StoreOptions,
     ) -> None:
         self._queues = queues
+        self._store_options = store_options
         self._urls = urls
         self._clock = clock
         self._guard = guard
@@ -90,7 +95,7 @@ class Connections:
 
     def leave_to_parent(self) -> None:
         """Start over in a child process. What the parent opened is kept unused, lest its end were felt there."""
-        self._inherited += [self._loops, self._driver, self._store, self._broker, self._results]
+        self._inherited += [self._loops, self._driver, self._store, self._bare_store, self._broker, self._results]
         self._forget()
 
     def _forget(self) -> None:
@@ -99,9 +104,11 @@ class Connections:
         self._driver: AnyDriver | None = None
         self._bare: AnyDriver | None = None
         self._store: Store[Any] | None = None
+        self._bare_store: Store[Any] | None = None
+        self._replying: RpcStore | None = None
         self._broker: SyncBroker[Any, Any] | None = None
         self._results: SyncResults | None = None
-        self._used: tuple[Urls, Guard | None] | None = None
+        self._used: tuple[Urls, Guard | None, StoreOptions] | None = None
         self._settled = False
 
     def settings_changed(self) -> None:
@@ -113,7 +120,7 @@ class Connections:
         with self._lock:
             if self._settled:
                 return
-            used = self._urls(), self._guard()
+            used = self._urls(), self._guard(), self._store_options()
             if self._used is not None and self._used != used:
                 self.close()
                 self._forget()
@@ -166,10 +173,21 @@ class Connections:
         lender: Lending = driver
         return lender
 
+    def replying_store(self) -> RpcStore:
+        """Return the result store to which results come as messages; only where the backend is ``rpc://``."""
+        if not self._settled:
+            self._settle()
+        self._opened_store()
+        assert self._bare_store is not None
+        self._replying = found = cast("RpcStore", self._bare_store)
+        return found
+
     def _opened_store(self) -> Store[Any]:
         with self._lock:
             if self._store is None:
-                store, guard = results.connect(self._urls()[1], clock=self._clock), self._guard()
+                guard = self._guard()
+                store = results.connect(self._urls()[1], clock=self._clock, options=self._store_options())
+                self._bare_store = store
                 self._store = store if guard is None else SealedStore(store, guard, self._clock)
             return self._store
 
@@ -202,7 +220,9 @@ class Connections:
     def close(self) -> None:
         """Close the process's own; they open again if they are used again."""
         with self._lock:
-            broker, store = self._broker, self._results
+            broker, store, replying = self._broker, self._results, self._replying
+        if replying is not None:
+            replying.close()
         if broker is not None:
             broker.close()
         if store is not None and store is not broker:

@@ -113,6 +113,8 @@ class AppFollowUps:
         options.setdefault("task_id", follow_up_id(parent.id, step))
         options["parent_id"] = parent.id
         options["root_id"] = parent.root_id or parent.id
+        if parent.reply_to is not None:  # Whoever waits for the parent may wait for what follows.
+            options.setdefault("reply_to", parent.reply_to)
         message = self._app.publisher.plan(signature.task).message(args, kwargs, options)
         request = sending_request()
         if request is not None:

@@ -26,6 +26,7 @@ from celeriac.core.redact import is_secret
 from celeriac.core.routing import Router
 from celeriac.errors import ImproperlyConfigured, InvalidTaskError, SerializationError
 from celeriac.execution.context import Request, current_request
+from celeriac.results import answers_sender
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -55,6 +56,7 @@ class Rules:
         self.retry_policy: Mapping[str, Any] = conf.task_publish_retry_policy
         check_policy(self.retry_policy, "setting task_publish_retry_policy")
         self.timeout: float = conf.publish_timeout
+        self.replies = answers_sender(app.urls()[1])
         self.max_bytes: int = conf.task_message_max_bytes
         self.repr_levels: int = conf.task_repr_maxlevels
         self.zone: tzinfo = app.timezone

@@ -218,6 +218,9 @@ class Publisher:
         app = self._app
         began = time.monotonic()
         lent = connection_for(app, options)
+        if self.rules.replies:
+            with Until(began + self.rules.timeout):
+                messages = self._connections.replying_store().expecting(messages)
         if lent is not None:  # If it fails the transaction has; to try again in it would be of no use.
             self._connections.lent(lent).enqueue(messages)
             return
@@ -235,6 +238,9 @@ class Publisher:
         app = self._app
         began = time.monotonic()
         lent = connection_for(app, options)
+        if self.rules.replies:
+            with Until(began + self.rules.timeout):
+                messages = await self._connections.replying_store().aexpecting(messages)
         if lent is not None:
             await self._connections.async_lent(lent).enqueue(messages)
             return

@@ -22,6 +22,7 @@ from celeriac.errors import ImproperlyConfigured
 __all__ = [
     "connect",
     "known_schemes",
+    "needs",
     "no_driver",
     "open_async_broker",
     "open_broker",
@@ -70,7 +71,7 @@ def _sqlite(url: str, clock: Clock) -> AnyDriver:
 
 
 def _redis(url: str, clock: Clock) -> AnyDriver:
-    with _needs("redis", "redis", "hiredis"):
+    with needs("redis", "redis", "hiredis"):
         from celeriac.brokers.redis.driver import RedisDriver
     from celeriac.brokers.redis.url import parse
 
@@ -78,7 +79,7 @@ def _redis(url: str, clock: Clock) -> AnyDriver:
 
 
 def _postgres(url: str, clock: Clock) -> AnyDriver:
-    with _needs("postgres", "psycopg"):
+    with needs("postgres", "psycopg"):
         from celeriac.brokers.postgres.driver import PostgresDriver
     from celeriac.brokers.postgres.url import parse
 
@@ -86,7 +87,7 @@ def _postgres(url: str, clock: Clock) -> AnyDriver:
 
 
 @contextlib.contextmanager
-def _needs(extra: str, *packages: str) -> Generator[None]:
+def needs(extra: str, *packages: str) -> Generator[None]:
     """Say which extra brings the packages of a client that is missing."""
     try:
         yield
@@ -105,10 +106,8 @@ _DRIVERS: Final[dict[str, Callable[[str, Clock], AnyDriver]]] = {
     **dict.fromkeys(POSTGRES_SCHEMES, _postgres),
 }
 
-# Schemes of drivers that are planned: scheme -> (what it reaches, the extra that will bring its client).
-_PLANNED: Final[dict[str, tuple[str, str | None]]] = {
-    "rpc": ("RabbitMQ", None),
-}
+_RESULTS_ONLY: Final = ("rpc", "db", "disabled")
+"""What begins the URL of a result store alone."""
 
 
 def known_schemes() -> str:
@@ -133,16 +132,12 @@ def split(url: str) -> tuple[str, str]:
 
 
 def no_driver(kind: str, scheme: str, known: str) -> ImproperlyConfigured:
-    """Return the error for a scheme without a driver; it names the known ones, and the extra for a planned one."""
-    planned = _PLANNED.get(scheme)
-    if planned is not None:
-        server, extra = planned
-        needs = f"; it will need the extra {extra!r} (pip install 'celeriac[{extra}]')" if extra else ""
+    """Return the error for a scheme without a driver; it names the known ones."""
+    if scheme.partition("+")[0] in _RESULTS_ONLY:
         return ImproperlyConfigured(
-            f"{kind} URL {scheme}://...: the {server} driver is planned, and this version of Celeriac does not have it"
-            f"{needs}. Known schemes are {known}"
+            f"{kind} URL {scheme}://...: that is the URL of a result backend, and not of a broker. Known are {known}"
         )
-    near = difflib.get_close_matches(scheme.rpartition("+")[2], [*_DRIVERS, *RABBITMQ_SCHEMES, *_PLANNED], n=1)
+    near = difflib.get_close_matches(scheme.rpartition("+")[2], [*_DRIVERS, *RABBITMQ_SCHEMES], n=1)
     guess = f"; did you mean {near[0]}://?" if near else "."
     return ImproperlyConfigured(f"{kind} URL {scheme}://...: unknown scheme{guess} Known schemes are {known}")
 
@@ -199,7 +194,7 @@ def pairs(broker_url: str, store_url: str | None) -> bool:
 
 
 def _rabbitmq(url: str, clock: Clock, store: str | None, queues: QueuePlan) -> AnyDriver:
-    with _needs("rabbitmq", "pamqp"):
+    with needs("rabbitmq", "pamqp"):
         from celeriac.brokers.rabbitmq.driver import AloneDriver, PairedDriver
     from celeriac.brokers.rabbitmq.topology import topology
     from celeriac.brokers.rabbitmq.url import parse

@@ -141,6 +141,15 @@ class SyncResultCalls(SyncCalls[Ops]):
     def examine(self) -> list[Finding]:
         return self._run(self._ops.examine())
 
+    def prune(self, dead_letter_age: float | None, limit: int) -> int:
+        return self._run(self._ops.prune(dead_letter_age, min(limit, MAX_BATCH)))
+
+    def install(self) -> int:
+        return self._run(self._ops.install())
+
+    def verify(self) -> int:
+        return self._run(self._ops.verify())
+
 
 class SyncQueueCalls(SyncCalls[Operations[Req, Rep]]):
     """:class:`~celeriac.brokers.port.QueueOperations`, blocking."""
@@ -189,9 +198,6 @@ class SyncQueueCalls(SyncCalls[Operations[Req, Rep]]):
     def revive(self, ids: Sequence[str]) -> tuple[str, ...]:
         return tuple([id for part in parts(ids) for id in self._run(self._ops.revive(part))])
 
-    def prune(self, dead_letter_age: float | None, limit: int) -> int:
-        return self._run(self._ops.prune(dead_letter_age, min(limit, MAX_BATCH)))
-
 
 class SyncControlCalls(SyncCalls[Operations[Req, Rep]]):
     """:class:`~celeriac.brokers.port.ControlOperations`, blocking."""
@@ -223,7 +229,7 @@ class SyncControlCalls(SyncCalls[Operations[Req, Rep]]):
 
 
 class SyncInspectCalls(SyncCalls[Operations[Req, Rep]]):
-    """:class:`~celeriac.brokers.port.InspectOperations` and SchemaOperations, blocking."""
+    """:class:`~celeriac.brokers.port.InspectOperations`, blocking."""
 
     def stats(self) -> list[QueueStats]:
         return self._run(self._ops.stats())
@@ -249,12 +255,6 @@ class SyncInspectCalls(SyncCalls[Operations[Req, Rep]]):
 
     def purge(self, queue: str, *, dead: bool = False) -> int:
         return self._run(self._ops.purge(queue, dead=dead))
-
-    def install(self) -> int:
-        return self._run(self._ops.install())
-
-    def verify(self) -> int:
-        return self._run(self._ops.verify())
 
 
 class SyncBroker(
@@ -323,6 +323,15 @@ class AsyncResultCalls(AsyncCalls[Ops]):
     async def examine(self) -> list[Finding]:
         return await self._run(self._ops.examine())
 
+    async def prune(self, dead_letter_age: float | None, limit: int) -> int:
+        return await self._run(self._ops.prune(dead_letter_age, min(limit, MAX_BATCH)))
+
+    async def install(self) -> int:
+        return await self._run(self._ops.install())
+
+    async def verify(self) -> int:
+        return await self._run(self._ops.verify())
+
 
 class AsyncQueueCalls(AsyncCalls[Operations[Req, Rep]]):
     """:class:`~celeriac.brokers.port.QueueOperations`, awaiting."""
@@ -371,9 +380,6 @@ class AsyncQueueCalls(AsyncCalls[Operations[Req, Rep]]):
     async def revive(self, ids: Sequence[str]) -> tuple[str, ...]:
         return tuple([id for part in parts(ids) for id in await self._run(self._ops.revive(part))])
 
-    async def prune(self, dead_letter_age: float | None, limit: int) -> int:
-        return await self._run(self._ops.prune(dead_letter_age, min(limit, MAX_BATCH)))
-
 
 class AsyncControlCalls(AsyncCalls[Operations[Req, Rep]]):
     """:class:`~celeriac.brokers.port.ControlOperations`, awaiting."""
@@ -405,7 +411,7 @@ class AsyncControlCalls(AsyncCalls[Operations[Req, Rep]]):
 
 
 class AsyncInspectCalls(AsyncCalls[Operations[Req, Rep]]):
-    """:class:`~celeriac.brokers.port.InspectOperations` and SchemaOperations, awaiting."""
+    """:class:`~celeriac.brokers.port.InspectOperations`, awaiting."""
 
     async def stats(self) -> list[QueueStats]:
         return await self._run(self._ops.stats())
@@ -431,12 +437,6 @@ class AsyncInspectCalls(AsyncCalls[Operations[Req, Rep]]):
 
     async def purge(self, queue: str, *, dead: bool = False) -> int:
         return await self._run(self._ops.purge(queue, dead=dead))
-
-    async def install(self) -> int:
-        return await self._run(self._ops.install())
-
-    async def verify(self) -> int:
-        return await self._run(self._ops.verify())
 
 
 class AsyncBroker(

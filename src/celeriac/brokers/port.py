@@ -51,6 +51,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         remote: Callers reach the store by a connection, which may break between a request and its reply.
         stored: The driver keeps more than messages: leases with tokens, counts of lost runs, dead letters, workers,
             commands. False for a message broker alone, where a lease is a connection.
+        messages: The driver keeps messages. False for a result store alone.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     indexed: bool = True
     remote: bool = True
     stored: bool = True
+    messages: bool = True
 
 
 class Sending(msgspec.Struct, frozen=True):
@@ -340,12 +342,6 @@ class QueueOperations(Protocol[ReqOut, RepIn]):
         """
         ...
 
-    def prune(self, dead_letter_age: float | None, limit: int) -> Operation[ReqOut, RepIn, int]:
-        """Forget up to ``limit`` each of: expired results, commands, records of vanished workers and owners, and dead
-        letters older than ``dead_letter_age`` seconds (None keeps them). Return how many went; what the store forgot by
-        itself is not counted. Idempotent."""
-        ...
-
 
 class ControlOperations(Protocol[ReqOut, RepIn]):
     """Workers, roles, remote commands."""
@@ -417,7 +413,7 @@ class InspectOperations(Protocol[ReqOut, RepIn]):
 
 
 class StoreOperations(Protocol[ReqOut, RepIn]):
-    """What any store can be asked about itself, whether it keeps messages, results or both."""
+    """What any store can be asked about itself, whether it keeps messages, results or both, and its structure."""
 
     def now(self) -> Operation[ReqOut, RepIn, float]:
         """Return the store's time, seconds since the epoch, in one round trip; nothing else is looked at."""
@@ -431,6 +427,28 @@ class StoreOperations(Protocol[ReqOut, RepIn]):
 
         Raises:
             SchemaError: Nothing is installed yet, and the store cannot be looked at before.
+        """
+        ...
+
+    def prune(self, dead_letter_age: float | None, limit: int) -> Operation[ReqOut, RepIn, int]:
+        """Forget up to ``limit`` each of: expired results, commands, records of vanished workers and owners, and dead
+        letters older than ``dead_letter_age`` seconds (None keeps them); a result store alone has only results. Return
+        how many went; what the store forgot by itself is not counted. Idempotent."""
+        ...
+
+    def install(self) -> Operation[ReqOut, RepIn, int]:
+        """Create what is missing and upgrade what is old; return the version. Idempotent, safe to run concurrently.
+
+        Raises:
+            SchemaError: The store was written by a newer version, or is not Celeriac's.
+        """
+        ...
+
+    def verify(self) -> Operation[ReqOut, RepIn, int]:
+        """Return the version if the schema is complete and current.
+
+        Raises:
+            SchemaError: It is not; the text says what to do.
         """
         ...
 
@@ -455,32 +473,11 @@ class ResultOperations(StoreOperations[ReqOut, RepIn], Protocol[ReqOut, RepIn]):
         ...
 
 
-class SchemaOperations(Protocol[ReqOut, RepIn]):
-    """The store's own structure."""
-
-    def install(self) -> Operation[ReqOut, RepIn, int]:
-        """Create what is missing and upgrade what is old; return the version. Idempotent, safe to run concurrently.
-
-        Raises:
-            SchemaError: The store was written by a newer version, or is not Celeriac's.
-        """
-        ...
-
-    def verify(self) -> Operation[ReqOut, RepIn, int]:
-        """Return the version if the schema is complete and current.
-
-        Raises:
-            SchemaError: It is not; the text says what to do.
-        """
-        ...
-
-
 class Operations(
     QueueOperations[ReqOut, RepIn],
     ControlOperations[ReqOut, RepIn],
     InspectOperations[ReqOut, RepIn],
     ResultOperations[ReqOut, RepIn],
-    SchemaOperations[ReqOut, RepIn],
     Protocol[ReqOut, RepIn],
 ):
     """All that a full driver offers."""

@@ -22,7 +22,7 @@ _STYLES: Final = {"ok": "green", "advice": "cyan", "warning": "yellow", "error":
 @click.option("-j", "--json", "as_json", is_flag=True, help="Write JSON.")
 @pass_session
 def doctor(session: Session, /, url: str | None, self_test: bool, as_json: bool) -> int:
-    """Examine a broker and say what to change: the one at URL, or the app's broker and result store.
+    """Examine a store and say what to change: the broker or result store at URL, or both of the app's.
 
     Nothing is written, unless --self-test is given. The exit code is 0 if all is well or there is only advice, 1 with
     warnings, 2 with errors or where a store cannot be reached.
@@ -53,7 +53,11 @@ def _examined(session: Session, url: str | None, *, self_test: bool) -> list[tup
     from celeriac.app.doctor import examine_broker, examine_store, try_out, worst
     from celeriac.brokers import open_broker
     from celeriac.core.clock import SYSTEM
+    from celeriac.results import keeps_no_messages, open_results
 
+    if url is not None and keeps_no_messages(url):
+        with open_results(url) as store:
+            return [("result store", redact_url(url), examine_store(store, SYSTEM))]
     broker = session.app.broker if url is None else open_broker(url)
     try:
         findings = examine_broker(broker, SYSTEM)

@@ -243,6 +243,7 @@ class StoredResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         worker: The node name of the worker.
         runtime: Seconds the run took, where it ran.
         expires: When the store may forget it, seconds since the epoch; None means never.
+        reply_to: Where the message said that its result is to go; None where it is kept in a store.
         seal: As a message's.
     """
 
@@ -265,6 +266,7 @@ class StoredResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     group: str | None = None
     runtime: float | None = None
     expires: float | None = None
+    reply_to: str | None = None
     seal: Seal | None = None
 
 

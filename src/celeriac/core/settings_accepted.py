@@ -144,7 +144,7 @@ _RESULTS: Final = (
         ("result_chord_retry_interval", SECONDS, 1.0, "Pause between two looks at a chord's header."),
     ),
     *_for(
-        "results do not travel as messages",
+        "with rpc:// results are always persistent, and go by way of the default exchange",
         ("result_persistent", SWITCH, None, "Result messages survive a restart of the broker."),
         ("result_exchange", TEXT, "celeryresults", "Exchange of result messages."),
         ("result_exchange_type", TEXT, "direct", "Its type."),
@@ -313,13 +313,7 @@ _FOREIGN: Final[dict[str, dict[str, Any]]] = {
     },
     "couchbase": {"backend_settings": None},
     "database": {
-        "create_tables_at_setup": True,
         "engine_callback": None,
-        "engine_options": {"pool_pre_ping": True, "pool_recycle": 3600},
-        "short_lived_sessions": False,
-        "table_names": None,
-        "table_schemas": None,
-        "url": None,
     },
     "dynamodb": {"endpoint_url": None},
     "elasticsearch": {"max_retries": None, "retry_on_timeout": None, "save_meta_as_text": True, "timeout": None},

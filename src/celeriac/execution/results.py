@@ -116,6 +116,7 @@ def _stored(message: Message, surroundings: Surroundings, **fields: Any) -> Stor
         parent_id=message.parent_id,
         root_id=message.root_id,
         group=message.group,
+        reply_to=message.reply_to,
         expires=None if expires is None else now + expires,
         **fields,
     )

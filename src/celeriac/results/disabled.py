@@ -46,6 +46,18 @@ class DisabledOperations:
         yield from _nothing()
         return []
 
+    def prune(self, dead_letter_age: float | None, limit: int) -> Operation[Any, Any, int]:
+        yield from _nothing()
+        return 0
+
+    def install(self) -> Operation[Any, Any, int]:
+        yield from _nothing()
+        return 1
+
+    def verify(self) -> Operation[Any, Any, int]:
+        yield from _nothing()
+        return 1
+
 
 def _nothing() -> Generator[Any, Any, None]:
     yield from ()

@@ -41,7 +41,9 @@ def reach_stores(app: Celeriac, note: Callable[[str], None], sleep: Callable[[fl
         try:
             app.broker.install()
             if app.results_enabled:
-                app.backend.fetch(["-"])
+                app.backend.now()
+                if not app.results_share_broker:
+                    app.backend.verify()
         except OperationalError as exc:
             if most is not None and tries >= most:
                 raise

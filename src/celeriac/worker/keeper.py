@@ -18,6 +18,7 @@ from celeriac.brokers.port import Finding, Reclaimed, WorkerRecord
 from celeriac.core.message import Lease, Settlement
 from celeriac.events import LeaseLost
 from celeriac.execution.runnable import Surroundings
+from celeriac.results import SyncResults
 from celeriac.worker.backoff import LONGEST
 from celeriac.worker.control import Control, Handlers
 from celeriac.worker.examiner import Examiner
@@ -81,7 +82,7 @@ class Keeper:
             Promoter(self._broker),
             self._heartbeat,
             self.control,
-            Pruner(self._broker, app.conf.dead_letter_expires),
+            Pruner(self._broker, app.conf.dead_letter_expires, self._own_results),
             Examiner(self._stores(), self._surroundings.bus),
             *extra,
         )
@@ -157,9 +158,15 @@ class Keeper:
     def _stores(self) -> dict[str, Callable[[], list[Finding]]]:
         """Return what asks each store of the app's what is wrong with it."""
         stores: dict[str, Callable[[], list[Finding]]] = {"broker": self._broker.examine}
-        if self._app.results_enabled and not self._app.results_share_broker:
-            stores["result store"] = self._app.backend.examine
+        results = self._own_results()
+        if results is not None:
+            stores["result store"] = results.examine
         return stores
+
+    def _own_results(self) -> SyncResults | None:
+        """Return the result store, where it is not the broker's."""
+        app = self._app
+        return None if app.results_share_broker or not app.results_enabled else app.backend
 
     def _record(self) -> WorkerRecord:
         return WorkerRecord(name=self._options.node, owners=tuple(self.children()), info=self._info())
@@ -352,10 +359,17 @@ class Pruner:
     name = "pruner"
     longest_backoff = LONGEST
 
-    def __init__(self, broker: SyncBroker[Any, Any], dead_letter_age: float | None) -> None:
+    def __init__(
+        self, broker: SyncBroker[Any, Any], dead_letter_age: float | None, results: Callable[[], SyncResults | None]
+    ) -> None:
         self._broker = broker
         self._age = dead_letter_age
+        self._results = results
 
     def tick(self) -> float:
-        """Prune one batch of each kind."""
-        return 0.5 if self._broker.prune(self._age, BATCH) >= BATCH else PRUNE_EVERY
+        """Prune one batch of each kind; in a result store of its own nothing but results and what goes by itself."""
+        gone = self._broker.prune(self._age, BATCH)
+        results = self._results()
+        if results is not None:
+            gone = max(gone, results.prune(None, BATCH))
+        return 0.5 if gone >= BATCH else PRUNE_EVERY

@@ -38,10 +38,10 @@ def test_a_url_needs_no_app(celeriac: Celeriac) -> None:
 
 
 def test_another_result_store_is_examined_too(celeriac: Celeriac) -> None:
-    celeriac("--result-backend", "sqlite:///r.db", "db", "upgrade")
+    celeriac("-b", "sqlite:///q.db", "db", "upgrade", app=None)
     done = celeriac("--result-backend", "sqlite:///r.db", "doctor", code=2)
     assert "[result store] sqlite:///r.db" in done.out
-    celeriac("-b", "sqlite:///r.db", "db", "upgrade", app=None)
+    celeriac("--result-backend", "sqlite:///r.db", "db", "upgrade")
     assert celeriac("--result-backend", "sqlite:///r.db", "doctor", code=None).code < 2
 
 

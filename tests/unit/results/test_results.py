@@ -2,7 +2,7 @@
 
 import pytest
 
-from celeriac import results
+from celeriac import Celeriac, results
 from celeriac.brokers import open_broker
 from celeriac.core.message import Message, Settlement, StoredResult
 from celeriac.errors import ResultStoreDisabled
@@ -51,3 +51,30 @@ async def test_a_disabled_store_says_so_to_coroutines_too() -> None:
             await store.fetch(["a"])
         with pytest.raises(ResultStoreDisabled, match="result_backend"):
             store.waiter()
+
+
+def test_every_read_of_a_result_says_so_as_in_celery() -> None:
+    with Celeriac("a", broker="memory://disabled", backend="disabled://") as app:
+
+        @app.task(name="proj.add")
+        def add(x: int, y: int) -> int:
+            return x + y
+
+        sent = add.delay(1, 2)
+        reads = (
+            lambda: sent.state,
+            lambda: sent.result,
+            lambda: sent.traceback,
+            lambda: sent.children,
+            sent.ready,
+            sent.successful,
+            sent.failed,
+            sent.forget,
+            lambda: sent.get(timeout=1),
+        )
+        for read in reads:
+            with pytest.raises(NotImplementedError, match="result_backend") as caught:
+                read()
+            assert isinstance(caught.value, ResultStoreDisabled)
+        add.update_state(task_id=sent.id, state="PROGRESS")
+        assert not app.results_enabled

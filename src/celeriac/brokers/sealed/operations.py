@@ -41,7 +41,6 @@ class SealedOperations(SealedResults[Req, Rep]):
         self.extend = inner.extend
         self.holdings = inner.holdings
         self.promote = inner.promote
-        self.prune = inner.prune
         self.purge = inner.purge
         self.heartbeat = inner.heartbeat
         self.forget = inner.forget
@@ -50,8 +49,6 @@ class SealedOperations(SealedResults[Req, Rep]):
         self.stats = inner.stats
         self.tallies = inner.tallies
         self.workers = inner.workers
-        self.install = inner.install
-        self.verify = inner.verify
 
     # Messages.
 

@@ -29,6 +29,9 @@ class SealedResults(Generic[Req, Rep]):
         self.discard = inner.discard
         self.now = inner.now
         self.examine = inner.examine
+        self.prune = inner.prune
+        self.install = inner.install
+        self.verify = inner.verify
 
     def store(self, results: Sequence[StoredResult]) -> Operation[Req, Rep, None]:
         yield from self._results.store(self._sealed_results(results))

@@ -121,14 +121,22 @@ THREADS: Final = 32
 def applicable(capabilities: Capabilities) -> list[Case]:
     """Return the cases that a driver with these capabilities must pass."""
     cases = [case for group in GROUPS if group.needs(capabilities) for case in group.cases]
-    return cases if capabilities.stored else [case for case in cases if str(case) in alone.KEPT]
+    kept = _kept(capabilities)
+    return cases if kept is None else [case for case in cases if str(case) in kept]
 
 
 def left_out(capabilities: Capabilities) -> set[str]:
     """Return the names of the groups that do not apply to a driver with these capabilities."""
-    if not capabilities.stored:
+    if _kept(capabilities) is not None:
         return {group.name for group in GROUPS} - {case.group for case in applicable(capabilities)}
     return {group.name for group in GROUPS if not group.needs(capabilities)}
+
+
+def _kept(capabilities: Capabilities) -> frozenset[str] | None:
+    """Return the names of the cases that half a broker must pass; None for a whole one."""
+    if not capabilities.messages:
+        return alone.RESULTS
+    return None if capabilities.stored else alone.KEPT
 
 
 def run(case: Case, binding: Binding, mode: Mode) -> None:

@@ -1,6 +1,7 @@
-"""What is left of the contract for a message broker without a store (``stored`` is False).
+"""What is left of the contract for half a broker.
 
-There a lease is a connection, and nothing but messages is kept: no records, no times to ask for, no counts.
+A message broker without a store (``stored`` is False): there a lease is a connection, and nothing but messages is kept:
+no records, no times to ask for, no counts. A result store without messages (``messages`` is False).
 """
 
 from __future__ import annotations
@@ -69,3 +70,41 @@ KEPT: Final = frozenset(
     }
 )
 """The names of the cases that such a broker must pass."""
+
+RESULTS: Final = frozenset(
+    {
+        "batches-results-store_fetch_and_discard",
+        "concurrency-results-a_final_result_wins_over_progress_that_comes_late",
+        "examine-findings_are_plain_values",
+        "examine-findings_say_what_was_looked_at_and_what_to_change",
+        "examine-many_may_examine_at_once",
+        "examine-now_is_the_time_that_the_store_works_by",
+        "faults-results-store_and_progress",
+        "names-results-results_are_told_apart_exactly",
+        "prune-results-expired_results_go",
+        "results-a_closed_store_opens_again_with_the_next_call",
+        "results-a_large_result_comes_out_as_it_went_in",
+        "results-a_later_result_replaces_the_earlier",
+        "results-a_new_result_has_its_own_expiry",
+        "results-a_result_expires",
+        "results-a_task_that_was_over_can_be_made_to_run_again",
+        "results-an_expired_result_is_not_counted_as_discarded",
+        "results-an_expired_result_stands_in_nobodys_way",
+        "results-discard_forgets_and_counts",
+        "results-every_connection_sees_the_same_results",
+        "results-every_field_of_a_result_comes_out_as_it_went_in",
+        "results-fetch_returns_those_that_are_there",
+        "results-hostile-bytes-a_result_that_cannot_be_read_is_named",
+        "results-installing_again_keeps_results",
+        "results-no_results_are_no_work",
+        "results-progress_is_kept_while_the_task_goes_on",
+        "results-progress_of_a_task_that_is_over_is_dropped_and_returned",
+        "results-storing_again_is_harmless",
+        "results-the_last_result_of_a_batch_counts",
+        "schema-many_may_install_at_once",
+        "schema-missing-verify_says_what_to_do_where_nothing_is_installed",
+        "waiter-results-it_wakes_for_a_result",
+        "waiter-results-it_wakes_for_one_result_of_thousands",
+    }
+)
+"""The names of the cases that a result store without messages must pass."""

@@ -36,6 +36,7 @@ def full(id: str, *, now: float) -> StoredResult:
         group="group",
         runtime=0.125,
         expires=now + 1e6,
+        reply_to="letterbox",
     )
 
 
@@ -140,6 +141,41 @@ async def an_expired_result_is_not_counted_as_discarded(kit: Kit) -> None:
     await kit.broker.store([result("a", expires=kit.now() + kit.lease)])
     await kit.lapse()
     assert await kit.broker.discard(["a"]) == 0
+
+
+@group
+async def installing_again_keeps_results(kit: Kit) -> None:
+    version = await kit.broker.verify()
+    await kit.broker.store([result("a")])
+    assert await kit.broker.install() == version
+    assert await kit.broker.fetch(["a"]) == [result("a")]
+
+
+@group
+async def every_connection_sees_the_same_results(kit: Kit) -> None:
+    if kit.capabilities.shared:
+        other = kit.another()
+        await other.store([result("a", body=b"1")])
+        assert await kit.broker.fetch(["a"]) == [result("a", body=b"1")]
+        await kit.broker.discard(["a"])
+        assert await other.fetch(["a"]) == []
+
+
+@group
+async def a_closed_store_opens_again_with_the_next_call(kit: Kit) -> None:
+    if kit.capabilities.durable:
+        other = kit.another()
+        await other.store([result("a", body=b"1")])
+        await other.close()
+        await other.close()
+        await kit.broker.close()
+        assert await other.fetch(["a"]) == [result("a", body=b"1")]
+
+
+@group
+async def the_last_result_of_a_batch_counts(kit: Kit) -> None:
+    await kit.broker.store([result("a", body=b"1"), result("b"), result("a", body=b"2")])
+    assert [one.body for one in await kit.broker.fetch(["a"])] == [b"2"]
 
 
 @group

@@ -179,6 +179,11 @@ async def a_wait_that_is_given_up_leaves_the_waiter_whole(kit: Kit) -> None:
 async def it_wakes_for_a_result(kit: Kit) -> None:
     await woken(kit, lambda: kit.broker.store([result("a")]), "a")
     await woken(kit, lambda: kit.broker.progress([result("b", "PROGRESS")]), "b")
+    await woken(kit, lambda: kit.broker.progress([result("b", "HALFWAY")]), "b")
+
+
+@results
+async def it_wakes_for_the_result_of_a_settlement(kit: Kit) -> None:
     delivery = await kit.take("c")
     await woken(kit, lambda: kit.settle(done(delivery, result=result("c"))), "c")
 

@@ -1,0 +1,1 @@
+"""Results as messages to whoever sent the task: ``rpc://``, over RabbitMQ."""
