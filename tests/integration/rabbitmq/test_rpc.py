@@ -220,7 +220,7 @@ def test_an_app_that_only_sends_and_is_closed_leaves_no_connection_and_no_queue(
         assert mailbox.opened
         assert mailbox.waits
         mailbox.drop([*mailbox._results])
-    assert not mailbox.opened
+    wait_for(lambda: not mailbox.opened, 1, "no connection")
     wait_for(lambda: mailbox.address not in node.control("list_queues", "name"), 20, "the end of the queue", every=0.5)
 
 
