@@ -16,7 +16,7 @@ from celeriac.app import eager, loops
 from celeriac.app.options import check_send_names
 from celeriac.app.plan import Plan, PublishPolicy, Rules, sending_request
 from celeriac.app.result import AsyncResult
-from celeriac.app.transaction import connection_for
+from celeriac.app.transaction import Outbox, connection_for
 from celeriac.brokers.deadline import Until
 from celeriac.brokers.port import MAX_BATCH
 from celeriac.core.message import Message, check_name
@@ -214,6 +214,8 @@ class Publisher:
         app = self._app
         began = time.monotonic()
         lent = connection_for(app, options)
+        if app.outbox is not None and self._kept(app.outbox, lent, messages):
+            return
         try:
             if lent is not None:
                 self._connections.lent(lent).enqueue(messages)
@@ -229,6 +231,8 @@ class Publisher:
         app = self._app
         began = time.monotonic()
         lent = connection_for(app, options)
+        if app.outbox is not None and self._kept(app.outbox, lent, messages):
+            return
         try:
             if lent is not None:
                 await self._connections.async_lent(lent).enqueue(messages)
@@ -239,6 +243,25 @@ class Publisher:
             if lent is not None:
                 raise
             await self._asend_again(Attempt(messages, began, before), options or {}, exc)
+
+    # By way of an outbox.
+
+    def _kept(self, outbox: Outbox, given: Any, messages: Sequence[Message]) -> bool:
+        session = outbox.session_for(given)
+        if session is None:
+            return False
+        outbox.keep(session, self._connections.sealed(messages))
+        return True
+
+    def forward(self, messages: Sequence[Message]) -> None:
+        """Hand messages of an outbox, which were sealed when they were written, to the broker; nothing is tried again.
+
+        Raises:
+            OperationalError: The broker is away.
+            BrokerError, InvalidTaskError: It refuses them.
+        """
+        with Until(time.monotonic() + self.rules.timeout):
+            self._connections.bare.enqueue(messages)
 
     # When the broker is away.
 

@@ -1,0 +1,180 @@
+"""The outbox: messages are rows of the caller's transaction until a relay has brought them to the broker.
+
+A message is written as an object that is added to the session: with the session's next flush, by its own connection,
+and gone with a rollback, also with one to a savepoint. What is written are the bytes that the broker will keep, signed
+and encrypted already; whatever is wrong with a call is raised by the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine, MetaData, func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import Session
+
+from celeriac.app import Celeriac
+from celeriac.app.transaction import Transaction
+from celeriac.contrib.sqlalchemy import sessions
+from celeriac.contrib.sqlalchemy.relay import Relay
+from celeriac.contrib.sqlalchemy.tables import WAITING, Tables
+from celeriac.core.message import Message, pack
+from celeriac.errors import ImproperlyConfigured, OperationalError
+
+T = TypeVar("T")
+NAME: Final = "celeriac_outbox"
+
+
+class Outbox:
+    """The outbox of an app, in one database. An app has one.
+
+    Args:
+        app: The app; its ``outbox`` becomes this one.
+        engine: The application's database: PostgreSQL, MySQL, MariaDB or SQLite. The relay uses it too.
+        metadata: Where its tables are added, for instance ``Base.metadata``; None for one of its own.
+        name: The name of its table; that of the relay's has ``_relay`` behind it.
+        schema: The schema they are in; None for the database's default.
+        keep_published: Seconds for which published rows are kept; 0 deletes them at once.
+        relay_in_worker: Let every worker of the app run a relay. False: run ``celeriac relay``.
+        batch: Most messages that are published in one step, 1 to 500.
+        lease: Seconds without a sign of life after which another relay takes over.
+        interval: Seconds between two looks at an empty outbox.
+
+    Raises:
+        ImproperlyConfigured: A number is out of range, or the engine is one for coroutines.
+    """
+
+    def __init__(
+        self,
+        app: Celeriac,
+        engine: Engine,
+        *,
+        metadata: MetaData | None = None,
+        name: str = NAME,
+        schema: str | None = None,
+        keep_published: float = 0.0,
+        relay_in_worker: bool = True,
+        **relay: Any,
+    ) -> None:
+        if isinstance(engine, AsyncEngine):
+            raise ImproperlyConfigured(
+                "the relay of an outbox blocks: give Outbox an engine of create_engine() for the same database; bind()"
+                " takes an async_sessionmaker all the same"
+            )
+        if keep_published < 0:
+            raise ImproperlyConfigured(f"keep_published={keep_published!r} of the outbox must be 0 or more seconds")
+        self.app = app
+        self.engine = engine
+        self.tables = Tables(MetaData() if metadata is None else metadata, name, schema)
+        self.keep_published = keep_published
+        self._in_worker = relay_in_worker
+        self._relay_options = relay
+        self.relay("checked")
+        app.outbox = self
+
+    # Setting up.
+
+    def create(self) -> None:
+        """Create the tables that are missing."""
+        metadata = self.tables.messages.metadata
+        metadata.create_all(self.engine, tables=self.tables.both)
+
+    def bind(self, sessions_of: T) -> T:
+        """Have what is sent while a session of these is in a transaction be a part of it; return the same object.
+
+        Args:
+            sessions_of: A ``sessionmaker``, ``async_sessionmaker``, ``scoped_session``, or a class of sessions.
+        """
+        sessions.watch(sessions_of, self)
+        return sessions_of
+
+    def session(self, session: Any) -> Transaction:
+        """Return a block in which the app sends by this session (``Session``, ``AsyncSession``, ``Connection``)."""
+        return Transaction(self.app, session)
+
+    # Sending.
+
+    def session_for(self, given: Any) -> Session | Connection | None:
+        found = sessions.current(self) if given is None else sessions.plain(given)
+        if found is not None:
+            self._check(found)
+        return found
+
+    def keep(self, session: Session | Connection, messages: Sequence[Message]) -> None:
+        now = self.app.clock.now()
+        rows: list[dict[str, Any]] = [
+            {
+                "task_id": one.id,
+                "task": one.task,
+                "queue": one.queue,
+                "message": pack(one),
+                "written": now,
+                "state": WAITING,
+            }
+            for one in messages
+        ]
+        if isinstance(session, Connection):
+            session.execute(self.tables.messages.insert(), rows)
+        elif session._flushing:  # pyright: ignore[reportPrivateUsage]
+            # A hook of the application's sends; objects cannot be added now.
+            session.connection(bind_arguments={"mapper": self.tables.Row}).execute(self.tables.messages.insert(), rows)
+        else:
+            for row in rows:
+                added = self.tables.Row()
+                for name, value in row.items():
+                    setattr(added, name, value)
+                session.add(added)
+
+    def _check(self, found: Session | Connection) -> None:
+        """Raise if what is written there would be in another database."""
+        if isinstance(found, Connection):
+            bind: Any = found
+        else:
+            try:
+                bind = found.get_bind(self.tables.Row)
+            except SQLAlchemyError as exc:
+                raise ImproperlyConfigured(
+                    f"the session has no database for the outbox's table {self.tables.messages.name}: add"
+                    f" `outbox.tables.Row: engine` to its binds ({exc})"
+                ) from exc
+        url, own = bind.engine.url, self.engine.url
+        if (url.get_backend_name(), url.host, url.port, url.database) != (
+            own.get_backend_name(),
+            own.host,
+            own.port,
+            own.database,
+        ):
+            raise ImproperlyConfigured(
+                f"the outbox is in {own.render_as_string()}, and this session writes to {url.render_as_string()}: use a"
+                " session of the outbox's database, or name it by connection="
+            )
+
+    # Relaying.
+
+    def relay(self, holder: str) -> Relay:
+        """Return a relay.
+
+        Args:
+            holder: Its name, another for each process.
+        """
+        return Relay(self, holder, **self._relay_options)
+
+    def embedded(self, holder: str) -> Relay | None:
+        return self.relay(holder) if self._in_worker else None
+
+    def lag(self) -> tuple[int, float]:
+        """Return how many messages wait, and the age of the oldest in seconds.
+
+        Raises:
+            OperationalError: The database cannot be asked.
+        """
+        table = self.tables.messages
+        asked = select(func.count(), func.min(table.c.written)).where(table.c.state == WAITING)
+        try:
+            with self.engine.connect() as connection:
+                count, oldest = connection.execute(asked).one()
+        except SQLAlchemyError as exc:
+            raise OperationalError(f"the outbox cannot be read: {exc}") from exc
+        return int(count), 0.0 if oldest is None else max(0.0, self.app.clock.now() - oldest)
