@@ -176,9 +176,10 @@ class Connections:
             return self.broker
         with self._lock:
             self._opened()
-            if self._unsealed is None and self._bare is not None:
-                self._unsealed = SyncBroker(self._bare)
-            found: Any = self._unsealed
+            found = self._unsealed
+            if found is None:
+                bare: Any = self._bare
+                found = self._unsealed = SyncBroker(bare)
         return found
 
     def _lender(self) -> Lending:
@@ -189,7 +190,7 @@ class Connections:
         if not hasattr(driver, "performer_on"):
             raise ImproperlyConfigured(
                 f"a task can be sent within a transaction where the broker is in the same PostgreSQL database; it is"
-                f" {redact_url(self._urls()[0])}: send after the commit instead"
+                f" {redact_url(self._urls()[0])}: send after the commit, or make an outbox (celeriac.contrib.sqlalchemy)"
             )
         lender: Lending = driver
         return lender

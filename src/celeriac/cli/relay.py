@@ -45,8 +45,12 @@ def relay(session: Session, /, status: bool, once: bool, as_json: bool, loglevel
     session.app.broker.install()
     service = outbox.relay(f"{socket.gethostname()}:{os.getpid()}")
     loop = _once(service, outbox, bus) if once else ServiceLoop((service,), bus)
+
+    def stop(number: int, frame: object) -> None:
+        loop.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: loop.stop())
+        signal.signal(number, stop)
     session.out.note("The relay works until TERM or INT." if not once else "The relay works until the outbox is empty.")
     loop.run()
     service.close()

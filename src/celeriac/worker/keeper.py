@@ -96,9 +96,7 @@ class Keeper:
         self._relay = None if app.outbox is None else app.outbox.embedded(name)
         self._relays: ServiceLoop | None = None
         if self._relay is not None:
-            self._relays = ServiceLoop(
-                (self._relay,), shared.bus, clock=shared.clock, rng=shared.rng, threads=threads
-            )
+            self._relays = ServiceLoop((self._relay,), shared.bus, clock=shared.clock, rng=shared.rng, threads=threads)
             self._threads.append(threads.thread(self._relays.run, "celeriac-relay"))
 
     @property

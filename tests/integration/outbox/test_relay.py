@@ -167,7 +167,7 @@ class TestOneDatabase:
     @pytest.mark.slow
     def test_while_the_broker_is_away_rows_wait(self, outbox: Outbox, sessions: sessionmaker[Session]) -> None:
         app = outbox.app
-        with RedisServer(options=("--appendonly", "yes")) as server:
+        with RedisServer(appendonly=True, fsync="always") as server:
             app.conf.update(broker_url=server.url, result_backend=server.url, publish_timeout=0.5)
             app.broker.install()
             relay = outbox.relay("one")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
@@ -79,12 +80,12 @@ def test_a_hook_may_send(app: Celeriac, outbox: Outbox, sessions: sessionmaker[S
     def inserted(mapper: object, connection: object, order: Order) -> None:
         app.tasks["receipt"].delay(order.id)
 
-    sqlalchemy.event.listen(Order, "after_insert", inserted)
+    event.listen(Order, "after_insert", inserted)
     try:
         with sessions.begin() as session:
             session.add_all([Order(id=1), Order(id=2)])
     finally:
-        sqlalchemy.event.remove(Order, "after_insert", inserted)
+        event.remove(Order, "after_insert", inserted)
     assert len(waiting(outbox)) == 2
 
 
@@ -98,10 +99,23 @@ def test_outside_a_transaction_it_is_sent_at_once(
     assert waiting(outbox) == []
 
 
+def test_a_session_that_has_done_nothing_is_in_no_transaction(
+    app: Celeriac, outbox: Outbox, sessions: sessionmaker[Session]
+) -> None:
+    with sessions() as session:
+        app.tasks["receipt"].delay(1)
+        with outbox.session(session):
+            named = app.tasks["receipt"].delay(2)
+        session.commit()
+    assert queued(app) == 1
+    assert waiting(outbox) == [named.id]
+
+
 def test_all_options_travel(app: Celeriac, outbox: Outbox, sessions: sessionmaker[Session]) -> None:
-    options = {"task_id": "mine", "queue": "slow", "priority": 7, "headers": {"shop": "north"}, "countdown": 600}
     with sessions.begin():
-        app.tasks["receipt"].apply_async((1,), **options)
+        app.tasks["receipt"].apply_async(
+            (1,), task_id="mine", queue="slow", priority=7, headers={"shop": "north"}, countdown=600
+        )
     drain(outbox)
     (record,) = app.broker.get(["mine"])
     assert record.message is not None
@@ -125,7 +139,7 @@ class TestOneDatabase:
     def test_messages_are_sealed_when_they_are_written(
         self, app: Celeriac, outbox: Outbox, sessions: sessionmaker[Session]
     ) -> None:
-        app.conf.update(security_encryption_keys=["k" * 43 + "="])
+        app.conf.update(security_encryption_keys={"one": "k" * 43 + "="})
         with sessions.begin():
             receipt = app.tasks["receipt"].delay(1)
         table = outbox.tables.messages
@@ -141,14 +155,18 @@ class TestOneDatabase:
 
     def test_another_database_is_refused(self, app: Celeriac, outbox: Outbox, tmp_path: Path) -> None:
         other = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'other.db'}")
-        with Session(other) as session, outbox.session(session), pytest.raises(ImproperlyConfigured, match=r"other\.db"):
+        with (
+            Session(other) as session,
+            outbox.session(session),
+            pytest.raises(ImproperlyConfigured, match=r"other\.db"),
+        ):
             app.tasks["receipt"].delay(1)
         other.dispose()
 
     def test_a_bind_by_class_must_know_the_outbox(self, app: Celeriac, outbox: Outbox) -> None:
-        with Session(binds={Base: outbox.engine}) as session:
-            with outbox.session(session), pytest.raises(ImproperlyConfigured, match=r"outbox\.tables\.Row: engine"):
-                app.tasks["receipt"].delay(1)
+        wrong = pytest.raises(ImproperlyConfigured, match=r"outbox\.tables\.Row: engine")
+        with Session(binds={Base: outbox.engine}) as session, outbox.session(session), wrong:
+            app.tasks["receipt"].delay(1)
         with Session(binds={Base: outbox.engine, outbox.tables.Row: outbox.engine}) as session, outbox.session(session):
             receipt = app.tasks["receipt"].delay(1)
             session.commit()

@@ -32,7 +32,8 @@ class Outbox:
 
     Args:
         app: The app; its ``outbox`` becomes this one.
-        engine: The application's database: PostgreSQL, MySQL, MariaDB or SQLite. The relay uses it too.
+        engine: The application's database: PostgreSQL, MySQL, MariaDB or SQLite. The relay uses it too, so it is one of
+            ``create_engine()``.
         metadata: Where its tables are added, for instance ``Base.metadata``; None for one of its own.
         name: The name of its table; that of the relay's has ``_relay`` behind it.
         schema: The schema they are in; None for the database's default.
@@ -49,7 +50,7 @@ class Outbox:
     def __init__(
         self,
         app: Celeriac,
-        engine: Engine,
+        engine: Engine | AsyncEngine,
         *,
         metadata: MetaData | None = None,
         name: str = NAME,

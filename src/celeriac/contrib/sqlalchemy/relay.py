@@ -5,13 +5,13 @@ after a crash finds the recorded batch and publishes the same messages under the
 still holds.
 
 One relay at a time leads. The leader counts up in its row; one that waits takes over when that count has stood still
-for ``lease`` seconds by its own clock, so no two clocks are compared. Each take-over begins an epoch, and every write of
-a relay is refused if it is of an earlier one.
+for ``lease`` seconds by its own clock, so no two clocks are compared. Each take-over begins an epoch, and every write
+of a relay is refused if it is of an earlier one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
     rows: tuple[tuple[int, bytes], ...]
 
 
-class _Superseded(Exception):  # noqa: N818 - no error: somebody else leads
+class _Superseded(Exception):
     """Another relay leads by now."""
 
 
@@ -294,7 +294,7 @@ class Relay:
             connection.execute(delete(table).where(table.c.state == PUBLISHED, table.c.published < old))
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection]:
+    def _connection(self) -> Generator[Connection]:
         """Yield a connection in a transaction that is committed at the end."""
         try:
             with self._outbox.engine.begin() as connection:

@@ -6,7 +6,8 @@ import weakref
 from contextvars import ContextVar
 from typing import Any, Final
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session, async_sessionmaker
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from celeriac.errors import ImproperlyConfigured
@@ -37,21 +38,24 @@ def watch(target: Any, owner: object) -> None:
         event.listen(kind, "after_transaction_end", ended)
 
 
+def _is(value: object, *kinds: type) -> bool:
+    """As isinstance(), for values of which nothing else is known."""
+    return isinstance(value, kinds)
+
+
 def _classes(target: Any) -> list[Any]:
-    if isinstance(target, scoped_session):
+    if _is(target, scoped_session):
         return _classes(target.session_factory)
-    if isinstance(target, sessionmaker) or (isinstance(target, type) and issubclass(target, Session)):
+    if _is(target, sessionmaker) or (isinstance(target, type) and issubclass(target, Session)):
         return [target]
-    kind = getattr(target, "class_", target)
-    known = getattr(kind, "sync_session_class", None)
-    options = getattr(target, "kw", None)
-    if known is None or not isinstance(options, dict):
+    if not _is(target, async_sessionmaker):
         raise TypeError(
-            f"an outbox binds a sessionmaker, an async_sessionmaker, a scoped_session or a class of sessions, not"
+            "an outbox binds a sessionmaker, an async_sessionmaker, a scoped_session or a class of sessions, not"
             f" {target!r:.200}"
         )
     # A class of its own, so that other asynchronous sessions are left alone.
-    own = type("OutboxSession", (options.get("sync_session_class") or known,), {})
+    base = target.kw.get("sync_session_class") or target.class_.sync_session_class
+    own = type("OutboxSession", (base,), {})
     target.configure(sync_session_class=own)
     return [own]
 
@@ -77,15 +81,12 @@ def plain(given: Any) -> Any:
         TypeError: It is none of SQLAlchemy's.
         ImproperlyConfigured: It is a connection for coroutines, on which nothing can be written in passing.
     """
-    from sqlalchemy import Connection
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
-
-    if isinstance(given, (scoped_session, async_scoped_session)):
+    if _is(given, scoped_session, async_scoped_session):
         given = given()
-    if isinstance(given, AsyncConnection):
+    if _is(given, AsyncConnection):
         raise ImproperlyConfigured("an outbox writes by an AsyncSession, not by an AsyncConnection: make one on it")
-    if isinstance(given, AsyncSession):
+    if _is(given, AsyncSession):
         return given.sync_session
-    if isinstance(given, (Session, Connection)):
-        return given
-    raise TypeError(f"an outbox writes by a session or connection of SQLAlchemy, not by {given!r:.200}")
+    if not _is(given, Session, Connection):
+        raise TypeError(f"an outbox writes by a session or connection of SQLAlchemy, not by {given!r:.200}")
+    return given

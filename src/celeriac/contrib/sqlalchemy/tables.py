@@ -13,7 +13,7 @@ REFUSED: Final = 2
 RELAY: Final = "relay"
 """The name of the one row that a relay has."""
 _LONGEST: Final = 2**32 - 1
-_MYSQL: Final = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
+_MYSQL: Final[dict[str, Any]] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
 
 
 class Tables:
