@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import sqlalchemy
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from tests.support.mariadb import database as mariadb_database
 from tests.support.postgres_time import server as postgres_server
+
+ADDRESS = os.environ.get("CELERIAC_TEST_MARIADB", "mysql+pymysql://root@127.0.0.1:3306")
+
+
+@contextlib.contextmanager
+def mariadb_database() -> Iterator[str]:
+    """Yield the URL of an empty database."""
+    name = f"shop_{uuid4().hex[:12]}"
+    engine = sqlalchemy.create_engine(ADDRESS, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+        yield f"{ADDRESS}/{name}"
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text(f"DROP DATABASE {name}"))
+    finally:
+        engine.dispose()
 
 
 class Base(DeclarativeBase):

@@ -190,7 +190,7 @@ class Connections:
         if not hasattr(driver, "performer_on"):
             raise ImproperlyConfigured(
                 f"a task can be sent within a transaction where the broker is in the same PostgreSQL database; it is"
-                f" {redact_url(self._urls()[0])}: send after the commit, or make an outbox (celeriac.contrib.sqlalchemy)"
+                f" {redact_url(self._urls()[0])}: send after the commit, or use celeriac.contrib.sqlalchemy.Outbox"
             )
         lender: Lending = driver
         return lender

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
 
 from celeriac.brokers.facade import AsyncBroker, SyncBroker
 from celeriac.brokers.port import AnyDriver, AsyncPerformer, AsyncWaiter, Capabilities, Operations, Performer, Waiter
-
 from celeriac.core.message import Message
 
 if TYPE_CHECKING:

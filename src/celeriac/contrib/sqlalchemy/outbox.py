@@ -8,12 +8,11 @@ and encrypted already; whatever is wrong with a call is raised by the call.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, MetaData, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.orm import Session
 
 from celeriac.app import Celeriac
 from celeriac.app.transaction import Transaction
@@ -22,6 +21,9 @@ from celeriac.contrib.sqlalchemy.relay import Relay
 from celeriac.contrib.sqlalchemy.tables import WAITING, Tables
 from celeriac.core.message import Message, pack
 from celeriac.errors import ImproperlyConfigured, OperationalError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 T = TypeVar("T")
 NAME: Final = "celeriac_outbox"

@@ -43,10 +43,14 @@ def _is(value: object, *kinds: type) -> bool:
     return isinstance(value, kinds)
 
 
+def _makes_sessions(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Session)
+
+
 def _classes(target: Any) -> list[Any]:
     if _is(target, scoped_session):
         return _classes(target.session_factory)
-    if _is(target, sessionmaker) or (isinstance(target, type) and issubclass(target, Session)):
+    if _is(target, sessionmaker) or _makes_sessions(target):
         return [target]
     if not _is(target, async_sessionmaker):
         raise TypeError(
