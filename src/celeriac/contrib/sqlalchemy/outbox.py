@@ -8,19 +8,20 @@ and encrypted already; whatever is wrong with a call is raised by the call.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
-from sqlalchemy import Connection, Engine, MetaData, func, select
+from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from celeriac.app import Celeriac
 from celeriac.app.transaction import Transaction
 from celeriac.contrib.sqlalchemy import sessions
-from celeriac.contrib.sqlalchemy.relay import Relay
+from celeriac.contrib.sqlalchemy.relay import Relay, RelayOptions
+from celeriac.contrib.sqlalchemy.source import Source
 from celeriac.contrib.sqlalchemy.tables import WAITING, Tables
 from celeriac.core.message import Message, pack
-from celeriac.errors import ImproperlyConfigured, OperationalError
+from celeriac.errors import ImproperlyConfigured
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -29,7 +30,7 @@ T = TypeVar("T")
 NAME: Final = "celeriac_outbox"
 
 
-class Outbox:
+class Outbox(Source):
     """The outbox of an app, in one database. An app has one.
 
     Args:
@@ -39,11 +40,8 @@ class Outbox:
         metadata: Where its tables are added, for instance ``Base.metadata``; None for one of its own.
         name: The name of its table; that of the relay's has ``_relay`` behind it.
         schema: The schema they are in; None for the database's default.
-        keep_published: Seconds for which published rows are kept; 0 deletes them at once.
         relay_in_worker: Let every worker of the app run a relay. False: run ``celeriac relay``.
-        batch: Most messages that are published in one step, 1 to 500.
-        lease: Seconds without a sign of life after which another relay takes over.
-        interval: Seconds between two looks at an empty outbox.
+        **relay: ``batch``, ``lease``, ``interval`` and ``keep_published``, as for :class:`Relay`.
 
     Raises:
         ImproperlyConfigured: A number is out of range, or the engine is one for coroutines.
@@ -57,21 +55,15 @@ class Outbox:
         metadata: MetaData | None = None,
         name: str = NAME,
         schema: str | None = None,
-        keep_published: float = 0.0,
         relay_in_worker: bool = True,
-        **relay: Any,
+        **relay: Unpack[RelayOptions],
     ) -> None:
         if isinstance(engine, AsyncEngine):
             raise ImproperlyConfigured(
                 "the relay of an outbox blocks: give Outbox an engine of create_engine() for the same database; bind()"
                 " takes an async_sessionmaker all the same"
             )
-        if keep_published < 0:
-            raise ImproperlyConfigured(f"keep_published={keep_published!r} of the outbox must be 0 or more seconds")
-        self.app = app
-        self.engine = engine
-        self.tables = Tables(MetaData() if metadata is None else metadata, name, schema)
-        self.keep_published = keep_published
+        super().__init__(app, engine, Tables(MetaData() if metadata is None else metadata, name, schema))
         self._in_worker = relay_in_worker
         self._relay_options = relay
         self.relay("checked")
@@ -166,18 +158,3 @@ class Outbox:
 
     def embedded(self, holder: str) -> Relay | None:
         return self.relay(holder) if self._in_worker else None
-
-    def lag(self) -> tuple[int, float]:
-        """Return how many messages wait, and the age of the oldest in seconds.
-
-        Raises:
-            OperationalError: The database cannot be asked.
-        """
-        table = self.tables.messages
-        asked = select(func.count(), func.min(table.c.written)).where(table.c.state == WAITING)
-        try:
-            with self.engine.connect() as connection:
-                count, oldest = connection.execute(asked).one()
-        except SQLAlchemyError as exc:
-            raise OperationalError(f"the outbox cannot be read: {exc}") from exc
-        return int(count), 0.0 if oldest is None else max(0.0, self.app.clock.now() - oldest)

@@ -13,19 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypedDict
 
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from celeriac.brokers.port import MAX_BATCH
+from celeriac.contrib.sqlalchemy.source import Source, away
 from celeriac.contrib.sqlalchemy.tables import PUBLISHED, REFUSED, RELAY, WAITING
 from celeriac.core.ids import new_id
 from celeriac.core.message import Message, unpack
 from celeriac.errors import CeleriacError, DecodeError, ImproperlyConfigured, OperationalError
-
-if TYPE_CHECKING:
-    from celeriac.contrib.sqlalchemy.outbox import Outbox
 
 _PRUNE_EVERY: Final = 10.0
 _MEASURE_EVERY: Final = 2.0
@@ -45,6 +43,15 @@ class Batch(NamedTuple):
     rows: tuple[tuple[int, bytes], ...]
 
 
+class RelayOptions(TypedDict, total=False):
+    """What can be said of a relay; see :class:`Relay`."""
+
+    batch: int
+    lease: float
+    interval: float
+    keep_published: float
+
+
 class _Superseded(Exception):
     """Another relay leads by now."""
 
@@ -58,6 +65,7 @@ class Relay:
         batch: Most messages of one step, 1 to 500.
         lease: Seconds without a sign of life after which another relay takes over; at least 0.5.
         interval: Seconds between two looks at an empty outbox.
+        keep_published: Seconds for which published rows are kept; 0 deletes them at once.
 
     Raises:
         ImproperlyConfigured: A number is out of range.
@@ -67,7 +75,14 @@ class Relay:
     longest_backoff = 2.0
 
     def __init__(
-        self, outbox: Outbox, holder: str, *, batch: int = 200, lease: float = 10.0, interval: float = 0.1
+        self,
+        outbox: Source,
+        holder: str,
+        *,
+        batch: int = 200,
+        lease: float = 10.0,
+        interval: float = 0.1,
+        keep_published: float = 0.0,
     ) -> None:
         if not 1 <= batch <= MAX_BATCH:
             raise ImproperlyConfigured(f"batch={batch!r} of the outbox's relay must be 1 to {MAX_BATCH}")
@@ -75,7 +90,10 @@ class Relay:
             raise ImproperlyConfigured(
                 f"lease={lease!r} of the outbox's relay must be 0.5 s or more, and interval={interval!r} above 0"
             )
+        if keep_published < 0:
+            raise ImproperlyConfigured(f"keep_published={keep_published!r} of the outbox must be 0 or more seconds")
         self._outbox = outbox
+        self._keep = keep_published
         self._holder = holder[:250]
         self._most = batch
         self._lease = lease
@@ -177,7 +195,7 @@ class Relay:
         except IntegrityError:
             return  # Another relay was quicker.
         except SQLAlchemyError as exc:
-            raise _away(exc) from exc
+            raise away(exc) from exc
 
     def _beat(self, connection: Connection) -> None:
         """Tell that this relay lives, in the transaction of whatever it writes; hold its row until the commit."""
@@ -262,7 +280,7 @@ class Relay:
         table = self._outbox.tables.messages
         those = (table.c.batch == batch.number, table.c.state == WAITING)
         change: Any = delete(table).where(*those)
-        if self._outbox.keep_published:
+        if self._keep:
             change = update(table).where(*those).values(state=PUBLISHED, published=self._clock.now())
         with self._connection() as connection:
             self._beat(connection)
@@ -284,11 +302,11 @@ class Relay:
 
     def _prune(self) -> None:
         now = self._clock.monotonic()
-        if not self._outbox.keep_published or now < self._prune_at:
+        if not self._keep or now < self._prune_at:
             return
-        self._prune_at = now + min(_PRUNE_EVERY, self._outbox.keep_published)
+        self._prune_at = now + min(_PRUNE_EVERY, self._keep)
         table = self._outbox.tables.messages
-        old = self._clock.now() - self._outbox.keep_published
+        old = self._clock.now() - self._keep
         with self._connection() as connection:
             self._beat(connection)
             connection.execute(delete(table).where(table.c.state == PUBLISHED, table.c.published < old))
@@ -300,8 +318,4 @@ class Relay:
             with self._outbox.engine.begin() as connection:
                 yield connection
         except SQLAlchemyError as exc:
-            raise _away(exc) from exc
-
-
-def _away(exc: SQLAlchemyError) -> OperationalError:
-    return OperationalError(f"the outbox's database: {getattr(exc, 'orig', None) or exc} (are its tables there?)")
+            raise away(exc) from exc
