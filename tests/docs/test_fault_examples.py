@@ -44,3 +44,12 @@ def test_a_poison_task_ends_as_a_dead_letter() -> None:
     assert "Healthy tasks that succeeded: 20 of 20" in told
     assert "DEAD after 3 lost runs" in told
     assert "FAILURE, WorkerLostError" in told
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_with_an_outbox_no_task_comes_before_the_commit() -> None:
+    told = play("examples.outbox.demo")
+    assert "Without the outbox, tasks that found no row: 10 of 10" in told
+    assert "With the outbox, tasks that found their row: 10 of 10" in told
+    assert "rolled back: PENDING" in told

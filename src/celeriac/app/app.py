@@ -20,7 +20,7 @@ from celeriac.app.publisher import Order, Publisher
 from celeriac.app.registering import Registering
 from celeriac.app.result import AsyncResult as Result
 from celeriac.app.sending import keywords, positional
-from celeriac.app.transaction import Transaction
+from celeriac.app.transaction import Outbox, Transaction
 from celeriac.core.clock import SYSTEM, Clock
 from celeriac.core.message import check_name
 from celeriac.core.retry import Rng
@@ -58,7 +58,13 @@ class Celeriac(Registering):
         clock: Where the time comes from.
         rng: Where the jitter of retries comes from.
         **settings: More settings by name.
+
+    Attributes:
+        outbox: Where tasks that are sent in a transaction of the application's database wait for its commit; None
+            without one. Set by :class:`celeriac.contrib.sqlalchemy.Outbox`.
     """
+
+    outbox: Outbox | None = None
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from celeriac import brokers, results
@@ -19,9 +19,10 @@ from celeriac.brokers.facade import AsyncBroker, Store, SyncBroker
 from celeriac.brokers.port import AnyDriver, Lending
 from celeriac.brokers.sealed import SealedDriver, SealedStore
 from celeriac.core.clock import Clock
+from celeriac.core.message import Message, check
 from celeriac.core.queues import QueuePlan
 from celeriac.core.redact import redact_url
-from celeriac.core.security import Guard
+from celeriac.core.security import MESSAGE, Guard
 from celeriac.errors import ImproperlyConfigured
 from celeriac.results import AsyncResults, StoreOptions, SyncResults
 
@@ -96,6 +97,7 @@ class Connections:
     def leave_to_parent(self) -> None:
         """Start over in a child process. What the parent opened is kept unused, lest its end were felt there."""
         self._inherited += [self._loops, self._driver, self._store, self._bare_store, self._broker, self._results]
+        self._inherited.append(self._unsealed)
         self._forget()
 
     def _forget(self) -> None:
@@ -103,6 +105,7 @@ class Connections:
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopConnections] = weakref.WeakKeyDictionary()
         self._driver: AnyDriver | None = None
         self._bare: AnyDriver | None = None
+        self._unsealed: SyncBroker[Any, Any] | None = None
         self._store: Store[Any] | None = None
         self._bare_store: Store[Any] | None = None
         self._replying: RpcStore | None = None
@@ -160,6 +163,33 @@ class Connections:
         """Return the awaiting twin of :meth:`lent`."""
         return async_broker_on(self._opened(), self._lender().async_performer_on(connection))
 
+    def sealed(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the messages as the broker would get them.
+
+        Raises:
+            InvalidTaskError: One of them no broker can keep.
+        """
+        guard = self._guard()
+        if guard is None:
+            return [check(one) for one in messages]
+        now = self._clock.now()
+        return [guard.seal(MESSAGE, check(one), now) for one in messages]
+
+    @property
+    def bare(self) -> SyncBroker[Any, Any]:
+        """The broker for what was sealed before."""
+        if not self._settled:
+            self._settle()
+        if self._guard() is None:
+            return self.broker
+        with self._lock:
+            self._opened()
+            found = self._unsealed
+            if found is None:
+                bare: Any = self._bare
+                found = self._unsealed = SyncBroker(bare)
+        return found
+
     def _lender(self) -> Lending:
         if not self._settled:
             self._settle()
@@ -168,7 +198,7 @@ class Connections:
         if not hasattr(driver, "performer_on"):
             raise ImproperlyConfigured(
                 f"a task can be sent within a transaction where the broker is in the same PostgreSQL database; it is"
-                f" {redact_url(self._urls()[0])}: send after the commit instead"
+                f" {redact_url(self._urls()[0])}: send after the commit, or use celeriac.contrib.sqlalchemy.Outbox"
             )
         lender: Lending = driver
         return lender
@@ -220,11 +250,13 @@ class Connections:
     def close(self) -> None:
         """Close the process's own; they open again if they are used again."""
         with self._lock:
-            broker, store, replying = self._broker, self._results, self._replying
+            broker, store, replying, unsealed = self._broker, self._results, self._replying, self._unsealed
         if replying is not None:
             replying.close()
         if broker is not None:
             broker.close()
+        if unsealed is not None:
+            unsealed.close()
         if store is not None and store is not broker:
             store.close()
 

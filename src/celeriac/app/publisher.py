@@ -17,7 +17,7 @@ from celeriac.app.options import check_send_names
 from celeriac.app.plan import Plan, PublishPolicy, Rules, sending_request
 from celeriac.app.result import AsyncResult
 from celeriac.app.senders import Senders
-from celeriac.app.transaction import connection_for
+from celeriac.app.transaction import Outbox, connection_for
 from celeriac.brokers.deadline import Until
 from celeriac.brokers.port import MAX_BATCH, Sending
 from celeriac.core.message import Message, check_name
@@ -221,6 +221,8 @@ class Publisher:
         if self.rules.replies:
             with Until(began + self.rules.timeout):
                 messages = self._connections.replying_store().expecting(messages)
+        if app.outbox is not None and self._kept(app.outbox, lent, messages):
+            return
         if lent is not None:  # If it fails the transaction has; to try again in it would be of no use.
             self._connections.lent(lent).enqueue(messages)
             return
@@ -241,6 +243,8 @@ class Publisher:
         if self.rules.replies:
             with Until(began + self.rules.timeout):
                 messages = await self._connections.replying_store().aexpecting(messages)
+        if app.outbox is not None and self._kept(app.outbox, lent, messages):
+            return
         if lent is not None:
             await self._connections.async_lent(lent).enqueue(messages)
             return
@@ -253,6 +257,29 @@ class Publisher:
             await self._asend_again(Attempt(messages, sending, began, before), options or {}, exc)
         if sending is not None:
             self._senders.answered(sending)
+
+    # By way of an outbox.
+
+    def _kept(self, outbox: Outbox, given: Any, messages: Sequence[Message]) -> bool:
+        session = outbox.session_for(given)
+        if session is None:
+            return False
+        outbox.keep(session, self._connections.sealed(messages))
+        return True
+
+    def forward(self, messages: Sequence[Message], sending: Sending) -> None:
+        """Hand messages of an outbox, which were sealed when they were written, to the broker; nothing is tried again.
+
+        Args:
+            messages: At most MAX_BATCH.
+            sending: What they are sent as, each time they are.
+
+        Raises:
+            OperationalError: The broker is away.
+            BrokerError, InvalidTaskError: It refuses them.
+        """
+        with Until(time.monotonic() + self.rules.timeout):
+            self._connections.bare.enqueue(messages, sending)
 
     # When the broker is away.
 

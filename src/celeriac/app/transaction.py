@@ -13,15 +13,71 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
 
 from celeriac.brokers.facade import AsyncBroker, SyncBroker
 from celeriac.brokers.port import AnyDriver, AsyncPerformer, AsyncWaiter, Capabilities, Operations, Performer, Waiter
+from celeriac.core.message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from celeriac.app.app import Celeriac
+
+
+class RelayService(Protocol):
+    """What brings the messages of an outbox to the broker: a service of a worker, or of a process of its own."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def longest_backoff(self) -> float: ...
+
+    @property
+    def lag(self) -> tuple[int, float]:
+        """How many messages waited when it last looked, and the age of the oldest in seconds."""
+        ...
+
+    def tick(self) -> float:
+        """Do what is due and return the seconds until the next call."""
+        ...
+
+    def close(self) -> None:
+        """Let another one take over at once."""
+        ...
+
+
+class Outbox(Protocol):
+    """A table for messages in the application's own database."""
+
+    def session_for(self, given: Any) -> Any:
+        """Return the session or connection whose transaction a call is a part of; None: there is none.
+
+        Args:
+            given: What the caller named by ``connection=`` or ``app.transaction``; None if nothing.
+
+        Raises:
+            ImproperlyConfigured: It leads to another database than the outbox's.
+            TypeError: What is given is nothing that the outbox can write with.
+        """
+        ...
+
+    def keep(self, session: Any, messages: Sequence[Message]) -> None:
+        """Write the messages, sealed already, as a part of the transaction."""
+        ...
+
+    def relay(self, holder: str) -> RelayService:
+        """Return a relay of this name, another for each process."""
+        ...
+
+    def embedded(self, holder: str) -> RelayService | None:
+        """Return the relay that a worker is to run; None if it runs elsewhere."""
+        ...
+
+    def lag(self) -> tuple[int, float]:
+        """Return how many messages wait, and the age of the oldest in seconds."""
+        ...
 
 
 class _Open(NamedTuple):

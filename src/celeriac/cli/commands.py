@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "dlq": "Look at dead letters, run them again, drop them.",
     "db": "Upgrade or check the broker's store.",
     "doctor": "Examine a broker, and say what to change.",
+    "relay": "Bring tasks from an outbox to the broker.",
     "report": "Show versions and settings, for a bug report.",
     "shell": "Start Python with the app and its tasks at hand.",
 }
@@ -109,6 +110,8 @@ def load(name: str) -> click.Command | None:
             from celeriac.cli.db import db as command
         case "doctor":
             from celeriac.cli.doctor import doctor as command
+        case "relay":
+            from celeriac.cli.relay import relay as command
         case "report":
             from celeriac.cli.report import report as command
         case "shell":

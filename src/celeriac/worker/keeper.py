@@ -89,10 +89,16 @@ class Keeper:
         shared = self._surroundings
         self._loop = ServiceLoop(services, shared.bus, clock=shared.clock, rng=shared.rng, threads=threads)
         self._renewals = ServiceLoop((self.leases,), shared.bus, clock=shared.clock, rng=shared.rng, threads=threads)
-        self._threads = (
+        self._threads = [
             threads.thread(self._loop.run, "celeriac-keeper"),
             threads.thread(self._renewals.run, "celeriac-leases"),
-        )
+        ]
+        # In a loop of its own: it waits for a database that nothing else here depends on.
+        self._relay = None if app.outbox is None else app.outbox.embedded(name)
+        self._relays: ServiceLoop | None = None
+        if self._relay is not None:
+            self._relays = ServiceLoop((self._relay,), shared.bus, clock=shared.clock, rng=shared.rng, threads=threads)
+            self._threads.append(threads.thread(self._relays.run, "celeriac-relay"))
 
     @property
     def surroundings(self) -> Surroundings:
@@ -107,6 +113,9 @@ class Keeper:
     def stop(self, timeout: float) -> bool:
         """Finish the orders, drop the worker's record and leases, end; False if that took over ``timeout`` seconds."""
         self._renewals.stop()
+        if self._relays is not None and self._relay is not None:
+            self._relays.order(self._relay.close)
+            self._relays.stop()
         self._loop.order(self._farewell)
         self._loop.stop()
         self._threads[0].join(timeout)
@@ -169,7 +178,11 @@ class Keeper:
         return None if app.results_share_broker or not app.results_enabled else app.backend
 
     def _record(self) -> WorkerRecord:
-        return WorkerRecord(name=self._options.node, owners=tuple(self.children()), info=self._info())
+        info = self._info()
+        if self._relay is not None:
+            waiting, oldest = self._relay.lag
+            info["outbox"] = {"waiting": waiting, "oldest": round(oldest, 3)}
+        return WorkerRecord(name=self._options.node, owners=tuple(self.children()), info=info)
 
     def _farewell(self) -> None:
         self._broker.forget(self._options.node, [*self.children(), self._name])

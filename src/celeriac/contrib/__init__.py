@@ -1,0 +1,1 @@
+"""What ties Celeriac to other libraries; each needs the extra of its name."""
