@@ -34,6 +34,8 @@ PORTS: Final = range(10_240, 22_000)
 """Below the ports that systems give to outgoing connections, so that a server can come back to its port; a cluster's
 second port is 10,000 above the first."""
 READY_WITHIN: Final = 20.0
+PATIENT: Final = 600_000
+"""Milliseconds after which Sentinels take a silent server for failed, where no test waits for that."""
 
 
 def program() -> str:
@@ -262,6 +264,16 @@ class RedisServer:
             client.response_callbacks.clear()
             return client.execute_command(*command)
 
+    def wait_replicated(self, timeout: float = 20.0) -> None:
+        """Wait until a replica has confirmed all that was written here before."""
+        written = self._replication()["master_repl_offset"]
+        wait_for(lambda: self._replication()["slave0"]["offset"] >= written, timeout, "a replica to have all of it")
+
+    def _replication(self) -> dict[str, Any]:
+        with self.client() as client:
+            facts: dict[str, Any] = client.info("replication")
+        return facts
+
     @property
     def in_step(self) -> bool:
         """Whether it is a replica that hears its master."""
@@ -411,12 +423,15 @@ class RedisCluster:
 class RedisSentinels:
     """A master, its replicas, and the Sentinels that watch them.
 
+    The Sentinels are patient except in :meth:`fail_over`. Where the machine is busy, a server may say nothing for
+    seconds; a failover for that, to a former master that has come back empty, would lose everything, and rightly so.
+
     Args:
         replicas: How many.
         sentinels: How many; the greater half must agree.
         password: Of the servers.
         sentinel_password: Of the Sentinels.
-        down_after: Seconds after which a silent master counts as failed.
+        down_after: Seconds after which a silent master counts as failed in a failover.
         options: Of the servers.
 
     Attributes:
@@ -442,13 +457,14 @@ class RedisSentinels:
         self.servers: Final = [master, *(RedisServer(password=password, options=follow) for _ in range(replicas))]
         watch = {
             f"sentinel monitor {self.name}": f"127.0.0.1 {master.port} {sentinels // 2 + 1}",
-            f"sentinel down-after-milliseconds {self.name}": str(int(down_after * 1000)),
+            f"sentinel down-after-milliseconds {self.name}": str(PATIENT),
             f"sentinel failover-timeout {self.name}": "4000",
             **({f"sentinel auth-pass {self.name}": f'"{password}"'} if password else {}),
         }
         self.sentinels: Final = [
             RedisServer(password=sentinel_password, options=watch, arguments=("--sentinel",)) for _ in range(sentinels)
         ]
+        self._down_after: Final = int(down_after * 1000)
         self._password: Final = password
         self._sentinel_password: Final = sentinel_password
 
@@ -467,6 +483,24 @@ class RedisSentinels:
         _, port = asked.ask_raw("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)
         return next(one for one in self.servers if one.port == int(port))
 
+    def fail_over(self) -> RedisServer:
+        """Kill the master, wait until every Sentinel names the new one and is done, and return the one that died."""
+        old = self.master
+        old.kill()
+        for patience in (self._down_after, PATIENT):  # What one has begun before it became patient has to end, too.
+            self._set_patience(patience)
+            for one in self.sentinels:
+                wait_for(partial(self._has_left, one, old), 40, "every Sentinel to name the new master")
+        return old
+
+    def _set_patience(self, milliseconds: int) -> None:
+        for one in self.sentinels:
+            one.ask_raw("SENTINEL", "SET", self.name, "down-after-milliseconds", milliseconds)
+
+    def _has_left(self, sentinel: RedisServer, old: RedisServer) -> bool:
+        facts = self._facts(sentinel)
+        return int(facts[b"port"]) != old.port and facts[b"flags"] == b"master"
+
     def start(self) -> None:
         """Start everything and wait until all replicas are in step and all Sentinels know each other."""
         for one in (*self.servers, *self.sentinels):
@@ -477,10 +511,13 @@ class RedisSentinels:
             wait_for(partial(self._sees_all, one), 20, "Sentinels to meet, and to see the replicas")
 
     def _sees_all(self, sentinel: RedisServer) -> bool:
-        found = sentinel.ask_raw("SENTINEL", "MASTER", self.name)
-        facts = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
+        facts = self._facts(sentinel)
         wanted = (len(self.sentinels) - 1, len(self.servers) - 1)
         return (int(facts[b"num-other-sentinels"]), int(facts[b"num-slaves"])) == wanted
+
+    def _facts(self, sentinel: RedisServer) -> dict[bytes, bytes]:
+        found = sentinel.ask_raw("SENTINEL", "MASTER", self.name)
+        return found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
 
     def close(self) -> None:
         """End everything."""

@@ -9,6 +9,8 @@ Guarantees:
   could not be made, or the server refused it. After a lost reply the caller is told.
 - A script that the server has forgotten (a restart, SCRIPT FLUSH, a failover) is sent to it anew.
 - In a Cluster a moved slot is followed; behind Sentinels a new master is found.
+- Behind Sentinels no connection to a master is made without asking them, and it, whether it is one still. Sentinels cut
+  the connections to a server that they make a replica, so one that is open leads to the master.
 """
 
 from __future__ import annotations
@@ -44,11 +46,13 @@ class Send(msgspec.Struct, frozen=True, gc=False):
         address: The server.
         commands: What to say.
         patience: Seconds to wait for a connection; None: as long as the location says.
+        connected: Only on a connection that is open already.
     """
 
     address: Address
     commands: tuple[Words, ...]
     patience: float | None = None
+    connected: bool = False
 
 
 class Rest(msgspec.Struct, frozen=True, gc=False):
@@ -68,6 +72,10 @@ class Unreached(Exception):
     def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
         self.final = final
+
+
+class Unconnected(Exception):
+    """There is no open connection to the server, and no other was wanted; nothing was sent."""
 
 
 class Lost(Exception):
@@ -113,8 +121,10 @@ class Route:
             try:
                 address = yield from self._find(request)
                 if isinstance(request, Commands):
-                    return (yield Send(address, tuple(request.commands)))
+                    return (yield self._send(address, *request.commands))
                 reply = yield from self._script(request, address)
+            except Unconnected:
+                self._doubt(address)
             except Unreached as exc:
                 self._doubt(address)
                 if exc.final:
@@ -142,18 +152,18 @@ class Route:
     def _script(self, script: Script, address: Address) -> Exchange:
         arguments = [len(script.keys), *script.keys, *script.args]
         command: Words = ["EVALSHA", _sha(script.name), *arguments]
-        (reply,) = yield Send(address, (command,))
+        (reply,) = yield self._send(address, command)
         for _ in range(MOST_MOVES):
             if not isinstance(reply, Refused):
                 return reply
             code = code_of(reply)
             if code == "NOSCRIPT" and command[0] == "EVALSHA":
                 command = ["EVAL", source(script.name), *arguments]
-                (reply,) = yield Send(address, (command,))
+                (reply,) = yield self._send(address, command)
             elif code == "MOVED" and self.location.mode == "cluster":
                 slot, address = _target(reply, address)
                 self._moved(slot, address)
-                (reply,) = yield Send(address, (command,))
+                (reply,) = yield self._send(address, command)
             elif code == "ASK" and self.location.mode == "cluster":
                 _, asked = _target(reply, address)
                 _, reply = yield Send(asked, (["ASKING"], ["EVAL", source(script.name), *arguments]))
@@ -164,11 +174,16 @@ class Route:
     def _refused(self, reply: Refused, address: Address, attempt: _Attempt) -> Generator[Step, Replies, None]:
         """Rest, if the server may accept it in a moment; else raise."""
         error = translate(reply, self.location.name)
+        if isinstance(error, OperationalError):
+            self._doubt(address)
         if code_of(reply) not in PASSING:
             raise error
-        self._doubt(address)
         attempt.error = error
         yield from attempt.again(str(error))
+
+    def _send(self, address: Address, *commands: Words) -> Send:
+        # What was the master may be back as a replica, or empty and not yet made one: a new connection is first asked.
+        return Send(address, commands, connected=self.location.mode == "sentinel")
 
     # Places
 

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from celeriac.brokers import deadline as deadlines
 from celeriac.brokers.redis import forks
-from celeriac.brokers.redis.exchange import Rest, Route, Send, Step, TimeUp, Unreached
+from celeriac.brokers.redis.exchange import Rest, Route, Send, Step, TimeUp, Unconnected, Unreached
 from celeriac.brokers.redis.links import AsyncLink, Link
 from celeriac.brokers.redis.location import Address, Location
 from celeriac.brokers.redis.requests import Reply, Request
@@ -71,7 +71,11 @@ class RedisPerformer:
         patience = min(deadline - began, step.patience or location.connect_timeout)
         if patience <= 0:
             raise TimeUp(sent=False)
-        link = _take(idle[step.address]) or Link(location, step.address, patience)
+        link = _take(idle[step.address])
+        if link is None:
+            if step.connected:
+                raise Unconnected
+            link = Link(location, step.address, patience)
         try:
             replies = link.exchange(step.commands, min(deadline, began + patience) if step.patience else deadline)
         except BaseException as exc:
@@ -193,6 +197,8 @@ class AsyncRedisPerformer:
             if not link.stale:
                 return link
             await link.close()
+        if step.connected:
+            raise Unconnected
         return await AsyncLink.open(self._location, step.address, self._location.connect_timeout)
 
 

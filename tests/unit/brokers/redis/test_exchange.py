@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from celeriac.brokers.redis.exchange import Lost, Rest, Route, Send, Step, TimeUp, Unreached
+from celeriac.brokers.redis.exchange import Lost, Rest, Route, Send, Step, TimeUp, Unconnected, Unreached
 from celeriac.brokers.redis.location import Address
 from celeriac.brokers.redis.requests import Commands, Refused, Script
 from celeriac.brokers.redis.topology import slot_of, slots_of
@@ -174,6 +174,32 @@ def test_the_master_is_asked_for_once() -> None:
     assert run(route.carry_out(ONCE), told) == 7
     assert run(route.carry_out(ONCE), told) == 8
     assert [address for address, _ in told.sent] == [S1, M, M, M]
+
+
+def test_no_connection_to_a_master_is_made_without_asking_who_it_is() -> None:
+    """It may be back as a replica, whose answers are old, or empty: reads would not be refused."""
+    told = Told([[b"m", b"1"]], [[b"master"]], [7], Unconnected(), [[b"n", b"2"]], [[b"master"]], [8])
+    route = Route(parse(SENTINELS))
+    assert run(route.carry_out(ONCE), told) == 7
+    assert run(route.carry_out(ONCE), told) == 8
+    assert told.rested == 0
+    assert [(address, words) for address, words in told.sent[3:]] == [
+        (M, ("EVALSHA",)),
+        (S1, ("SENTINEL",)),
+        (N, ("ROLE",)),
+        (N, ("EVALSHA",)),
+    ]
+
+
+def test_a_master_without_replicas_is_doubted() -> None:
+    """Cut off from the others it refuses writes, while the others may have another master."""
+    told = Told([[b"m", b"1"]], [[b"master"]], [Refused("NOREPLICAS Not enough good replicas to write.")])
+    route = Route(parse(SENTINELS))
+    with pytest.raises(OperationalError, match="min-replicas-to-write"):
+        run(route.carry_out(ONCE), told)
+    told.answers = [[[b"n", b"2"]], [[b"master"]], [7]]
+    assert run(route.carry_out(ONCE), told) == 7
+    assert told.sent[-1][0] == N
 
 
 @pytest.mark.parametrize("problem", [Unreached("refused"), [Refused("READONLY You can't write")]])
