@@ -12,7 +12,7 @@ from celeriac import Celeriac
 from tests.support.fleet import Project
 from tests.support.producer import Producer
 from tests.support.proxy import Cut, Proxy
-from tests.support.scenarios import networked, on
+from tests.support.scenarios import networked, networked_in_parts, networked_whole, on
 from tests.support.tally import HOST_PROMISE, Incident, conclude, count, sized
 from tests.support.waiting import wait_for
 
@@ -34,26 +34,43 @@ def proxy(project: Project) -> Iterator[Proxy]:
 
 def through(project: Project, proxy: Proxy) -> dict[str, str]:
     """Return the environment of a worker that reaches its broker through the proxy."""
-    url = project.backing.url_by(proxy)
-    return {"FLEET_BROKER": url, "FLEET_RESULTS": url}
+    return {"FLEET_BROKER": project.backing.url_by(proxy), "FLEET_RESULTS": project.backing.backend_url_by(proxy)}
 
 
 @pytest.fixture
 def far_app(project: Project, proxy: Proxy) -> Iterator[Celeriac]:
     """The app of a producer behind the proxy."""
-    url = project.backing.url_by(proxy)
-    app = Celeriac("far", broker=url, backend=url, set_as_current=False)
+    broker, backend = project.backing.url_by(proxy), project.backing.backend_url_by(proxy)
+    app = Celeriac("far", broker=broker, backend=backend, set_as_current=False)
     app.task(name="note")(lambda seconds=0.0: None)
     yield app
     app.close()
 
 
-@on(networked)
-@pytest.mark.parametrize("where", list(Cut), ids=["request", "reply"])
+PLACES = pytest.mark.parametrize("where", list(Cut), ids=["request", "reply"])
+
+
+@on(networked_whole)
+@PLACES
 @pytest.mark.parametrize("operation", ["claim", "settle", "extend"])
 def test_workers_connection_is_cut(
     project: Project, proxy: Proxy, rng: random.Random, operation: str, where: Cut
 ) -> None:
+    cut_and_count(project, proxy, rng, operation, where)
+
+
+@on(networked_in_parts)
+@PLACES
+@pytest.mark.parametrize("operation", ["claim", "ack"])
+def test_workers_connection_to_the_queues_is_cut(
+    project: Project, proxy: Proxy, rng: random.Random, operation: str, where: Cut
+) -> None:
+    """What it had taken and not moved comes again; its leases and its results go another way."""
+    cut_and_count(project, proxy, rng, operation, where)
+
+
+def cut_and_count(project: Project, proxy: Proxy, rng: random.Random, operation: str, where: Cut) -> None:
+    """Cut a worker's connection at this operation, now and again."""
     worker = project.start_worker("-c", "1", env=through(project, proxy))
     recovery: list[float] = []
     faults: list[Incident] = []
@@ -74,7 +91,7 @@ def test_workers_connection_is_cut(
 
 
 @on(networked)
-@pytest.mark.parametrize("where", list(Cut), ids=["request", "reply"])
+@PLACES
 def test_producers_connection_is_cut(
     project: Project, proxy: Proxy, far_app: Celeriac, rng: random.Random, where: Cut
 ) -> None:
@@ -98,7 +115,7 @@ def test_producers_connection_is_cut(
 @pytest.mark.serial
 @on(networked)
 def test_every_tenth_request_is_cut(project: Project, proxy: Proxy, far_app: Celeriac, rng: random.Random) -> None:
-    operations = ("enqueue", "claim", "settle", "extend", "start", "holdings", "promote", "reclaim")
+    operations = ("enqueue", "claim", "settle", "extend", "start", "holdings", "promote", "reclaim", "ack")
     workers = [project.start_worker("-c", "1", env=through(project, proxy)) for _ in range(2)]
     proxy.chance(rng, 0.1, operations)
     with Producer(project, rng, app=far_app) as producer:
@@ -148,7 +165,7 @@ def test_half_open_connections(make_project: Callable[..., Project], rng: random
         worker.stop()
 
 
-@on(networked)
+@on(networked_whole)
 def test_worker_is_cut_off_past_its_lease(project: Project, proxy: Proxy, rng: random.Random) -> None:
     """Others take over what it had; when it is back it settles nothing of that, and works on."""
     cut_off = project.start_worker("-c", "1", env=through(project, proxy))

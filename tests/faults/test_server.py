@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.fleet import Project, Worker, freeze
 from tests.support.producer import Producer
-from tests.support.scenarios import on, served
+from tests.support.scenarios import hands_over, on, served, served_whole, syncs_late
 from tests.support.tally import HOST_PROMISE, Incident, conclude, count, sized
 from tests.support.waiting import wait_for
 
@@ -30,7 +30,10 @@ PUBLISH_WITHIN = 7.0
 @pytest.mark.serial
 @on(served)
 def test_server_is_killed_and_keeps_everything(make_project: Callable[..., Project], rng: random.Random) -> None:
-    """Redis: ``appendfsync always``. Not even what was accepted in the last millisecond is missing."""
+    """Redis: ``appendfsync always``; PostgreSQL: ``synchronous_commit = on``; RabbitMQ: quorum queues.
+
+    Not even what was accepted in the last millisecond is missing.
+    """
     project = make_project(keeps="everything")
     worker = project.start_worker("-c", "2")
     faults: list[Incident] = []
@@ -53,7 +56,7 @@ def test_server_is_killed_and_keeps_everything(make_project: Callable[..., Proje
 
 
 @pytest.mark.serial
-@on(served)
+@on(hands_over)
 def test_server_is_killed_and_keeps_all_but_the_last_second(
     make_project: Callable[..., Project], rng: random.Random
 ) -> None:
@@ -80,11 +83,12 @@ def test_server_is_killed_and_keeps_all_but_the_last_second(
 
 
 @pytest.mark.serial
-@on(served)
+@on(syncs_late)
 def test_server_loses_power_and_what_was_not_forced_to_disk(
     make_project: Callable[..., Project], rng: random.Random
 ) -> None:
-    """The log is cut back to what it held two seconds before: the most that ``everysec`` may lose.
+    """Redis: the log is cut back to what it held two seconds before, the most that ``everysec`` may lose. PostgreSQL:
+    with ``synchronous_commit = off`` SIGKILL takes what it had not written, the last second or two.
 
     The workers live on with what they know. Whatever they had claimed, run or settled in those two seconds, the server
     has never heard of.
@@ -147,7 +151,7 @@ def test_server_is_restarted_in_order(make_project: Callable[..., Project], rng:
     worker.stop()
 
 
-@on(served)
+@on(served_whole)
 def test_server_comes_back_empty_handed(project: Project) -> None:
     """What it held is lost, and said to be; nothing hangs, nothing stale is accepted, new tasks run."""
     worker = project.start_worker("-c", "2")
