@@ -40,12 +40,20 @@ def test_what_was_lost_or_doubled_is_on_the_page(name: str) -> None:
 
 
 def test_one_table_has_every_fault_on_every_broker() -> None:
-    common = {"section": "server", "tasks": 1234, "faults": 2, "superseded": 0, "allowed": 9}
-    rows = [
-        Row(driver="redis", fault="a fault", lost=0, doubled=3, p50=0.25, p99=1.5, **common),
-        Row(driver="postgresql", fault="a fault", lost=0, doubled=0, **common),
-        Row(driver="redis", fault="another", lost=7, doubled=0, **common),
-    ]
+    row = Row(
+        driver="redis",
+        section="server",
+        fault="another",
+        tasks=1234,
+        faults=2,
+        lost=7,
+        doubled=0,
+        superseded=0,
+        allowed=9,
+    )
+    fine = msgspec.structs.replace(row, fault="a fault", lost=0)
+    recovered = msgspec.structs.replace(fine, doubled=3, p50=0.25, p99=1.5)
+    rows = [row, recovered, msgspec.structs.replace(fine, driver="postgresql")]
     shown = page(Run(command="make reliability", seconds=61.0, machine={"2 cores": ""}, rows=rows))
     assert "| fault | postgresql | redis |" in shown
     assert "| a fault | 1,234: 0, 0 | 1,234: 0, 3; 0.25, 1.50 s |" in shown

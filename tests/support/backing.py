@@ -302,10 +302,6 @@ class RedisBacking(Backing):
             self.server.ask("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
 
     @contextlib.contextmanager
-    def under_way(self) -> int:
-        """Return how many messages the server has sent to somebody and still keeps, where ``stats`` cannot tell."""
-        return 0
-
     def frozen(self) -> Iterator[None]:
         self.server.ask("REPLICAOF", "127.0.0.1", free_port())
         self.hang_up()  # As Sentinels do to one that they make a replica.
