@@ -22,10 +22,10 @@ SCHEMES: Final = ("amqp", "amqps", "pyamqp", "rabbitmq")
 QUEUE_TYPES: Final = ("quorum", "classic")
 HEARTBEAT: Final = 30
 """Seconds, where the connection is the lease: a task may hold up its whole process for a while."""
-HEARTBEAT_OF_PAIR: Final = 3
+HEARTBEAT_OF_PAIR: Final = 2
 """Seconds, where a store has the leases, and a connection that is given up costs nothing but another. What was sent to
-a process whose machine is gone goes to others when the server has heard nothing for two to three heartbeats: within 10
-seconds."""
+a process whose machine is gone, or that a task holds up, goes to others when the server has heard nothing for two to
+three heartbeats: well within 10 seconds."""
 TIMEOUT: Final = 5.0
 _SWITCHES: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _VERIFY: Final = {
