@@ -49,7 +49,7 @@ fuzz: $(VENV)/.dev ## fuzz what reads bytes from a broker, 100 times as long as 
 simulate: $(VENV)/.dev ## run installations on a virtual clock, with faults (SEEDS=100000)
 	@exec $(PY) -m celeriac.testing.simulation --seeds $(SEEDS) $(ARGS)
 
-reliability: $(VENV)/.dev ## count what faults do to real workers on every driver (20 minutes); write docs/reliability.md
+reliability: $(VENV)/.dev ## count what faults do to real workers on every driver (45 minutes); write docs/reliability.md
 	@exec $(PY) -m scripts.reliability $(ARGS)
 
 docs: $(VENV)/.dev ## build the documentation into site/

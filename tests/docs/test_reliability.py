@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from scripts.reliability import PAGE, ROWS, SECTIONS, Row, Run, page
-from tests.support.backing import BACKINGS
+from tests.support.backings import BACKINGS
 
 
 def recorded() -> Run:
@@ -37,3 +37,24 @@ def test_what_was_lost_or_doubled_is_on_the_page(name: str) -> None:
     (line,) = [line for line in shown.splitlines() if line.startswith("| a fault (1)")]
     assert " 77 |" in line
     assert "1. a fault, sqlite: a note" in shown
+
+
+def test_one_table_has_every_fault_on_every_broker() -> None:
+    row = Row(
+        driver="redis",
+        section="server",
+        fault="another",
+        tasks=1234,
+        faults=2,
+        lost=7,
+        doubled=0,
+        superseded=0,
+        allowed=9,
+    )
+    fine = msgspec.structs.replace(row, fault="a fault", lost=0)
+    recovered = msgspec.structs.replace(fine, doubled=3, p50=0.25, p99=1.5)
+    rows = [row, recovered, msgspec.structs.replace(fine, driver="postgresql")]
+    shown = page(Run(command="make reliability", seconds=61.0, machine={"2 cores": ""}, rows=rows))
+    assert "| fault | postgresql | redis |" in shown
+    assert "| a fault | 1,234: 0, 0 | 1,234: 0, 3; 0.25, 1.50 s |" in shown
+    assert "| another |  | 1,234: 7, 0 |" in shown

@@ -14,8 +14,17 @@ from typing import Any
 
 import pytest
 
-from tests.support.backing import BACKINGS, Backing, Keeps, SqliteBacking, small_disk
+from tests.support.backing import Backing, Keeps, SqliteBacking
+from tests.support.backings import BACKINGS
 from tests.support.fleet import Project, seeded
+from tests.support.rabbitmq import close_shared
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_node_left() -> Iterator[None]:
+    """End the RabbitMQ node that scenarios shared, if there were any."""
+    yield
+    close_shared()
 
 
 @pytest.fixture
@@ -28,7 +37,7 @@ def driver(request: pytest.FixtureRequest) -> type[Backing]:
 def make_project(driver: type[Backing], tmp_path: Path) -> Iterator[Callable[..., Project]]:
     """Return what makes a project: settings as keywords; ``extra``, more source for its module; ``separate_results``,
     to keep results in a store of their own; ``keeps``, what the store is to keep when its server is killed; ``disk``,
-    to put its files on a disk of that size."""
+    to give it a disk of that size for itself."""
     with ExitStack() as stack:
 
         def make(
@@ -41,8 +50,7 @@ def make_project(driver: type[Backing], tmp_path: Path) -> Iterator[Callable[...
         ) -> Project:
             folder = tmp_path / f"{tmp_path.name}_{len(made)}"
             folder.mkdir()
-            place = folder if disk is None else stack.enter_context(small_disk(folder, disk))
-            backing = driver(place, keeps)
+            backing = driver(folder, keeps, disk)
             stack.callback(backing.close)
             backing.start()
             project = Project(folder, backing, settings=settings, extra=extra, separate_results=separate_results)

@@ -12,7 +12,7 @@ import pytest
 
 from celeriac.core import state
 from tests.support.fleet import Project, is_alive
-from tests.support.scenarios import on
+from tests.support.scenarios import on, whole
 from tests.support.tally import CHILD_PROMISE, HOST_PROMISE, Incident, conclude, count, sized, strike
 from tests.support.waiting import wait_for
 
@@ -65,7 +65,7 @@ def test_killed_children_lose_no_coroutine(project: Project, rng: random.Random)
 
 
 @pytest.mark.serial
-@on()
+@on(whole)
 def test_killed_children_lose_nothing_with_results_in_another_store(
     make_project: Callable[..., Project], rng: random.Random
 ) -> None:

@@ -12,7 +12,7 @@ from celeriac import Celeriac
 from tests.support.fleet import Project
 from tests.support.producer import Producer
 from tests.support.proxy import Cut, Proxy
-from tests.support.scenarios import networked, on
+from tests.support.scenarios import networked, networked_in_parts, networked_whole, on
 from tests.support.tally import HOST_PROMISE, Incident, conclude, count, sized
 from tests.support.waiting import wait_for
 
@@ -34,26 +34,43 @@ def proxy(project: Project) -> Iterator[Proxy]:
 
 def through(project: Project, proxy: Proxy) -> dict[str, str]:
     """Return the environment of a worker that reaches its broker through the proxy."""
-    url = project.backing.url_by(proxy)
-    return {"FLEET_BROKER": url, "FLEET_RESULTS": url}
+    return {"FLEET_BROKER": project.backing.url_by(proxy), "FLEET_RESULTS": project.backing.backend_url_by(proxy)}
 
 
 @pytest.fixture
 def far_app(project: Project, proxy: Proxy) -> Iterator[Celeriac]:
     """The app of a producer behind the proxy."""
-    url = project.backing.url_by(proxy)
-    app = Celeriac("far", broker=url, backend=url, set_as_current=False)
+    broker, backend = project.backing.url_by(proxy), project.backing.backend_url_by(proxy)
+    app = Celeriac("far", broker=broker, backend=backend, set_as_current=False)
     app.task(name="note")(lambda seconds=0.0: None)
     yield app
     app.close()
 
 
-@on(networked)
-@pytest.mark.parametrize("where", list(Cut), ids=["request", "reply"])
+PLACES = pytest.mark.parametrize("where", list(Cut), ids=["request", "reply"])
+
+
+@on(networked_whole)
+@PLACES
 @pytest.mark.parametrize("operation", ["claim", "settle", "extend"])
 def test_workers_connection_is_cut(
     project: Project, proxy: Proxy, rng: random.Random, operation: str, where: Cut
 ) -> None:
+    cut_and_count(project, proxy, rng, operation, where)
+
+
+@on(networked_in_parts)
+@PLACES
+@pytest.mark.parametrize("operation", ["claim", "ack"])
+def test_workers_connection_to_the_queues_is_cut(
+    project: Project, proxy: Proxy, rng: random.Random, operation: str, where: Cut
+) -> None:
+    """What it had taken and not moved comes again; its leases and its results go another way."""
+    cut_and_count(project, proxy, rng, operation, where)
+
+
+def cut_and_count(project: Project, proxy: Proxy, rng: random.Random, operation: str, where: Cut) -> None:
+    """Cut a worker's connection at this operation, now and again."""
     worker = project.start_worker("-c", "1", env=through(project, proxy))
     recovery: list[float] = []
     faults: list[Incident] = []
@@ -74,7 +91,7 @@ def test_workers_connection_is_cut(
 
 
 @on(networked)
-@pytest.mark.parametrize("where", list(Cut), ids=["request", "reply"])
+@PLACES
 def test_producers_connection_is_cut(
     project: Project, proxy: Proxy, far_app: Celeriac, rng: random.Random, where: Cut
 ) -> None:
@@ -89,13 +106,13 @@ def test_producers_connection_is_cut(
             faults.append(Incident(proxy.times[-1][2]))
     project.wait_empty(30)
     recovery = [min(when for when in producer.accepted.values() if when > one.at) - one.at for one in faults]
-    figures = count(project, producer.ids, faults, recovery=recovery)
+    figures = count(project, producer.ids, producer.repeating(faults), recovery=recovery)
     conclude(project, "network", f"cut {where.value}: enqueue", figures, promise=HOST_PROMISE)
     assert producer.refused == []
     worker.stop()
 
 
-@on(networked)
+@on(networked_whole)
 def test_every_reply_to_a_producer_is_cut(project: Project, proxy: Proxy, far_app: Celeriac) -> None:
     """The worker is idle: each task is over before its sender, who heard nothing, sends it again."""
     worker = project.start_worker("-c", "1")
@@ -116,7 +133,7 @@ def test_every_reply_to_a_producer_is_cut(project: Project, proxy: Proxy, far_ap
 @pytest.mark.serial
 @on(networked)
 def test_every_tenth_request_is_cut(project: Project, proxy: Proxy, far_app: Celeriac, rng: random.Random) -> None:
-    operations = ("enqueue", "claim", "settle", "extend", "start", "holdings", "promote", "reclaim")
+    operations = ("enqueue", "claim", "settle", "extend", "start", "holdings", "promote", "reclaim", "ack")
     workers = [project.start_worker("-c", "1", env=through(project, proxy)) for _ in range(2)]
     proxy.chance(rng, 0.1, operations)
     with Producer(project, rng, app=far_app) as producer:
@@ -124,7 +141,7 @@ def test_every_tenth_request_is_cut(project: Project, proxy: Proxy, far_app: Cel
     wait_for(lambda: project.app.broker.stats() == [], 60, "all done under fire", every=0.1)
     proxy.chance(rng, 0.0, ())
     faults = [Incident(at) for _, _, at in proxy.times]
-    figures = count(project, producer.ids, faults, recovery=())
+    figures = count(project, producer.ids, producer.repeating(faults), recovery=())
     conclude(project, "network", "every tenth request cut", figures, note=producer.longest_wait())
     assert len(faults) >= 20
     for worker in workers:
@@ -166,7 +183,7 @@ def test_half_open_connections(make_project: Callable[..., Project], rng: random
         worker.stop()
 
 
-@on(networked)
+@on(networked_whole)
 def test_worker_is_cut_off_past_its_lease(project: Project, proxy: Proxy, rng: random.Random) -> None:
     """Others take over what it had; when it is back it settles nothing of that, and works on."""
     cut_off = project.start_worker("-c", "1", env=through(project, proxy))

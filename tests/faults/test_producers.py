@@ -11,7 +11,7 @@ from collections import Counter
 
 from celeriac.brokers.port import MAX_BATCH
 from tests.support.fleet import Project
-from tests.support.scenarios import on
+from tests.support.scenarios import on, whole
 from tests.support.tally import Incident, conclude, count, sized
 from tests.support.waiting import wait_for
 
@@ -41,7 +41,7 @@ def kept(project: Project, ids: list[str]) -> list[str]:
     return [one for one in ids if one in found]
 
 
-@on()
+@on(whole)
 def test_producer_is_killed_in_a_bulk_call(project: Project, rng: random.Random) -> None:
     project.app.broker.install()
     everything: list[str] = []

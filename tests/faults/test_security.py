@@ -19,7 +19,7 @@ from celeriac.brokers.port import Command
 from celeriac.core import state
 from celeriac.core.message import Message, StoredResult
 from celeriac.errors import SecurityError
-from tests.support.backing import BACKINGS
+from tests.support.backings import BACKINGS
 from tests.support.fleet import Project
 from tests.support.waiting import wait_for
 

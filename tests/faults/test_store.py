@@ -15,7 +15,7 @@ from celeriac.core.message import Start
 from celeriac.errors import OperationalError
 from tests.support.fleet import Project
 from tests.support.producer import Producer
-from tests.support.scenarios import on
+from tests.support.scenarios import on, whole
 from tests.support.tally import HOST_PROMISE, Incident, conclude, count, sized
 from tests.support.waiting import wait_for
 
@@ -32,7 +32,7 @@ def test_store_is_full(make_project: Callable[..., Project], rng: random.Random)
     """Producers are told so; what was accepted stays, what runs is settled when there is room again."""
     project = make_project(disk="24m", worker_lease=2.0)
     worker = project.start_worker("-c", "2")
-    with Producer(project, rng) as producer:
+    with Producer(project, rng, pause=0.05, ahead=10_000) as producer:
         project.wait_more(200)
         with project.backing.full():
             at = time.monotonic()
@@ -42,7 +42,7 @@ def test_store_is_full(make_project: Callable[..., Project], rng: random.Random)
         recovery = [project.next_start(back)]
         project.wait_more(100)
     project.wait_empty(60)
-    figures = count(project, producer.ids, [Incident(at)], recovery=recovery)
+    figures = count(project, producer.ids, producer.repeating([Incident(at)]), recovery=recovery)
     assert isinstance(producer.refused[0], OperationalError)
     conclude(project, "store", "the store is full for 3 s, leases of 2 s", figures, promise=HOST_PROMISE)
     worker.stop()
@@ -76,7 +76,7 @@ class Stalls:
 
 
 @pytest.mark.serial
-@on()
+@on(whole)
 def test_leases_of_a_fleet_expire_at_once(make_project: Callable[..., Project]) -> None:
     """200 processes die together, with 10 (for the page: 100) tasks each, half of them started."""
     project = make_project(worker_lease=LEASE, task_delivery_limit=100)

@@ -10,21 +10,54 @@ import pytest
 
 from celeriac.core.message import StoredResult
 from scripts.reliability import ROWS_VARIABLE
-from tests.support.backing import BACKINGS
+from tests.support.backings import BACKINGS
 from tests.support.fleet import Project
-from tests.support.scenarios import networked, own_clock, served
+from tests.support.scenarios import (
+    freezes,
+    hands_over,
+    networked,
+    networked_in_parts,
+    networked_whole,
+    own_clock,
+    served,
+    served_whole,
+    syncs_late,
+    whole,
+)
 from tests.support.tally import Incident, conclude, count
 
-LEFT_OUT = {"sqlite": {"served", "networked", "own_clock"}, "redis": set[str]()}
+NEEDS = (
+    freezes,
+    hands_over,
+    networked,
+    networked_in_parts,
+    networked_whole,
+    own_clock,
+    served,
+    served_whole,
+    syncs_late,
+    whole,
+)
+LEFT_OUT = {
+    "sqlite": {need.__name__ for need in NEEDS if need is not whole},
+    "redis": {"networked_in_parts"},
+    "postgresql": {"networked_in_parts", "hands_over"},
+    "rabbitmq": {"whole", "served_whole", "networked_whole", "own_clock", "syncs_late", "hands_over", "freezes"},
+}
 """What a driver's store is not, so that the scenarios which need it are not about that driver."""
 
 
 def test_what_is_left_out_is_known() -> None:
-    needs = {"served": served, "networked": networked, "own_clock": own_clock}
     left_out = {
-        name: {need for need, holds in needs.items() if not holds(backing.traits)} for name, backing in BACKINGS.items()
+        name: {need.__name__ for need in NEEDS if not need(backing.traits)} for name, backing in BACKINGS.items()
     }
     assert left_out == LEFT_OUT
+
+
+def test_what_is_run_at_the_small_size_exists() -> None:
+    scenarios = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    named = {name for backing in BACKINGS.values() for name in backing.small or ()}
+    assert {name for name in named if f"def {name}(" not in scenarios} == set()
 
 
 Judge = Callable[..., None]

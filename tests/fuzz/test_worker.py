@@ -17,7 +17,8 @@ from celeriac.core.message import Message, pack
 from tests.fuzz.mutations import hostile
 from tests.fuzz.readers import COMMANDS, MESSAGES, WORKERS
 from tests.fuzz.vandal import VANDALS, Vandal
-from tests.support.backing import BACKINGS, Backing
+from tests.support.backing import Backing
+from tests.support.backings import BACKINGS
 from tests.support.fleet import Project, seeded, tell
 from tests.support.waiting import wait_for
 

@@ -7,9 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.soak.soak import Plan, Report, Soak
+from tests.soak.soak import DRIVERS, Plan, Report, Soak
 from tests.soak.watch import table
-from tests.support.backing import BACKINGS
 
 
 def text(report: Report) -> str:
@@ -36,7 +35,7 @@ def main() -> int:
     """Parse the command line, run, and return the exit code."""
     default = Plan()
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--driver", choices=sorted(BACKINGS), default=default.driver)
+    parser.add_argument("--driver", choices=sorted(DRIVERS), default=default.driver)
     parser.add_argument("--tasks", type=int, default=default.tasks)
     parser.add_argument("--reconnects", type=int, default=default.reconnects)
     parser.add_argument("--rate", type=float, default=default.rate, help="tasks a second")

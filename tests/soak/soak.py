@@ -26,12 +26,14 @@ from celeriac import Celeriac
 from celeriac.app.find import find_app
 from celeriac.core import state
 from tests.soak.watch import Bound, Trend, Watch, until
-from tests.support.backing import BACKINGS, Backing, RedisBacking, SqliteBacking
+from tests.support.backing import Backing, RedisBacking, SqliteBacking
 
 MODULE: Final = "soaked"
 BATCH: Final = 500
 BACKLOG: Final = 20_000
 """Most tasks that wait; the sender then waits, too."""
+DRIVERS: Final[dict[str, type[Backing]]] = {one.name: one for one in (SqliteBacking, RedisBacking)}
+"""Those whose size and connections this can look at."""
 BOUNDS: Final = {
     "rss": Bound(0.04, 6.0),  # MiB
     "files": Bound(0.0, 1.0),
@@ -168,7 +170,7 @@ class Soak:
         self.report = Report(plan)
         self._plan = plan
         self._folder = folder
-        self._backing: Backing = BACKINGS[plan.driver](folder)
+        self._backing: Backing = DRIVERS[plan.driver](folder)
         self._watch = Watch(BOUNDS, 2.5 * plan.expires)
         self._next_sample = 0.0
         self._sent: Counter[str] = Counter()

@@ -1,7 +1,7 @@
 """What a broker is to the reliability suite: one adapter class for each driver, and no scenario knows which it has.
 
-A driver joins by one subclass of :class:`Backing` and a line in :data:`BACKINGS`. Its :class:`Traits` choose the
-scenarios that apply; ``tests/faults/test_suite.py`` holds the list of those that do not.
+A driver joins by one subclass of :class:`Backing` and a line in ``tests/support/backings.py``. Its :class:`Traits`
+choose the scenarios that apply; ``tests/faults/test_suite.py`` holds the list of those that do not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import ClassVar, Final, Literal, cast
 
 from tests.support.proxy import Proxy
-from tests.support.servers import RedisServer
+from tests.support.servers import RedisServer, free_port
 
 Keeps = Literal["nothing", "last second", "everything"]
 """What a store has after SIGKILL of its server: nothing, all but the last second or two, all that it acknowledged."""
@@ -38,12 +38,20 @@ class Traits:
         network: Workers reach it by TCP, so that a proxy can stand between.
         own_clock: Its time is its server's, not that of the workers' machines.
         keeps: What it can be told to keep through SIGKILL of the server.
+        writes_behind: What it has not forced to disk lies in the server, so that SIGKILL takes it as a loss of power
+            does; False where it has been handed to the system.
+        whole: It keeps all that is known of a task, until the end. False for one that hands messages on to another
+            store, which then has the leases, and the results.
+        freezes: It can be told to take no writes.
     """
 
     server: bool
     network: bool
     own_clock: bool
     keeps: tuple[Keeps, ...] = ("everything",)
+    writes_behind: bool = False
+    whole: bool = True
+    freezes: bool = False
 
 
 class Backing(ABC):
@@ -52,19 +60,31 @@ class Backing(ABC):
     Args:
         folder: Its files, if it has any.
         keeps: What is to be kept through SIGKILL of the server; without a server it has no meaning.
+        disk: Size of the disk that it is to have for itself, as in ``24m``, so that :meth:`full` can fill it.
+
+    Attributes:
+        small: The scenarios that run at their small size, with every change; the others run for the page alone. None
+            means all of them.
     """
 
     name: ClassVar[str]
     traits: ClassVar[Traits]
+    small: ClassVar[frozenset[str] | None] = None
 
-    def __init__(self, folder: Path, keeps: Keeps = "nothing") -> None:
+    def __init__(self, folder: Path, keeps: Keeps = "nothing", disk: str | None = None) -> None:
         self.folder: Final = folder
         self.keeps: Final = keeps
+        self.disk: Final = disk
 
     @property
     @abstractmethod
     def url(self) -> str:
-        """What to pass as ``broker``, and as ``backend`` unless results are to be apart."""
+        """What to pass as ``broker``."""
+
+    @property
+    def backend_url(self) -> str:
+        """What to pass as ``backend``, unless results are to be apart."""
+        return self.url
 
     @property
     @abstractmethod
@@ -86,7 +106,7 @@ class Backing(ABC):
     @contextlib.contextmanager
     @abstractmethod
     def full(self) -> Iterator[None]:
-        """Let the store refuse to grow for a while; it was made with ``room``, where it must know that before."""
+        """Let the store refuse to grow for a while; it was made with ``disk``."""
 
     # Only with a server.
 
@@ -117,6 +137,18 @@ class Backing(ABC):
         """Let it go on (SIGCONT)."""
         raise NotImplementedError
 
+    def hang_up(self) -> None:
+        """Let the server end every connection."""
+        raise NotImplementedError
+
+    def under_way(self) -> int:
+        """Return how many messages the server has sent to somebody and still keeps, where ``stats`` cannot tell."""
+        return 0
+
+    def frozen(self) -> AbstractContextManager[None]:
+        """Let the server take no writes for a while, as one that has become a replica or a standby."""
+        raise NotImplementedError
+
     def slowest(self) -> float | None:
         """Return the seconds for which one request held the server at most, by its own measure; None if it has none."""
         return None
@@ -135,6 +167,10 @@ class Backing(ABC):
         """Return the URL that leads through the proxy."""
         raise NotImplementedError
 
+    def backend_url_by(self, proxy: Proxy) -> str:
+        """Return what to pass as ``backend`` beside it."""
+        return self.url_by(proxy)
+
 
 class SqliteBacking(Backing):
     """A file."""
@@ -142,10 +178,15 @@ class SqliteBacking(Backing):
     name = "sqlite"
     traits = Traits(server=False, network=False, own_clock=False)
 
+    def __init__(self, folder: Path, keeps: Keeps = "nothing", disk: str | None = None) -> None:
+        super().__init__(folder, keeps, disk)
+        self._place = folder
+        self._mounted: Final = ExitStack()
+
     @property
     def path(self) -> Path:
         """The file."""
-        return self.folder / "q.db"
+        return self._place / "q.db"
 
     @property
     def url(self) -> str:
@@ -153,13 +194,14 @@ class SqliteBacking(Backing):
 
     @property
     def results_url(self) -> str:
-        return f"sqlite:///{self.folder / 'results.db'}"
+        return f"sqlite:///{self._place / 'results.db'}"
 
     def start(self) -> None:
-        pass
+        if self.disk is not None:
+            self._place = self._mounted.enter_context(small_disk(self.folder, self.disk))
 
     def close(self) -> None:
-        pass
+        self._mounted.close()
 
     def owned_by(self, owners: Iterable[str]) -> set[str]:
         wanted = set(owners)
@@ -169,17 +211,8 @@ class SqliteBacking(Backing):
 
     @contextlib.contextmanager
     def full(self) -> Iterator[None]:
-        """Fill the disk, which must be a small one: see :func:`small_disk`."""
-        ballast = self.folder / "ballast"
-        with ballast.open("wb", buffering=0) as file:
-            for size in (1 << 16, 1 << 10, 1):
-                with contextlib.suppress(OSError):
-                    while file.write(b"\0" * size) == size:
-                        pass
-        try:
+        with filled(self._place):
             yield
-        finally:
-            ballast.unlink()
 
     def versions(self) -> Mapping[str, str]:
         return {"sqlite": sqlite3.sqlite_version}
@@ -189,10 +222,10 @@ class RedisBacking(Backing):
     """A private server."""
 
     name = "redis"
-    traits = Traits(server=True, network=True, own_clock=True, keeps=("last second", "everything"))
+    traits = Traits(server=True, network=True, own_clock=True, keeps=("last second", "everything"), freezes=True)
 
-    def __init__(self, folder: Path, keeps: Keeps = "nothing") -> None:
-        super().__init__(folder, keeps)
+    def __init__(self, folder: Path, keeps: Keeps = "nothing", disk: str | None = None) -> None:
+        super().__init__(folder, keeps, disk)
         fsync: Literal["always", "everysec"] = "always" if keeps == "everything" else "everysec"
         self.server: Final = RedisServer(
             appendonly=keeps != "nothing", fsync=fsync, options={"slowlog-log-slower-than": "1000"}
@@ -264,6 +297,19 @@ class RedisBacking(Backing):
     def resume(self) -> None:
         self.server.resume()
 
+    def hang_up(self) -> None:
+        for kind in ("normal", "pubsub"):
+            self.server.ask("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        self.server.ask("REPLICAOF", "127.0.0.1", free_port())
+        self.hang_up()  # As Sentinels do to one that they make a replica.
+        try:
+            yield
+        finally:
+            self.server.ask("REPLICAOF", "NO", "ONE")
+
     def slowest(self) -> float | None:
         with self.server.client() as client:
             return max((entry["duration"] for entry in client.slowlog_get(128)), default=0) / 1e6
@@ -308,5 +354,16 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
         subprocess.run(("umount", "--lazy", str(place)), check=True)
 
 
-BACKINGS: Final[dict[str, type[Backing]]] = {one.name: one for one in (SqliteBacking, RedisBacking)}
-"""The drivers under test."""
+@contextlib.contextmanager
+def filled(place: Path) -> Iterator[None]:
+    """Fill the disk on which this folder is, which must be a small one: see :func:`small_disk`."""
+    ballast = place / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 10, 1):
+            with contextlib.suppress(OSError):
+                while file.write(b"\0" * size) == size:
+                    pass
+    try:
+        yield
+    finally:
+        ballast.unlink()

@@ -133,7 +133,7 @@ class Project:
         source = PROJECT.format(
             name=self.module,
             broker=backing.url,
-            results=backing.results_url if separate_results else backing.url,
+            results=backing.results_url if separate_results else backing.backend_url,
             settings=settings or {},
             diary=str(self.diary_path),
         )
@@ -224,7 +224,12 @@ class Project:
 
     def wait_empty(self, timeout: float) -> None:
         """Wait until the broker holds nothing any more."""
-        wait_for(lambda: self.app.broker.stats() == [], timeout, "all tasks settled", every=0.05)
+        wait_for(
+            lambda: self.app.broker.stats() == [] and not self.backing.under_way(),
+            timeout,
+            "all tasks settled",
+            every=0.05,
+        )
 
     def wait_states(self, ids: Iterable[str], timeout: float = 20.0) -> dict[str, str]:
         """Wait until every task is over; return the state of each."""

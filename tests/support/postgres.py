@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+import psutil
 import psycopg
 
 from scripts.ensure_server import ensure_server
@@ -83,8 +84,7 @@ class PostgresServer:
     def make(self) -> None:
         """Make its files."""
         data = self.folder / "data"
-        if self._user is not None:
-            shutil.chown(self.folder, self._user)
+        self.give(self.folder)
         if self._copy_of is None:
             secret = self.folder / "password"
             secret.write_text(self.password or "")
@@ -113,10 +113,10 @@ class PostgresServer:
 
     def stop(self, how: Literal["smart", "fast", "immediate"] = "fast") -> None:
         """End it, and wait; ``immediate`` is a crash of which it recovers at the next start."""
+        self.resume()
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(signal.SIGCONT)
         process.send_signal(STOPS[how])
         try:
             process.wait(20)
@@ -128,6 +128,51 @@ class PostgresServer:
         """End it and start it again."""
         self.stop(how)
         self.start()
+
+    def kill(self) -> None:
+        """End all of its processes at once (SIGKILL): what they had not handed to the system is gone."""
+        family = self.pause()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for one in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.wait(10)
+        # They hold the memory that the next server wants for itself. Nobody has to collect those whose parent is gone.
+        wait_for(lambda: not any(map(_lives, family)), 10, "the end of all processes of the server")
+
+    def pause(self) -> list[psutil.Process]:
+        """Stop all of its processes in their tracks (SIGSTOP), and return them."""
+        if self._process is None:
+            return []
+        first = psutil.Process(self._process.pid)
+        first.suspend()  # From now on there are no new ones.
+        family = [first, *first.children(recursive=True)]
+        for one in family[1:]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.suspend()
+        return family
+
+    def resume(self) -> None:
+        """Let it go on."""
+        if self._process is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                first = psutil.Process(self._process.pid)
+                for one in [*first.children(recursive=True), first]:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        one.resume()
+
+    def wipe(self) -> None:
+        """Give it empty files instead of those it had; it must not run."""
+        assert self._process is None, "the server runs"
+        shutil.rmtree(self.folder / "data")
+        self.make()
+        # Before it can be reached: nobody finds a server without the database.
+        alone = (self._programs / "postgres", "--single", "-D", self.folder / "data", "postgres")
+        subprocess.run(
+            alone, input=b"CREATE DATABASE test\n", capture_output=True, cwd="/", check=True, **self._as_other()
+        )
 
     def promote(self) -> None:
         """Make a standby the primary."""
@@ -219,10 +264,22 @@ class PostgresServer:
         done = subprocess.run(command, capture_output=True, cwd="/", check=False, **self._as_other())
         assert done.returncode == 0, f"{program}: {done.stdout.decode()}\n{done.stderr.decode()}"
 
+    def give(self, folder: Path) -> None:
+        """Make the user as whom it runs the owner of a folder."""
+        if self._user is not None:
+            shutil.chown(folder, self._user)
+
     def _as_other(self) -> dict[str, Any]:
         if self._user is None:
             return {}
         return {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid, "extra_groups": []}
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _other_user() -> str:

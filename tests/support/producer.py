@@ -28,6 +28,7 @@ class Producer:
         rng: For the sizes of the batches and the run times.
         app: By which to send it, if not the project's own.
         pause: Seconds between two batches.
+        ahead: Tasks that wait at most. To see how calls are refused while nothing runs, it must be more than wait.
         seconds: Longest run time of a task.
 
     Attributes:
@@ -43,12 +44,14 @@ class Producer:
         *,
         app: Celeriac | None = None,
         pause: float = 0.01,
+        ahead: int = AHEAD,
         seconds: float = 0.004,
     ) -> None:
         self._project: Final = project
         self._task: Final[Any] = (app or project.app).tasks["note"]
         self._rng: Final = rng
         self._pause: Final = pause
+        self._ahead: Final = ahead
         self._seconds: Final = seconds
         self._ending: Final = threading.Event()
         self._thread: Final = threading.Thread(target=self._run, name="producer", daemon=True)
@@ -93,6 +96,13 @@ class Producer:
             for one in faults
         ]
 
+    def repeating(self, faults: Sequence[Incident], outage: float = 0.0) -> list[Incident]:
+        """Return the faults with what may run again because it was being sent then to a store that knows no repeated call.
+
+        That is RabbitMQ: ids that were published are known to nobody until they are claimed.
+        """
+        return list(faults) if self._project.backing.traits.whole else self.spanning(faults, outage)
+
     def recovered(self, at: float, timeout: float = 20.0) -> float:
         """Return the seconds from this moment until a task ran that was accepted after it; wait for that."""
         runs: list[float] = []
@@ -114,7 +124,7 @@ class Producer:
     def _run(self) -> None:
         try:
             while not self._ending.wait(self._pause):
-                if len(self.accepted) - self._project.ended() < AHEAD:
+                if len(self.accepted) - self._project.ended() < self._ahead:
                     self._send()
         except BaseException as exc:  # Shown by whoever waits for the thread
             self._error = exc

@@ -127,6 +127,20 @@ class RabbitNode:
         """End it as a loss of power does; what is on disk stays."""
         self._signal(signal.SIGKILL)
 
+    def stop(self) -> None:
+        """End it in order, and wait."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            self.resume()
+            self.control("stop")
+            process.wait(60)
+        self._process = None
+
+    def wipe(self) -> None:
+        """Remove what it keeps on disk; it must not run."""
+        assert self._process is None, "the node runs"
+        shutil.rmtree(self.folder / "data")
+
     def pause(self) -> None:
         """Let it stand still."""
         self._signal(signal.SIGSTOP)

@@ -197,13 +197,13 @@ def _rabbitmq(url: str, clock: Clock, store: str | None, queues: QueuePlan) -> A
     with needs("rabbitmq", "pamqp"):
         from celeriac.brokers.rabbitmq.driver import AloneDriver, PairedDriver
     from celeriac.brokers.rabbitmq.topology import topology
-    from celeriac.brokers.rabbitmq.url import parse
+    from celeriac.brokers.rabbitmq.url import HEARTBEAT_OF_PAIR, parse
 
-    location = parse(url)
-    plan = topology(queues, location.queue_type)
     if store is not None and pairs(url, store):
-        return PairedDriver(location, connect(store, clock=clock), plan)
-    return AloneDriver(location, plan)
+        location = parse(url, heartbeat=HEARTBEAT_OF_PAIR)
+        return PairedDriver(location, connect(store, clock=clock), topology(queues, location.queue_type))
+    location = parse(url)
+    return AloneDriver(location, topology(queues, location.queue_type))
 
 
 def connect(url: str, *, clock: Clock = SYSTEM, store: str | None = None, queues: QueuePlan = NO_QUEUES) -> AnyDriver:

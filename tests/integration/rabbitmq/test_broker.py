@@ -18,10 +18,12 @@ from celeriac.brokers.rabbitmq.client import Client
 from celeriac.brokers.rabbitmq.driver import AloneDriver, PairedDriver
 from celeriac.brokers.rabbitmq.failures import NoSuchThing, NotAllowed, Unroutable
 from celeriac.brokers.rabbitmq.receiver import count
+from celeriac.brokers.rabbitmq.requests import Take
 from celeriac.core.ids import new_id
 from celeriac.core.message import Delivery, Message, Settlement, StoredResult
 from celeriac.core.queues import QueuePlan, served_by
 from celeriac.errors import OperationalError, StoreNeeded
+from tests.support.proxy import Proxy
 from tests.support.rabbitmq import RabbitNode, close_shared, shared_node
 from tests.support.servers import Certificates, free_port
 
@@ -207,6 +209,22 @@ class TestAlone:
 
 
 class TestPaired:
+    async def test_what_came_before_the_connection_ended_is_not_taken(
+        self, open_broker: Open, node: RabbitNode, queue: str
+    ) -> None:
+        """A process that was stopped for long finds messages, and only then that others have them now."""
+        sender = open_broker()
+        with Proxy(node.port) as proxy:
+            broker = open_broker(url=node.url.replace(f":{node.port}/", f":{proxy.port}/"))
+            assert await claim(broker, queue) == []
+            waiter = broker.waiter()
+            sleeping = asyncio.ensure_future(waiter.wait(20.0))
+            await sender.enqueue([message(queue, id=queue)])
+            assert await sleeping
+            proxy.drop()
+            assert await client_of(broker).perform(Take((queue,), 10, "w1")) == []
+            await waiter.close()
+
     async def test_a_task_in_a_queue_can_be_revoked(self, open_broker: Open, queue: str) -> None:
         broker = open_broker()
         await broker.enqueue([message(queue, id=f"{queue}a"), message(queue, id=f"{queue}b")])

@@ -93,7 +93,10 @@ def translate(exc: psycopg.Error, location: Location) -> CeleriacError:
     if code == "53300":
         return OperationalError(f"{name} has no room for more connections: raise max_connections ({said})")
     if code == "25006":
-        return OperationalError(f"{name} is a standby, which takes no writes: name the primary in the URL ({said})")
+        return OperationalError(
+            f"{name} takes no writes: it is a standby, or read-only by default (default_transaction_read_only). Name"
+            f" the primary, or all servers, in the URL ({said})"
+        )
     if code == "25P02":
         return OperationalError(f"{name} refused: the transaction has failed already, roll it back ({said})")
     if code in ("3F000", "42P01", "42883", "42703"):

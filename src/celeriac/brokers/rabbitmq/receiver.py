@@ -122,7 +122,20 @@ class Receiver:
         if woken or len(taken) < limit:
             # What is on its way to us now must be back in its queue before others look there.
             await asyncio.gather(*[reader.closed() for reader in readers])
-        return taken
+        # Who was stopped for long takes what had come before, and hears only now that it has been given to others.
+        return self._still_ours(taken)
+
+    def _still_ours(self, taken: Sequence[Taken]) -> list[Taken]:
+        """Return what came on channels that have not ended, and forget the rest."""
+        ours: list[Taken] = []
+        for one in taken:
+            held = self._held.get(one.ref)
+            if held is not None and held[0].channel.ended is None:
+                ours.append(one)
+            else:
+                self._held.pop(one.ref, None)
+                self._since.pop(one.ref, None)
+        return ours
 
     async def _gather(self, readers: Sequence[Reader], limit: int) -> None:
         """Let messages come until there are enough, or no more are ready; no more than are wanted."""

@@ -21,6 +21,11 @@ from celeriac.errors import ImproperlyConfigured
 SCHEMES: Final = ("amqp", "amqps", "pyamqp", "rabbitmq")
 QUEUE_TYPES: Final = ("quorum", "classic")
 HEARTBEAT: Final = 30
+"""Seconds, where the connection is the lease: a task may hold up its whole process for a while."""
+HEARTBEAT_OF_PAIR: Final = 2
+"""Seconds, where a store has the leases, and a connection that is given up costs nothing but another. What was sent to
+a process whose machine is gone, or that a task holds up, goes to others when the server has heard nothing for two to
+three heartbeats: well within 10 seconds."""
 TIMEOUT: Final = 5.0
 _SWITCHES: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _VERIFY: Final = {
@@ -133,22 +138,26 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
 _AUTHORITY: Final = re.compile(r"(?:(?P<login>.*)@)?(?P<host>\[[^\]]*\]|[^:@/]*)(?::(?P<port>[^:@/]*))?$", re.DOTALL)
 
 
-def parse(url: str) -> Location:
+def parse(url: str, *, heartbeat: int = HEARTBEAT) -> Location:
     """Return what the URL says.
+
+    Args:
+        url: The URL.
+        heartbeat: Seconds between heartbeats, unless it says.
 
     Raises:
         ImproperlyConfigured: It is not such a URL; the text shows it without its password.
     """
     parts = [part.strip() for part in url.split(";") if part.strip()]
-    first = _parse_one(parts[0])
+    first = _parse_one(parts[0], heartbeat)
     addresses = list(first.addresses)
     for part in parts[1:]:
-        more = _parse_one(part if "://" in part else f"{parts[0].partition('://')[0]}://{part}")
+        more = _parse_one(part if "://" in part else f"{parts[0].partition('://')[0]}://{part}", heartbeat)
         addresses += more.addresses
     return msgspec.structs.replace(first, addresses=tuple(dict.fromkeys(addresses)))
 
 
-def _parse_one(url: str) -> Location:
+def _parse_one(url: str, heartbeat: int) -> Location:
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
     shown = redact_url(url)
@@ -171,7 +180,7 @@ def _parse_one(url: str) -> Location:
         password=unquote(password) if colon else "guest",
         vhost=vhost,
         tls=tls,
-        heartbeat=int(_number(shown, "heartbeat", options.get("heartbeat"), HEARTBEAT, 0, 3600)),
+        heartbeat=int(_number(shown, "heartbeat", options.get("heartbeat"), heartbeat, 0, 3600)),
         timeout=_number(shown, "timeout", options.get("timeout"), TIMEOUT, 0.1, 3600),
         queue_type=_choice(shown, "queue_type", options.get("queue_type", "quorum"), QUEUE_TYPES),
         name=options.get("name", "celeriac"),

@@ -1,8 +1,8 @@
 """The relay: brings the rows of an outbox to the broker, in the order of their ids, batch by batch.
 
 A batch gets a number and is recorded in a transaction of its own; then it is published; then its rows go. Whoever comes
-after a crash finds the recorded batch and publishes the same messages under the same number. The broker remembers that and
-keeps nothing twice, whether their tasks wait, run or are over.
+after a crash finds the recorded batch and publishes the same messages under the same number. The broker remembers it,
+and keeps nothing twice, whether their tasks wait, run or are over.
 
 One relay at a time leads. The leader counts up in its row; one that waits takes over when that count has stood still
 for ``lease`` seconds by its own clock, so no two clocks are compared. Each take-over begins an epoch, and every write

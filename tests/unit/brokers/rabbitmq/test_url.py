@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from celeriac.brokers.rabbitmq.url import Address, parse
+from celeriac.brokers.rabbitmq.url import HEARTBEAT, HEARTBEAT_OF_PAIR, Address, parse
 from celeriac.errors import ImproperlyConfigured
 
 
@@ -60,3 +60,11 @@ def test_mistakes_are_named_and_passwords_are_not(url: str, says: str) -> None:
 
 def test_a_location_does_not_show_its_password() -> None:
     assert "s3cret" not in repr(parse("amqp://me:s3cret@h"))
+
+
+def test_who_has_a_store_hears_sooner_of_a_machine_that_is_gone() -> None:
+    assert parse("amqp://h").heartbeat == HEARTBEAT
+    assert parse("amqp://h", heartbeat=HEARTBEAT_OF_PAIR).heartbeat == HEARTBEAT_OF_PAIR
+    assert parse("amqp://h;amqp://i?heartbeat=7", heartbeat=HEARTBEAT_OF_PAIR).heartbeat == HEARTBEAT_OF_PAIR
+    assert parse("amqp://h?heartbeat=7", heartbeat=HEARTBEAT_OF_PAIR).heartbeat == 7
+    assert 3 * HEARTBEAT_OF_PAIR < 10
