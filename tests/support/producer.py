@@ -97,7 +97,7 @@ class Producer:
         ]
 
     def repeating(self, faults: Sequence[Incident], outage: float = 0.0) -> list[Incident]:
-        """Return the faults with what may run again because it was being sent then to a store that knows no repeated call.
+        """Return the faults with what may run again since it was being sent then, where nobody knows a repeated call.
 
         That is RabbitMQ: ids that were published are known to nobody until they are claimed.
         """

@@ -11,7 +11,7 @@ from celeriac.brokers.rabbitmq import requests, wire
 from celeriac.brokers.rabbitmq.link import Link
 from celeriac.brokers.rabbitmq.receiver import Receiver, count
 from celeriac.brokers.rabbitmq.renewal import Renewal
-from celeriac.brokers.rabbitmq.sender import Sender, hang_up, version_of
+from celeriac.brokers.rabbitmq.sender import Sender, version_of
 from celeriac.brokers.rabbitmq.topology import Topology
 from celeriac.brokers.rabbitmq.url import Location
 from celeriac.core.message import MAX_PRIORITY
@@ -33,7 +33,7 @@ class Client:
         self.link: Final = Link(location)
         # A sender that gives up ends its connection, and deliveries that are held must not end with it.
         self.outward: Final = Link(location) if renews else self.link
-        self.sender: Final = Sender(self.outward, topology)
+        self.sender: Final = Sender(self.outward, topology, repeats=not renews)
         self.receiver: Final = Receiver(self.link, self.sender, topology)
         self.renewal: Final = Renewal(self.link, self.sender, self.receiver) if renews else None
 
@@ -53,9 +53,11 @@ class Client:
             case requests.Take():
                 if self.renewal is not None:
                     self.renewal.start()
-                return await self.receiver.take(
-                    request.queues, request.limit, request.owner, deadline, keep=request.keep
-                )
+                return await self.receiver.take(request.queues, request.limit, request.owner, deadline)
+            case requests.Keep():
+                return self.receiver.keep(request.refs)
+            case requests.Ack(heard=True):
+                return await self.receiver.ack_heard(request.refs, deadline)
             case requests.Ack():
                 return self.receiver.ack(request.refs)
             case requests.GiveBack():
@@ -86,7 +88,7 @@ class Client:
                     "blocked": connection.blocked,
                 }
         except TimeoutError:
-            self.link.drop("it did not answer in time")
+            self.receiver.give_up()
             raise OperationalError(f"RabbitMQ at {connection.address} did not answer in time") from None
 
     def _levels(self, queue: str) -> list[str]:
@@ -109,7 +111,7 @@ class Client:
                 channel = await connection.channel()
                 answer: Any = await channel.call(wire.PurgeQueue(queue=one))
                 gone += answer.message_count
-                await hang_up(connection, channel)
+                channel.close()
         return gone
 
     async def close(self) -> None:

@@ -21,6 +21,7 @@ from celeriac.brokers.rabbitmq.failures import ChannelEnded, ConnectionEnded, re
 from celeriac.brokers.rabbitmq.properties import told_id
 from celeriac.brokers.rabbitmq.requests import Outgoing
 from celeriac.brokers.rabbitmq.url import Address, Location
+from celeriac.errors import CeleriacError
 
 if TYPE_CHECKING:
     import ssl
@@ -38,7 +39,7 @@ class Batch:
         self.done = done
         self.first = first
         self.waiting = set(range(first, first + len(messages)))
-        self.refused = 0
+        self.refused: list[Outgoing] = []
         self.returned: list[wire.Returned] = []
 
     @property
@@ -49,7 +50,8 @@ class Batch:
     def confirmed(self, number: int, *, refused: bool) -> None:
         """Take note of one answer."""
         self.waiting.discard(number)
-        self.refused += refused
+        if refused:
+            self.refused.append(self.messages[number - self.first])
         if not self.waiting and not self.done.done():
             self.done.set_result(None)
 
@@ -114,6 +116,12 @@ class Channel:
             self._unconfirmed[self._published] = batch
         self._connection.write(b"".join(wire.joined(parts)))
         return batch
+
+    def close(self) -> None:
+        """Have the server close it; its number is free when that has been confirmed, and nobody waits for it."""
+        if self.ended is None:
+            goodbye = self.begin(commands.Channel.Close(200, "done", 0, 0))
+            goodbye.add_done_callback(lambda _: self._connection.dropped(self))
 
     # What comes in.
 
@@ -254,17 +262,22 @@ class Connection(asyncio.Protocol):
         if not number:
             raise ConnectionEnded(f"the connection to {self.address} has no free channel ({self._channel_max} at most)")
         channel = self._channels[number] = Channel(self, number)
-        await channel.call(commands.Channel.Open())
+        try:
+            await channel.call(commands.Channel.Open())
+        except asyncio.CancelledError:
+            channel.close()
+            raise
         return channel
 
     def dropped(self, channel: Channel) -> None:
-        """Forget a channel that the server closed."""
-        self._channels.pop(channel.number, None)
+        """Forget a channel that is closed; its number may be another's by now."""
+        if self._channels.get(channel.number) is channel:
+            del self._channels[channel.number]
 
     async def close(self) -> None:
         """Say goodbye and close; what waits for an answer gets none."""
         if self.ended is None:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(CeleriacError, TimeoutError):
                 request = commands.Connection.Close(200, "bye", 0, 0)
                 await asyncio.wait_for(self._ask(request), 1.0)
         self.abort(ConnectionEnded("the connection to RabbitMQ was closed"))
@@ -340,7 +353,7 @@ class Connection(asyncio.Protocol):
             self.blocked = None
             self.on_unblocked.set()
         elif isinstance(value, commands.Connection.Close):
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(CeleriacError):
                 self.write(wire.method(0, commands.Connection.CloseOk()))
             self.abort(refused(value.reply_code or 0, value.reply_text, ConnectionEnded))
         elif self._control:

@@ -15,6 +15,7 @@ from pamqp import base, commands
 
 from celeriac.brokers.rabbitmq import wire
 from celeriac.brokers.rabbitmq.connection import Channel
+from celeriac.errors import CeleriacError
 
 
 class Reader:
@@ -104,7 +105,7 @@ class Reader:
         try:
             await cancelled
             self.give_back()
-        except Exception:
+        except CeleriacError:
             return  # The channel has ended, and with it everything that was ours.
         finally:
             self._closing = None

@@ -9,8 +9,9 @@ the message itself; what nobody then takes goes back after a moment.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -22,7 +23,7 @@ from celeriac.brokers.rabbitmq.failures import ChannelEnded, NoSuchThing
 from celeriac.brokers.rabbitmq.link import Link
 from celeriac.brokers.rabbitmq.reader import Reader
 from celeriac.brokers.rabbitmq.requests import Taken
-from celeriac.brokers.rabbitmq.sender import AGAIN, Sender, hang_up
+from celeriac.brokers.rabbitmq.sender import AGAIN, Sender
 from celeriac.brokers.rabbitmq.topology import NEWS, Topology, logical, written
 from celeriac.core.message import MAX_PRIORITY
 from celeriac.errors import OperationalError
@@ -55,7 +56,9 @@ class Receiver:
         self._levels: dict[str, float] = {}  # by queue: when its levels were last looked for
         self._held: dict[int, tuple[Reader, wire.Delivered, str]] = {}
         self._since: dict[int, float] = {}
-        self._ref = 0
+        # A lease that another connection gave must not name a delivery of this one: numbers start anywhere.
+        self._ref = secrets.randbits(38) << 24
+        self._kept: set[int] = set()
         self._taking = asyncio.Lock()
         self._changed = asyncio.Event()
         self._sleepers = 0
@@ -69,6 +72,7 @@ class Receiver:
         self._readers.clear()
         self._levels.clear()
         self._held.clear()
+        self._kept.clear()
         self._since.clear()
 
     def note(self) -> None:
@@ -78,15 +82,14 @@ class Receiver:
 
     # Taking.
 
-    async def take(self, queues: Sequence[str], limit: int, owner: str, deadline: float, *, keep: bool) -> list[Taken]:
+    async def take(self, queues: Sequence[str], limit: int, owner: str, deadline: float) -> list[Taken]:
         """Take up to ``limit`` messages, the most urgent first; see :class:`~celeriac.brokers.rabbitmq.requests.Take`.
 
         Raises:
             OperationalError: The server was not to be had until the deadline.
         """
         async with self._taking:
-            if not keep:
-                self._lend_no_more(owner)
+            self._lend_no_more(owner)
             if limit <= 0:
                 self._close_idle(taking=True)
                 return []
@@ -95,11 +98,22 @@ class Receiver:
                 async with asyncio.timeout(deadline - time.monotonic()):
                     return await self._take(connection, tuple(dict.fromkeys(queues)), limit, owner)
             except TimeoutError:
-                self._link.drop("it did not answer in time")
+                self.give_up()
                 raise OperationalError(f"RabbitMQ at {connection.address} did not answer in time") from None
 
+    def give_up(self) -> None:
+        """End a connection that did not answer in time, unless tasks run whose deliveries would end with it: a server
+        that stands still for a moment must not have them run twice. Heartbeats tell whether it is gone."""
+        if not self._kept:
+            self._link.drop("it did not answer in time")
+
+    def keep(self, refs: Sequence[int]) -> None:
+        """Have these be their owner's for good."""
+        self._kept.update(ref for ref in refs if ref in self._held)
+
     def _lend_no_more(self, owner: str) -> None:
-        for ref in sorted([ref for ref, held in self._held.items() if held[2] == owner], reverse=True):
+        lent = [ref for ref, held in self._held.items() if held[2] == owner and ref not in self._kept]
+        for ref in sorted(lent, reverse=True):
             reader, message, _ = self._held.pop(ref)
             self._since.pop(ref, None)
             if message.tag in reader.unacked:
@@ -226,6 +240,14 @@ class Receiver:
         """Let the broker forget these; return those that are not ours any more."""
         return self._settle(refs, Reader.ack)
 
+    async def ack_heard(self, refs: Sequence[int], deadline: float) -> list[int]:
+        """Let the broker forget these, and wait until it has heard it; return those that are not ours any more."""
+        readers = {ref: self._held[ref][0] for ref in refs if ref in self._held}
+        lost = self.ack(refs)
+        # If nothing is heard until the deadline, it is on its way, and heartbeats will tell.
+        await self._hear(set(readers.values()), deadline)
+        return lost + [ref for ref in readers if ref not in lost and readers[ref].channel.ended is not None]
+
     def give_back(self, refs: Sequence[int]) -> list[int]:
         """Give these back; return those that are not ours any more."""
         return self._settle(refs, Reader.nack)
@@ -236,6 +258,7 @@ class Receiver:
         for ref in refs:
             held = self._held.pop(ref, None)
             self._since.pop(ref, None)
+            self._kept.discard(ref)
             if held is None or held[0].channel.ended is not None:
                 lost.append(ref)
             else:
@@ -263,17 +286,21 @@ class Receiver:
         return {ref: self._held[ref][1].body for ref in refs if ref in self._held}
 
     async def held(self, refs: Sequence[int], deadline: float) -> list[int]:
-        """Return those that are ours, as the server has just confirmed by a sign of life."""
-        ours = [ref for ref in refs if ref in self._held and self._held[ref][0].channel.ended is None]
-        channels = {self._held[ref][0].channel for ref in ours}
-        try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                for channel in channels:
-                    await channel.call(commands.Basic.Qos(0, 1, False))
-        except (OperationalError, TimeoutError):
-            self._link.drop("it did not answer")
-            return []
-        return ours
+        """Return those that are ours, as the server has just confirmed by a sign of life.
+
+        Raises:
+            OperationalError: It gave none until the deadline, and nothing is known.
+        """
+        if not await self._hear({self._held[ref][0] for ref in refs if ref in self._held}, deadline):
+            raise OperationalError(f"RabbitMQ did not answer in time ({self._link.location.timeout:g} s)")
+        return [ref for ref in refs if ref in self._held and self._held[ref][0].channel.ended is None]
+
+    async def _hear(self, readers: Iterable[Reader], deadline: float) -> bool:
+        """Wait until the server has done what these channels told it, or they have ended; False if that took longer."""
+        signs = [one.channel.begin(commands.Basic.Qos(0, 1, False)) for one in readers if one.channel.ended is None]
+        if signs:
+            await asyncio.wait(signs, timeout=max(0.0, deadline - time.monotonic()))
+        return all(sign.done() for sign in signs)
 
     # Sleeping.
 
@@ -339,7 +366,7 @@ async def count(connection: Connection, queue: str) -> int | None:
     except NoSuchThing:
         return None
     finally:
-        await hang_up(connection, channel)
+        channel.close()
     return (answer.message_count or 0) if isinstance(answer, commands.Queue.DeclareOk) else 0
 
 

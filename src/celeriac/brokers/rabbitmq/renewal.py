@@ -73,6 +73,9 @@ class Renewal:
 
     async def renew(self) -> int:
         """Hand over what has been held for long; return how many deliveries that were."""
+        for own in self._readers.values():
+            # What came when nobody waited for it any more: a second of what is held, or was settled.
+            own.ack([own.inbox.popleft().tag for _ in range(len(own.inbox))])
         old = self._receiver.held_since(time.monotonic() - self.after)
         for ref, reader, message in old:
             origin = reader.origin or reader.queue

@@ -51,15 +51,13 @@ class Publish(msgspec.Struct, frozen=True):
 
 class Take(msgspec.Struct, frozen=True):
     """Take up to ``limit`` messages of these queues, the most urgent first. They stay the broker's until they are
-    acknowledged: the owner's next Take returns them again, unless an :class:`Ack` or a :class:`GiveBack` names them.
-    With a limit of 0, what the owner took goes back to the broker.
+    acknowledged: the owner's next Take returns them again, unless an :class:`Ack` or a :class:`GiveBack` names them,
+    or a :class:`Keep` made them the owner's for good. With a limit of 0, what the owner took goes back to the broker.
     """
 
     queues: Sequence[str]
     limit: int
     owner: str
-    keep: bool = False
-    """What was taken before stays taken."""
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False):
@@ -84,10 +82,22 @@ class Taken(msgspec.Struct, frozen=True, gc=False):
     head: bytes = b""
 
 
-class Ack(msgspec.Struct, frozen=True):
-    """Let the broker forget these; the reply is the refs that it no longer knew, because the connection has ended."""
+class Keep(msgspec.Struct, frozen=True):
+    """What was taken is the owner's until it is acknowledged or given back, or the connection ends."""
 
     refs: Sequence[int]
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """Let the broker forget these; the reply is the refs that it no longer knew, because the connection has ended.
+
+    Attributes:
+        refs: Which.
+        heard: Wait until the server has heard it. If the connection ends before, the reply is those, too.
+    """
+
+    refs: Sequence[int]
+    heard: bool = False
 
 
 class GiveBack(msgspec.Struct, frozen=True):
@@ -128,6 +138,6 @@ class Look(msgspec.Struct, frozen=True):
     """The reply is what the server says about itself: its version, its address, and why it is blocked, if it is."""
 
 
-Request: TypeAlias = Publish | Take | Ack | GiveBack | Held | Bodies | Count | Purge | Look | Now
-REQUESTS: tuple[type[Any], ...] = (Publish, Take, Ack, GiveBack, Held, Bodies, Count, Purge, Look, Now)
+Request: TypeAlias = Publish | Take | Keep | Ack | GiveBack | Held | Bodies | Count | Purge | Look | Now
+REQUESTS: tuple[type[Any], ...] = (Publish, Take, Keep, Ack, GiveBack, Held, Bodies, Count, Purge, Look, Now)
 RabbitOperation: TypeAlias = Operation[Any, Any, T]

@@ -19,6 +19,7 @@ from celeriac.brokers.rabbitmq import wire
 from celeriac.brokers.rabbitmq.connection import Batch, Channel, Connection
 from celeriac.brokers.rabbitmq.failures import ChannelEnded, ConnectionEnded, Mismatch, NoSuchThing, Unroutable
 from celeriac.brokers.rabbitmq.link import Link
+from celeriac.brokers.rabbitmq.properties import told_id
 from celeriac.brokers.rabbitmq.requests import Outgoing, Publish
 from celeriac.brokers.rabbitmq.topology import LEVEL, NEWS, Topology, logical, written
 from celeriac.errors import OperationalError
@@ -26,6 +27,9 @@ from celeriac.errors import OperationalError
 AGAIN: Final = "x-celeriac-again"
 ONE_ATTEMPT: Final = 5.0
 """Least seconds for which confirms are waited for before messages are sent again."""
+UNTIL_LEADER: Final = 2.0
+"""Seconds for which messages that were refused are sent again."""
+REFUSED_PAUSE: Final = 0.05
 IN_DOUBT: Final = "whether RabbitMQ has taken the messages is not known"
 
 
@@ -43,11 +47,14 @@ class Sender:
     Args:
         link: The way to the server.
         topology: What queues are like.
+        repeats: Messages are sent again if their confirms take long. Only where whoever takes them recognises the
+            second; otherwise they are sent again only when the connection is lost.
     """
 
-    def __init__(self, link: Link, topology: Topology) -> None:
+    def __init__(self, link: Link, topology: Topology, *, repeats: bool = True) -> None:
         self._link = link
         self._topology = topology
+        self._repeats = repeats
         self._channel: Channel | None = None
         self._declared: set[str] = set()
         self._opening = asyncio.Lock()
@@ -74,12 +81,15 @@ class Sender:
         """
         waiting: list[Outgoing] = list(request.messages)
         routed_again = False
+        refused_since = 0.0
         while waiting:
             connection = await self._link.get(deadline)
             batch: Batch | None = None
-            patience = max(ONE_ATTEMPT, self._link.location.timeout / 3)
+            patience = deadline - time.monotonic()
+            if self._repeats:
+                patience = min(patience, max(ONE_ATTEMPT, self._link.location.timeout / 3))
             try:
-                async with asyncio.timeout(min(patience, deadline - time.monotonic())):
+                async with asyncio.timeout(patience):
                     channel = await self._ready(connection, request)
                     await connection.on_unblocked.wait()
                     batch = channel.publish(waiting)
@@ -98,16 +108,19 @@ class Sender:
                     waiting = [marked(message) for message in batch.unanswered]
                 continue
             if batch.refused:
-                raise OperationalError(
-                    f"RabbitMQ refused {batch.refused} of {len(waiting)} messages: a limit of the queue, or its node is"
-                    " in trouble (see the server's log)"
-                )
-            lost = {(one.exchange, one.routing_key) for one in batch.returned}
-            waiting = [one for one in waiting if (one.exchange, one.routing_key) in lost]
-            if waiting and (routed_again or any(exchange for exchange, _ in lost)):
+                # A quorum queue that somebody has just made refuses what comes before it has a leader.
+                refused_since = refused_since or time.monotonic()
+                pause = min(REFUSED_PAUSE, deadline - time.monotonic())
+                if time.monotonic() - refused_since >= UNTIL_LEADER or pause <= 0:
+                    raise _refused(batch)
+                await asyncio.sleep(pause)
+                waiting = [marked(message) for message in batch.refused] + _returned(batch)
+                continue
+            waiting = _returned(batch)
+            if waiting and (routed_again or any(one.exchange for one in waiting)):
                 raise unroutable(waiting)
             routed_again = True
-            self._declared.difference_update(key for _, key in lost)  # Somebody deleted the queue.
+            self._declared.difference_update(one.routing_key for one in waiting)  # Somebody deleted the queue.
 
     def _too_late(self, connection: Connection, *, published: bool) -> OperationalError:
         if connection.blocked is not None:
@@ -182,7 +195,7 @@ class Sender:
                 f" create it ({exc})"
             ) from exc
         finally:
-            await hang_up(connection, channel)
+            channel.close()
         self._declared.add(physical)
         self.used[name] = None
 
@@ -191,7 +204,7 @@ class Sender:
         try:
             await channel.call(wire.DeclareQueue(queue=queue, durable=True, arguments=arguments))
         finally:
-            await hang_up(connection, channel)
+            channel.close()
         self._declared.add(queue)
 
     async def _bind(self, channel: Channel, name: str) -> None:
@@ -219,15 +232,17 @@ class Sender:
         channel.send(b"".join(wire.publish(channel.number, news, wire.SMALLEST_FRAME)))
 
 
-async def hang_up(connection: Connection, channel: Channel) -> None:
-    """Close a channel that has done its work."""
-    if channel.ended is None:
-        goodbye: Any = commands.Channel.Close(200, "done", 0, 0)
-        try:
-            await channel.call(goodbye)
-        except OperationalError:
-            return
-        connection.dropped(channel)
+def _returned(batch: Batch) -> list[Outgoing]:
+    """Return the messages that no queue took, and only those: of the messages to one queue, some may have found it."""
+    lost = {(one.exchange, one.routing_key, told_id(one.properties)) for one in batch.returned}
+    return [one for one in batch.messages if (one.exchange, one.routing_key, one.id) in lost]
+
+
+def _refused(batch: Batch) -> OperationalError:
+    return OperationalError(
+        f"RabbitMQ refused {len(batch.refused)} of {len(batch.messages)} messages: a limit of the queue, or its node is"
+        " in trouble (see the server's log)"
+    )
 
 
 def marked(message: Outgoing) -> Outgoing:

@@ -10,6 +10,7 @@ from typing import Any
 from celeriac.brokers.port import AsyncWaiter
 from celeriac.brokers.rabbitmq.client import Client
 from celeriac.brokers.rabbitmq.hub import hub
+from celeriac.errors import CeleriacError
 
 
 class AsyncRabbitWaiter:
@@ -38,7 +39,7 @@ class AsyncRabbitWaiter:
             for one in waiting:
                 if not one.done():
                     one.cancel()
-                    with contextlib.suppress(asyncio.CancelledError, Exception):
+                    with contextlib.suppress(asyncio.CancelledError, CeleriacError):
                         await one
             self._seen = receiver.arrivals
 

@@ -38,13 +38,15 @@ async def claim_until_empty(kit: Kit, broker: Broker, owner: str, limit: int) ->
 async def nobody_gets_the_same_message_twice_and_none_is_left(kit: Kit) -> None:
     names = [f"t{n}" for n in range(300)]
     await kit.send(*names)
-    shares = await asyncio.gather(
-        *(claim_until_empty(kit, broker, f"w{n}", 1 + n) for n, broker in enumerate(rivals(kit)))
-    )
+    brokers = rivals(kit)
+    shares = await asyncio.gather(*(claim_until_empty(kit, broker, f"w{n}", 1 + n) for n, broker in enumerate(brokers)))
     assert sorted(id for share in shares for id in ids(share)) == sorted(names)
     for n, share in enumerate(shares):
         assert {delivery.lease.owner for delivery in share} <= {f"w{n}"}
-    assert await kit.broker.settle([done(delivery) for share in shares for delivery in share]) == ()
+    for share, broker in zip(shares, brokers, strict=True):
+        # Where a lease is a connection, only the one that claimed can settle.
+        settling = kit.broker if kit.capabilities.stored else broker
+        assert await settling.settle([done(delivery) for delivery in share]) == ()
 
 
 @group

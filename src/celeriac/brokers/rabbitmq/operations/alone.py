@@ -42,6 +42,7 @@ from celeriac.brokers.rabbitmq.requests import (
     Count,
     GiveBack,
     Held,
+    Keep,
     Now,
     Outgoing,
     Publish,
@@ -107,7 +108,7 @@ class AloneQueues:
     def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> RabbitOperation[list[Delivery]]:
         if limit <= 0 or not queues:
             return []
-        taken: list[Taken] = yield Take(tuple(queues), limit, owner, keep=True)
+        taken: list[Taken] = yield Take(tuple(queues), limit, owner)
         if not taken:
             return []
         now: float = yield Now()
@@ -116,6 +117,8 @@ class AloneQueues:
         if late:
             yield self._sent(list(late.values()), now)
             yield Ack(tuple(late))
+        # Only now: if this had been given up before, the next claim would have taken them again.
+        yield Keep([one.ref for one in taken if one.ref not in late])
         token = int(now * 1e6)
         return [_delivery(one, messages[one.ref], owner, token) for one in taken if one.ref not in late]
 
@@ -135,9 +138,11 @@ class AloneQueues:
         valid, lost = checked(settlements)
         if not valid:
             return tuple(lost)
-        ours = set((yield Held([one.lease.ref for one in valid])))
-        lost += [one.lease.id for one in valid if one.lease.ref not in ours]
-        valid = [one for one in valid if one.lease.ref in ours]
+        if any(one.follow_ups or one.action != "done" for one in valid):
+            # Nothing may follow from a run that is another's by now.
+            ours = set((yield Held([one.lease.ref for one in valid])))
+            lost += [one.lease.id for one in valid if one.lease.ref not in ours]
+            valid = [one for one in valid if one.lease.ref in ours]
         now: float = yield Now()
         following = [message for one in valid for message in one.follow_ups]
         kept = [one for one in valid if one.message is not None and one.action in ("retry", "release")]
@@ -150,9 +155,12 @@ class AloneQueues:
             letters = [_letter(one, bodies.get(one.lease.ref, b"")) for one in buried]
             yield Publish(letters, (), ((DEAD, {"x-queue-type": self._topology.queue_type}),))
         back = [one for one in valid if one.action in ("retry", "release") and one.message is None]
-        yield GiveBack([one.lease.ref for one in back])
         returned = {one.lease.ref for one in back}
-        gone: list[int] = yield Ack([one.lease.ref for one in valid if one.lease.ref not in returned])
+        gone: list[int] = []
+        if back:
+            gone += yield GiveBack(list(returned))
+        if len(back) < len(valid):
+            gone += yield Ack([one.lease.ref for one in valid if one.lease.ref not in returned], heard=True)
         return tuple(lost + [one.lease.id for one in valid if one.lease.ref in set(gone)])
 
     def promote(self, limit: int) -> RabbitOperation[Promoted]:
