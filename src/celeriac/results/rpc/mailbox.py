@@ -21,7 +21,6 @@ from pamqp import commands
 from celeriac.brokers.rabbitmq import wire
 from celeriac.brokers.rabbitmq.connection import Channel
 from celeriac.brokers.rabbitmq.link import Link
-from celeriac.brokers.rabbitmq.sender import hang_up
 from celeriac.brokers.rabbitmq.url import Location
 from celeriac.brokers.rules import is_over
 from celeriac.core.clock import Clock
@@ -208,7 +207,7 @@ class Mailbox:
             try:
                 async with asyncio.timeout(1.0):
                     await channel.call(wire.DeleteQueue(queue=self.address))
-                    await hang_up(connection, channel)
+                    channel.close()
             except (OperationalError, BrokerError, OSError, TimeoutError):
                 pass  # It goes by itself.
         await self._link.close()
