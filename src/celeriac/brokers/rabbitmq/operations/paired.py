@@ -94,8 +94,12 @@ class PairedOperations(PassedOn):
             results = yield from self.paired.fetch(doubtful)
             over = {result.id for result in results if is_over(result)}
             messages = [message for message in messages if message.id not in over]
-        if messages:
-            yield from self.paired.enqueue(messages)
+        known = (yield from self.paired.enqueue(messages)) if messages else ()
+        kept = {message.id for message in messages}.difference(known).intersection(doubtful)
+        if kept:
+            # One that was under way when its result was looked for may have ended before it was kept a second time.
+            results = yield from self.paired.fetch([*kept])
+            yield from self.paired.cancel([result for result in results if is_over(result)])
         # Where this is not heard the messages come again, and are known.
         yield Ack([one.ref for one in taken])
 
