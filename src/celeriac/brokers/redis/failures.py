@@ -83,6 +83,8 @@ def translate(refused: Refused, name: str) -> CeleriacError:
         )
     if "user executing the script can't" in said:  # As NOPERM, but for a command within a script.
         code = "NOPERM"
+    if "unauthenticated" in said:  # What Redis 7 says to a long command of somebody who gave no password.
+        code = "NOAUTH"
     if code in _LATER:
         return OperationalError(f"the {name} {_LATER[code]} ({said})")
     if code in _NEVER:

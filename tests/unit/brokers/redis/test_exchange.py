@@ -90,6 +90,7 @@ def test_the_error_names_the_server_and_says_what_to_check() -> None:
         ("MASTERDOWN Link with MASTER is down", OperationalError, "lost its master"),
         ("CLUSTERDOWN The cluster is down", OperationalError, "CLUSTER INFO"),
         ("NOAUTH Authentication required.", BrokerError, "password"),
+        ("ERR Protocol error: unauthenticated multibulk length", BrokerError, "wants a password"),
         ("NOPERM User x has no permissions", BrokerError, "ACL"),
         ("WRONGTYPE Operation against a key", StoreCorrupt, "prefix"),
         ("MOVED 1 h:1", BrokerError, "cluster=true"),
