@@ -204,6 +204,12 @@ def test_a_table_that_was_last_counted_when_empty_is_not_read_through(server: Po
         sql = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relid = %s::regclass"
         return int(server.ask(sql, f'"{schema}".message')[0][0])
 
+    def steady() -> int:
+        # Before PostgreSQL 15 what connections report is counted some moments later.
+        if int(server.ask("SELECT current_setting('server_version_num')")[0][0]) < 150000:
+            time.sleep(2.0)
+        return read()
+
     def gone() -> bool:
         return schema not in [name for _, name in server.backends()]
 
@@ -216,7 +222,7 @@ def test_a_table_that_was_last_counted_when_empty_is_not_read_through(server: Po
         broker.enqueue(messages(count))
         leases = [one.lease for one in broker.claim(["celery"], 500, "w", 30.0)]
     wait_for(gone, 10, "the end of all connections, which report then")
-    before = read()
+    before = steady()
     with open_broker(url) as broker:  # Whose plans are new.
         assert broker.start([Start(lease) for lease in leases]) == ()
         assert broker.cancel([StoredResult(id=lease.id, state="REVOKED") for lease in leases[:100]])
@@ -224,4 +230,4 @@ def test_a_table_that_was_last_counted_when_empty_is_not_read_through(server: Po
         assert broker.settle([Settlement(lease=lease, action="release") for lease in leases[300:400]]) == ()
         assert len(broker.reclaim("reaper", 500, crash_limit=0, owner="w").released) == 100
     wait_for(gone, 10, "the end of all connections")
-    assert 0 < read() - before < count
+    assert 0 < steady() - before < count

@@ -7,12 +7,9 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -277,42 +274,6 @@ async def test_requests_and_notifications_share_one_connection(server: PostgresS
         await waiter.close()
         await results.close()
     wait_for(lambda: schema not in [name for _, name in server.backends()], 10, "the end of the connection")
-
-
-PROJECT = """
-import os
-from celeriac import Celeriac
-
-app = Celeriac("counted", broker=os.environ["URL"], backend=os.environ["URL"])
-
-
-@app.task
-def double(n):
-    return 2 * n
-"""
-
-
-def test_a_worker_of_n_children_has_at_most_n_and_two_connections(
-    server: PostgresServer, schema: str, tmp_path: Path
-) -> None:
-    children = 3
-    url = server.url(schema=schema, application_name=schema)
-    (tmp_path / "counted.py").write_text(PROJECT)
-    environment = {**os.environ, "URL": url, "PYTHONPATH": str(tmp_path)}
-    command = (sys.executable, "-m", "celeriac", "-A", "counted", "worker", "-c", str(children))
-    most = 0
-    with Celeriac(broker=server.url(schema=schema), backend=server.url(schema=schema), set_as_current=False) as app:
-        worker = subprocess.Popen(command, env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL)
-        try:
-            receipts = app.send_tasks([app.signature("counted.double", (n,)) for n in range(300)])
-            for n, receipt in enumerate(receipts):
-                assert receipt.get(timeout=40) == 2 * n
-                if n % 20 == 0:
-                    most = max(most, [name for _, name in server.backends()].count(schema))
-        finally:
-            worker.terminate()
-            assert worker.wait(30) == 0
-    assert children <= most <= children + 2
 
 
 # The schema.

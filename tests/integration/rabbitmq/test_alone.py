@@ -145,7 +145,7 @@ async def test_of_many_at_once_each_task_is_held_by_one_and_finished_once(
 ) -> None:
     brokers = [open_broker(f"timeout=20&queue_type={queue_type}") for _ in range(RIVALS)]
     links = [link for broker in brokers for link in links_of(broker)]
-    crowd = Crowd(brokers, f"{queue}0", seed)
+    crowd = Crowd(brokers, queue, seed)
     for attempt in range(3):
         crowd = Crowd(brokers, f"{queue}{attempt}", seed)
         await asyncio.wait_for(crowd.run(), 18)
