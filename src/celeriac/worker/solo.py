@@ -7,6 +7,7 @@ and another worker goes on. Everything else is as in the other pools.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import types
@@ -47,7 +48,8 @@ class Solo:
         )
         self._owner = owner
         self._child = ChildProcess(app, options, owner, self._table)
-        self._signals = 0
+        # Counted in one step: a signal may come while another is being handled.
+        self._signals = itertools.count(1)
 
     def run(self) -> int:
         """Work until told to stop; return the exit code. Must be called in the main thread."""
@@ -90,9 +92,9 @@ class Solo:
         return [os.getpid()]
 
     def _on_signal(self, number: int, _frame: types.FrameType | None) -> None:
-        self._signals += 1
-        if self._signals == 1 and number != signal.SIGQUIT:
-            self._child.drain()
+        first = next(self._signals) == 1
+        self._child.drain()  # What is given back now must not be claimed here again.
+        if first and number != signal.SIGQUIT:
             return
         self._leave()
         os._exit(0)
