@@ -35,8 +35,7 @@ format: $(VENV)/.dev ## rewrite the code in the one format and apply the safe fi
 	@$(PY) -m ruff format
 	@$(PY) -m ruff check --fix
 
-bench: $(VENV)/.bench ## measure Celeriac beside Celery (ARGS="..." goes to the harness)
-	@$(PY) scripts/ensure_server.py redis-server
+bench: $(VENV)/.bench ## measure Celeriac beside its peers (ARGS="..." goes to the harness)
 	@exec $(PY) -m benchmarks $(ARGS)
 
 soak: $(VENV)/.dev ## run 1,000,000 tasks while connections are cut, and see that nothing grows (ARGS="--tasks 20000")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.processes import Processes, Running
-from benchmarks.redis_server import RedisServer
+from benchmarks.stores import Stores
 from benchmarks.system import System
 from benchmarks.tally import FOLDER, read_stamps
 
@@ -27,6 +27,9 @@ STEP: Final = 0.02
 FOREIGN: Final = frozenset({"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONDEBUG", "PYTHONPROFILEIMPORTTIME"})
 """Variables of the caller's environment that would change what is measured."""
 FIRST_TASK_WITHIN: Final = 30.0
+BROKER: Final = "CELERIAC_BENCH_BROKER"
+BACKEND: Final = "CELERIAC_BENCH_BACKEND"
+"""Variables that tell an app module the URLs of its stores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +102,10 @@ class Site:
 class Arena:
     """Makes the places of a run's measurements, one at a time."""
 
-    def __init__(self, processes: Processes, folder: Path, redis: RedisServer | None) -> None:
+    def __init__(self, processes: Processes, folder: Path, stores: Stores) -> None:
         self._processes = processes
         self._folder = folder
-        self._redis = redis
+        self._stores = stores
         self._numbers = itertools.count(1)
 
     @contextlib.contextmanager
@@ -111,17 +114,14 @@ class Arena:
         folder = self._folder / f"{next(self._numbers):04}"
         folder.mkdir()
         env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+        urls = self._stores.empty(system.stores, folder)
         env |= {
             FOLDER: str(folder),
-            "CELERIAC_BENCH_STORE": f"sqlite:///{folder / 'celeriac.db'}",
+            BROKER: urls[system.broker],
+            BACKEND: urls[system.backend],
             # One place for the bytecode of all: a library that was installed with its bytecode has no advantage.
             "PYTHONPYCACHEPREFIX": str(self._folder / "bytecode"),
         }
-        if self._redis is not None:
-            self._redis.flush()
-            env["CELERIAC_BENCH_REDIS"] = self._redis.url
-            if system.redis:
-                env["CELERIAC_BENCH_STORE"] = self._redis.url
         try:
             yield Site(self._processes, system, folder, env)
         finally:

@@ -9,7 +9,7 @@ from benchmarks.tally import tally_from_environment
 from celeriac import Celeriac
 
 app: Final = Celeriac(
-    "benchmarks", broker=os.environ["CELERIAC_BENCH_STORE"], backend=os.environ["CELERIAC_BENCH_STORE"]
+    "benchmarks", broker=os.environ["CELERIAC_BENCH_BROKER"], backend=os.environ["CELERIAC_BENCH_BACKEND"]
 )
 tally: Final = tally_from_environment()
 

@@ -22,10 +22,10 @@ import msgspec
 from benchmarks.arena import FULL, QUICK, ROOT, Arena, Effort, warm_up
 from benchmarks.machine import is_busy, load, machine, versions
 from benchmarks.processes import Processes, ProcessFailed
-from benchmarks.redis_server import start_redis
 from benchmarks.report import Record, Row, plain, render
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.scenarios.scenario import Scenario
+from benchmarks.stores import Stores
 from benchmarks.system import SYSTEMS, System
 from scripts.ensure_server import ServerMissingError
 
@@ -101,11 +101,11 @@ def _one(scenario: Scenario, system: System, arena: Arena, plan: Plan, findings:
 
 
 def run(plan: Plan, command: str) -> Record:
-    """Carry out a plan in a temporary folder, with a private Redis if it is needed.
+    """Carry out a plan in a temporary folder, with private servers where they are needed.
 
     Raises:
-        ServerMissingError: There is no redis-server.
-        ProcessFailed: It or a system did not start.
+        ServerMissingError: The program of a server is missing.
+        ProcessFailed: A system did not start.
     """
     began = time.monotonic()
     date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
@@ -117,8 +117,8 @@ def run(plan: Plan, command: str) -> Record:
         described["Load average over 1, 5, 15 minutes"] = f"{load()} before the run"
         busy = is_busy()
         processes = stack.enter_context(Processes(logs))
-        redis = start_redis(processes, folder) if any(system.redis for system in plan.systems) else None
-        arena = Arena(processes, folder, redis)
+        stores = stack.enter_context(Stores(name for system in plan.systems for name in system.stores))
+        arena = Arena(processes, folder, stores)
         warm_up(arena, plan.systems)
         findings = measure(plan, arena)
         described["Load average over 1, 5, 15 minutes"] += f", {load()} after it"
@@ -132,7 +132,7 @@ def run(plan: Plan, command: str) -> Record:
         command=command,
         seconds=time.monotonic() - began,
         machine=described,
-        versions=versions(redis.version if redis else "not used"),
+        versions=versions(stores.versions),
         systems=list(plan.systems),
         rows=[row for row in findings.rows if row.values],
         notes=findings.notes,
@@ -143,10 +143,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     names = [scenario.name for scenario in SCENARIOS]
     keys = [system.key for system in SYSTEMS]
-    parser = argparse.ArgumentParser(prog="benchmarks", description="Measure Celeriac beside Celery.")
+    parser = argparse.ArgumentParser(prog="benchmarks", description="Measure Celeriac beside its peers.")
     parser.add_argument("--runs", type=int, help="runs of each measurement (default 5, with --quick 1)")
     parser.add_argument("--quick", action="store_true", help="measure less of everything, in under two minutes")
-    parser.add_argument("--limit", type=float, default=690.0, help="seconds after which no further round begins")
+    parser.add_argument("--limit", type=float, default=2700.0, help="seconds after which no further round begins")
     parser.add_argument("--only", action="append", choices=names, help="this scenario; may be given several times")
     parser.add_argument("--system", action="append", choices=keys, help="this system; may be given several times")
     parser.add_argument("--write", action="store_true", help="write the page and the JSON file after a partial run too")

@@ -6,12 +6,16 @@ import importlib.metadata
 import os
 import platform
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import psutil
 
-PACKAGES: Final = ("celeriac", "msgspec", "uvloop", "celery", "kombu", "billiard", "redis", "hiredis")
+PACKAGES: Final = (
+    *("celeriac", "msgspec", "uvloop", "hiredis", "psycopg", "pamqp"),
+    *("celery", "kombu", "billiard", "redis", "amqp", "dramatiq", "pika", "procrastinate"),
+)
 
 
 def machine(folder: Path) -> dict[str, str]:
@@ -39,11 +43,11 @@ def load() -> str:
     return " ".join(f"{average:.1f}" for average in os.getloadavg())
 
 
-def versions(redis_server: str) -> dict[str, str]:
-    """Return the versions of what was measured."""
+def versions(servers: Iterable[str]) -> dict[str, str]:
+    """Return the versions of what was measured; ``servers`` are names with versions."""
     found = {"Python": f"{platform.python_implementation()} {platform.python_version()}"}
     found |= {name: _version(name) for name in PACKAGES}
-    return {**found, "redis-server": redis_server, "SQLite": sqlite3.sqlite_version}
+    return {**found, "SQLite": sqlite3.sqlite_version, **dict(server.split(" ", 1) for server in servers)}
 
 
 def _version(package: str) -> str:

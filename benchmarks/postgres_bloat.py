@@ -1,7 +1,7 @@
 """Does a PostgreSQL broker stay small under full load? Deleted rows and the sizes of its tables over time.
 
-Processes enqueue, claim and settle as fast as they can, with results if asked for, and one prunes every 30 seconds as a
-worker does. Every few seconds a line is printed: tasks settled since the last one, deleted rows that wait to be swept
+Processes enqueue, claim and settle as fast as they can, with results if asked for, and one prunes as a worker
+does. Every few seconds a line is printed: tasks settled since the last one, deleted rows that wait to be swept
 (n_dead_tup), and the size of each table with its indexes.
 
     python -m benchmarks.postgres_bloat postgresql://user@127.0.0.1/database --seconds 1800
@@ -20,6 +20,7 @@ from celeriac.brokers import open_broker
 from celeriac.brokers.postgres.url import parse
 from celeriac.core.ids import new_id
 from celeriac.core.message import Message, Settlement, StoredResult
+from celeriac.worker.keeper import Pruner
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 BATCH: Final = 500
 CLAIM: Final = 200
-PRUNE_EVERY: Final = 30.0
 TABLES: Final = ("message", "result", "owner", "tally")
 DEPTH: Final = 20_000
 """Waiting tasks that the senders do not go beyond."""
@@ -78,11 +78,11 @@ def work(
 
 
 def prune(url: str, over: Event) -> None:
-    """Prune as a worker's keeper does."""
+    """Prune as a worker does."""
     broker = open_broker(url)
-    while not over.wait(PRUNE_EVERY):
-        while broker.prune(None, BATCH) >= BATCH:
-            over.wait(0.5)
+    pruner = Pruner(broker, None, lambda: None)
+    while not over.wait(pruner.tick()):
+        pass
     broker.close()
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from benchmarks.figures import Metric, Spread, number, spread, times_better
-from benchmarks.system import System
+from benchmarks.system import FAMILIES, System
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,18 +51,17 @@ machine and these versions, and mean something only beside each other.
 METHOD: Final = """\
 ## How it is measured
 
-- The systems take turns in each round: Celeriac on each store, then Celery, one at a time, each with an empty store,
-  fresh processes and cached bytecode. A figure is the median of the runs, with the lowest and the highest in
-  brackets. A column "x Celery on Redis" compares the medians: of a rate it is Celeriac / Celery, of a cost Celery /
-  Celeriac, so above 1 Celeriac is better.
+- The systems take turns in each round, one at a time, each with an empty store, fresh processes and cached bytecode. A
+  figure is the median of the runs, with the lowest and the highest in brackets. A column "x ..." compares the medians:
+  of a rate it is Celeriac / peer, of a cost peer / Celeriac, so above 1 Celeriac is better.
 - A task notes in memory shared with the harness that it ran; that costs it less than a microsecond. Otherwise it does
   nothing.
-- *enqueue*: one process sends while no worker runs. In bulk, Celeriac sends with `apply_many`; Celery has no such call,
-  so it sends in a loop over one connection of its producer pool.
+- *enqueue*: one process sends while no worker runs. In bulk, Celeriac sends with `apply_many` and Procrastinate with
+  `batch_defer`; Celery and Dramatiq have no such call, so they send in a loop over one connection.
 - *drain*: the tasks wait in the queue, then a worker with 2 processes starts; the time is from the first to the last
-  task, without start-up. Celeriac gets up to ten times as many tasks, so that both take seconds. After each drain it is
-  checked that each task ran once, that the broker holds none any more, and that a stored result can be read; otherwise
-  there is no figure.
+  task, without start-up. Quick systems get up to ten times as many tasks, so that all take seconds. After each drain it
+  is checked that each task ran once, that the broker holds none any more, and that a stored result can be read;
+  otherwise there is no figure.
 - *idle latency*: {samples} tasks a run, one at a time, at random intervals of 250 to 350 ms, after which a worker that
   polls does so at its slowest. CLOCK_MONOTONIC is read before `delay()` is called and in the first line of the task.
   The percentiles are of one run by nearest rank, their medians those of the runs.
@@ -75,6 +74,8 @@ METHOD: Final = """\
   synchronous=normal). On Redis, Celery's and Celeriac's alike, they are in the memory of a server that runs without
   snapshots or append-only file, its fastest setting: they are lost with it. The server's memory and processor time are
   not counted as anybody's, though it shares the machine's cores.
+- On PostgreSQL and RabbitMQ tasks are on disk, PostgreSQL's after each commit; Celeriac's queues of RabbitMQ are quorum
+  queues, those of its peers classic ones, as each has it by default.
 - `acks_late` is set on both sides, so that rows of the same promise are compared. Celery's own default is
   `acks_late=False`, which has a row of its own.
 - Celery has no `async def` tasks.
@@ -88,7 +89,8 @@ def render(record: Record, *, samples: int) -> str:
     runs = max((len(values) for row in record.rows for values in row.values.values()), default=0)
     parts = [INTRODUCTION.format(command=record.command)]
     parts.append(f"Measured on {record.date}, {runs} runs of each, {record.seconds / 60:.1f} minutes in all.\n")
-    parts.append("\n".join(table(record.rows, record.systems)) + "\n")
+    for title, lines in tables(record.rows, record.systems).items():
+        parts += [f"## {title}\n", "\n".join(lines) + "\n"]
     parts += [f"!!! warning\n    {note}\n" for note in record.notes]
     parts.append("## Machine and settings\n")
     parts.append("\n".join(_pairs({**record.machine, "Versions": _joined(record.versions)})) + "\n")
@@ -97,26 +99,41 @@ def render(record: Record, *, samples: int) -> str:
     return "\n".join(parts)
 
 
-def table(rows: Sequence[Row], systems: Sequence[System]) -> list[str]:
-    """Return the lines of the table, in Markdown."""
-    ours = [each for each in systems if not each.peer]
-    pairs = [(own, peer) for peer in systems if peer.peer for own in ours]
-    against = [f"x {peer.title}" + (f" ({own.title})" if len(ours) > 1 else "") for own, peer in pairs]
-    head = ["", "unit", *(each.title for each in systems), *against, "promise; kept in"]
+def table(rows: Sequence[Row], ours: System, peers: Sequence[System]) -> list[str]:
+    """Return the lines of one table, in Markdown: one of ours beside its peers."""
+    systems = [ours, *peers]
+    head = ["", "unit", *(each.title for each in systems), *(f"x {each.title}" for each in peers), "promise; kept in"]
     lines = [_line(head), _line(["---", "---", *["--:"] * (len(head) - 3), "---"])]
     for row in rows:
         spreads = {each.key: spread(values) for each in systems if (values := row.values.get(each.key))}
+        if not spreads:
+            continue
         cells = [_cell(spreads.get(each.key)) for each in systems]
-        ratios = [_ratio(row.metric, spreads.get(own.key), spreads.get(peer.key)) for own, peer in pairs]
+        ratios = [_ratio(row.metric, spreads.get(ours.key), spreads.get(peer.key)) for peer in peers]
         kept = " / ".join(each.kept for each in systems if each.key in spreads)
         promise = f"{row.metric.promise}; {kept}" if row.metric.promise else ""
         lines.append(_line([row.metric.title, row.metric.unit, *cells, *ratios, promise]))
     return lines
 
 
+def tables(rows: Sequence[Row], systems: Sequence[System]) -> dict[str, list[str]]:
+    """Return the tables by their titles: one for each family of which ours was measured."""
+    keys = {each.key for each in systems}
+    found: dict[str, list[str]] = {}
+    for family in FAMILIES:
+        peers = [peer for peer in family.peers if peer.key in keys]
+        if family.ours.key in keys or peers:
+            found[family.title] = table(rows, family.ours, peers)
+    return found
+
+
 def plain(rows: Sequence[Row], systems: Sequence[System]) -> list[str]:
-    """Return the table for a terminal: columns padded with blanks."""
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table(rows, systems)]
+    """Return the tables for a terminal: columns padded with blanks."""
+    return [line for title, lines in tables(rows, systems).items() for line in ["", title, *_padded(lines)]]
+
+
+def _padded(lines: Sequence[str]) -> list[str]:
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     del cells[1]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     return [

@@ -24,7 +24,8 @@ class System:
         settings: What was set, for the reader.
         tasks: Names of the tasks it can run.
         scale: How many times more tasks it is given than the base number, so that a measurement lasts seconds.
-        redis: It needs a Redis server.
+        broker: The store of its tasks: ``sqlite``, ``redis``, ``postgresql`` or ``rabbitmq``.
+        backend: The store of its results.
         peer: Somebody else's system, which ours are compared with.
     """
 
@@ -37,12 +38,32 @@ class System:
     settings: str
     tasks: frozenset[str]
     scale: float
-    redis: bool = False
+    broker: str
+    backend: str
     peer: bool = False
 
     def command(self) -> list[str]:
         """Return the command that starts a worker."""
         return [sys.executable, *self.worker]
+
+    @property
+    def stores(self) -> frozenset[str]:
+        """Everything that it needs."""
+        return frozenset({self.broker, self.backend})
+
+
+@dataclass(frozen=True)
+class Family:
+    """One table: one of ours beside the peers that it is compared with."""
+
+    title: str
+    ours: System
+    peers: tuple[System, ...]
+
+    @property
+    def members(self) -> tuple[System, ...]:
+        """Ours first."""
+        return (self.ours, *self.peers)
 
 
 SYNC_TASKS: Final = frozenset({"noop", "noop_early", "noop_stored", "stamp"})
@@ -51,50 +72,155 @@ _CELERIAC_WORKER: Final = (
     *("-m", "celeriac", "-A", "benchmarks.celeriac_app", "worker", "-c", str(PROCESSES), "-l", "WARNING"),
 )
 
-CELERIAC: Final = System(
-    key="celeriac-sqlite",
-    title="Celeriac on SQLite",
-    package="celeriac",
-    module="benchmarks.celeriac_app",
-    worker=_CELERIAC_WORKER,
+MEMORY_OF_REDIS: Final = "a private redis-server on the same machine without snapshots or append-only file"
+DISK_OF_POSTGRES: Final = "a private PostgreSQL on the same machine, durable (fsync, synchronous_commit on)"
+RABBIT: Final = "a private RabbitMQ on the same machine, persistent messages, publisher confirms on"
+
+
+def _celeriac(key: str, title: str, *, kept: str, settings: str, broker: str, backend: str) -> System:
+    return System(
+        key=f"celeriac-{key}",
+        title=f"Celeriac on {title}",
+        package="celeriac",
+        module="benchmarks.celeriac_app",
+        worker=_CELERIAC_WORKER,
+        kept=kept,
+        settings=f"defaults, {settings}; log level WARNING; JSON",
+        tasks=ALL_TASKS,
+        scale=10,
+        broker=broker,
+        backend=backend,
+    )
+
+
+CELERIAC: Final = _celeriac(
+    "sqlite",
+    "SQLite",
     kept="file",
-    settings="defaults, its embedded SQLite file as broker and result store; log level WARNING; JSON",
-    tasks=ALL_TASKS,
-    scale=10,
+    settings="its embedded SQLite file as broker and result store",
+    broker="sqlite",
+    backend="sqlite",
 )
 
-CELERIAC_REDIS: Final = System(
-    key="celeriac-redis",
-    title="Celeriac on Redis",
-    package="celeriac",
-    module="benchmarks.celeriac_app",
-    worker=_CELERIAC_WORKER,
+CELERIAC_REDIS: Final = _celeriac(
+    "redis",
+    "Redis",
     kept="memory",
-    settings="defaults, the same Redis server as broker and result store; log level WARNING; JSON",
-    tasks=ALL_TASKS,
-    scale=10,
-    redis=True,
+    settings=f"{MEMORY_OF_REDIS} as broker and result store",
+    broker="redis",
+    backend="redis",
 )
 
-CELERY: Final = System(
-    key="celery-redis",
-    title="Celery on Redis",
-    package="celery",
-    module="benchmarks.baselines.celery_app",
-    worker=(
-        *("-m", "celery", "-A", "benchmarks.baselines.celery_app", "worker", "-P", "prefork", "-c", str(PROCESSES)),
-        *("-l", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"),
-    ),
+CELERIAC_POSTGRES: Final = _celeriac(
+    "postgres",
+    "PostgreSQL",
+    kept="disk",
+    settings=f"{DISK_OF_POSTGRES} as broker and result store",
+    broker="postgresql",
+    backend="postgresql",
+)
+
+CELERIAC_RABBITMQ: Final = _celeriac(
+    "rabbitmq",
+    "RabbitMQ",
+    kept="disk (quorum queue)",
+    settings=f"quorum queues; {RABBIT}; paired with {MEMORY_OF_REDIS} for leases and results",
+    broker="rabbitmq",
+    backend="redis",
+)
+
+
+def _celery(key: str, title: str, *, pool: str, kept: str, settings: str, broker: str) -> System:
+    return System(
+        key=f"celery-{key}",
+        title=f"Celery on {title}",
+        package="celery",
+        module="benchmarks.baselines.celery_app",
+        worker=(
+            *("-m", "celery", "-A", "benchmarks.baselines.celery_app", "worker", "-P", pool, "-c", str(PROCESSES)),
+            *("-l", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"),
+        ),
+        kept=kept,
+        settings=(
+            f"{pool}; worker_prefetch_multiplier=128, worker_disable_rate_limits, task_ignore_result, events off, "
+            f"--without-gossip --without-mingle --without-heartbeat, -O fair (its default); {settings}; "
+            "log level WARNING; JSON"
+        ),
+        tasks=SYNC_TASKS,
+        scale=1,
+        broker=broker,
+        backend="redis",
+        peer=True,
+    )
+
+
+CELERY: Final = _celery(
+    "redis",
+    "Redis",
+    pool="prefork",
     kept="memory",
+    settings=f"redis-py with hiredis; {MEMORY_OF_REDIS}",
+    broker="redis",
+)
+
+CELERY_RABBITMQ: Final = _celery(
+    "rabbitmq",
+    "RabbitMQ",
+    pool="prefork",
+    kept="disk (classic queue)",
+    settings=f"confirm_publish; {RABBIT}; Redis as result store",
+    broker="rabbitmq",
+)
+
+
+def _dramatiq(key: str, title: str, *, kept: str, settings: str) -> System:
+    return System(
+        key=f"dramatiq-{key}",
+        title=f"Dramatiq on {title}",
+        package="dramatiq",
+        module="benchmarks.baselines.dramatiq_app",
+        worker=(
+            *("-m", "dramatiq", "benchmarks.baselines.dramatiq_app", "--processes", str(PROCESSES)),
+            *("--threads", "8"),
+        ),
+        kept=kept,
+        settings=f"{PROCESSES} processes, 8 threads each, dramatiq_queue_prefetch=512; {settings}; level WARNING; JSON",
+        tasks=frozenset({"noop", "stamp"}),
+        scale=4,
+        broker=key,
+        backend=key,
+        peer=True,
+    )
+
+
+DRAMATIQ_REDIS: Final = _dramatiq("redis", "Redis", kept="memory", settings=MEMORY_OF_REDIS)
+
+DRAMATIQ_RABBITMQ: Final = _dramatiq("rabbitmq", "RabbitMQ", kept="disk (classic queue)", settings=RABBIT)
+
+PROCRASTINATE: Final = System(
+    key="procrastinate",
+    title="Procrastinate",
+    package="procrastinate",
+    module="benchmarks.baselines.procrastinate_app",
+    worker=("-m", "benchmarks.baselines.together", str(PROCESSES), "benchmarks.baselines.procrastinate_app"),
+    kept="disk",
     settings=(
-        "prefork; worker_prefetch_multiplier=128, worker_disable_rate_limits, task_ignore_result, events off, "
-        "--without-gossip --without-mingle --without-heartbeat, -O fair (its default); log level WARNING; JSON; "
-        "redis-py with hiredis; a private redis-server on the same machine without snapshots or append-only file"
+        f"{PROCESSES} processes with a concurrency of 20 each, finished jobs deleted (delete_jobs=always), psycopg 3; "
+        f"{DISK_OF_POSTGRES}; log level WARNING; JSON"
     ),
-    tasks=SYNC_TASKS,
-    scale=1,
-    redis=True,
+    tasks=frozenset({"noop", "stamp", "async_noop"}),
+    scale=0.5,
+    broker="postgresql",
+    backend="postgresql",
     peer=True,
 )
 
-SYSTEMS: Final = (CELERIAC, CELERIAC_REDIS, CELERY)
+FAMILIES: Final = (
+    Family("SQLite", CELERIAC, (CELERY,)),
+    Family("Redis", CELERIAC_REDIS, (CELERY, DRAMATIQ_REDIS)),
+    Family("PostgreSQL", CELERIAC_POSTGRES, (PROCRASTINATE,)),
+    Family("RabbitMQ", CELERIAC_RABBITMQ, (CELERY_RABBITMQ, DRAMATIQ_RABBITMQ)),
+)
+"""The tables of the page. SQLite has no peer of its own here; Celery with Redis is what its users would install."""
+
+SYSTEMS: Final = tuple(dict.fromkeys(system for family in FAMILIES for system in family.members))

@@ -9,7 +9,8 @@ from celery import Celery
 
 from benchmarks.tally import tally_from_environment
 
-app: Any = Celery("benchmarks", broker=os.environ["CELERIAC_BENCH_REDIS"], backend=os.environ["CELERIAC_BENCH_REDIS"])
+BROKER: Final = os.environ["CELERIAC_BENCH_BROKER"]
+app: Any = Celery("benchmarks", broker=BROKER, backend=os.environ["CELERIAC_BENCH_BACKEND"])
 app.conf.update(
     task_serializer="json",
     result_serializer="json",
@@ -21,6 +22,7 @@ app.conf.update(
     worker_send_task_events=False,
     task_send_sent_event=False,
     broker_connection_retry_on_startup=True,
+    broker_transport_options={"confirm_publish": True} if BROKER.startswith("amqp") else {},
 )
 tally: Final = tally_from_environment()
 
@@ -65,8 +67,10 @@ def send_many(name: str, count: int) -> str:
 def left() -> int:
     """Return how many tasks the broker still holds, waiting or handed out."""
     with app.connection_for_read() as connection:
-        client = connection.default_channel.client
-        return int(client.llen(app.conf.task_default_queue)) + int(client.hlen("unacked"))
+        channel = connection.default_channel
+        if BROKER.startswith("amqp"):
+            return int(channel.queue_declare(app.conf.task_default_queue, passive=True).message_count)
+        return int(channel.client.llen(app.conf.task_default_queue)) + int(channel.client.hlen("unacked"))
 
 
 def state(task_id: str) -> str:

@@ -11,6 +11,7 @@ from benchmarks.arena import Arena, Effort
 from benchmarks.harness import Plan, measure
 from benchmarks.processes import Processes
 from benchmarks.scenarios import SCENARIOS
+from benchmarks.stores import Stores
 from benchmarks.system import CELERIAC
 
 TINY = Effort(drain=20, send_seconds=0.05, samples=3, idle_seconds=0.1, settle_seconds=0.0)
@@ -22,7 +23,7 @@ def arena(tmp_path: Path) -> Iterator[Arena]:
     logs = tmp_path / "logs"
     logs.mkdir()
     with Processes(logs) as processes:
-        yield Arena(processes, tmp_path, None)
+        yield Arena(processes, tmp_path, Stores(()))
 
 
 @pytest.mark.parametrize("name", FAST)

@@ -32,7 +32,10 @@ from celeriac.worker.verdicts import Death, judge_death, judge_expired
 REAP_EVERY: Final = 1.0
 HEARTBEAT_EVERY: Final = 2.0
 HEARTBEAT_TTL: Final = 8.0
-PRUNE_EVERY: Final = 30.0
+PRUNE_EVERY: Final = 10.0
+PRUNE_PAUSE: Final = 0.01
+"""Seconds between two batches while there is more to prune: short enough that results expire faster than any worker can
+store them, or the store would grow for ever; long enough for others to have their turn."""
 BATCH: Final = 500
 
 
@@ -385,4 +388,4 @@ class Pruner:
         results = self._results()
         if results is not None:
             gone = max(gone, results.prune(None, BATCH))
-        return 0.5 if gone >= BATCH else PRUNE_EVERY
+        return PRUNE_PAUSE if gone >= BATCH else PRUNE_EVERY

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from benchmarks.figures import Metric
 from benchmarks.harness import Plan, main, measure, parse, planned
 from benchmarks.processes import Processes, ProcessFailed
 from benchmarks.scenarios import SCENARIOS
+from benchmarks.stores import Stores
 from benchmarks.system import CELERIAC, CELERY, System
 
 
@@ -35,13 +36,18 @@ class Counting:
         return {self.name: float(next(self._values))}
 
 
+class Nowhere(Stores):
+    def empty(self, names: Iterable[str], folder: Path) -> dict[str, str]:
+        return dict.fromkeys(names, "none://")
+
+
 def plan(*scenarios: Counting, runs: int = 2, limit: float = 60) -> Plan:
     return Plan(scenarios=scenarios, systems=(CELERIAC, CELERY), runs=runs, effort=QUICK, limit=limit)
 
 
 @pytest.fixture
 def arena(tmp_path: Path) -> Arena:
-    return Arena(Processes(tmp_path), tmp_path, None)
+    return Arena(Processes(tmp_path), tmp_path, Nowhere(()))
 
 
 def test_the_systems_take_turns(arena: Arena, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from benchmarks.figures import Metric
-from benchmarks.report import Record, Row, plain, render, table
+from benchmarks.report import Record, Row, plain, render, table, tables
 from benchmarks.system import CELERIAC, CELERIAC_REDIS, CELERY
 
 SYSTEMS = [CELERIAC, CELERY]
@@ -24,7 +24,7 @@ def test_a_rate_and_a_cost_are_compared_the_right_way_round() -> None:
         Row(metric=RATE, values={CELERIAC.key: [9000, 10000, 12000], CELERY.key: [1000, 900, 1100]}),
         Row(metric=COST, values={CELERIAC.key: [1.0], CELERY.key: [0.5]}),
     ]
-    head, _, rate, cost = table(rows, SYSTEMS)
+    head, _, rate, cost = table(rows, CELERIAC, [CELERY])
     assert cells(head)[2:5] == ["Celeriac on SQLite", "Celery on Redis", "x Celery on Redis"]
     assert cells(rate) == [
         *("drain", "tasks/s", "10,000 (9,000 to 12,000)", "1,000 (900 to 1,100)", "10"),
@@ -38,26 +38,36 @@ def test_what_one_system_does_not_have_is_not_compared() -> None:
         Row(metric=RATE, values={CELERIAC.key: [5.0]}),
         Row(metric=COUNT, values={CELERIAC.key: [4.0], CELERY.key: [3.0]}),
     ]
-    _, _, alone, count = table(rows, SYSTEMS)
+    _, _, alone, count = table(rows, CELERIAC, [CELERY])
     assert cells(alone)[3:] == ["-", "-", "at least once; file"]
     assert cells(count)[2:] == ["4", "3", "-", ""]
 
 
-def test_each_of_ours_is_compared_with_each_peer() -> None:
+def test_each_of_ours_has_a_table_with_its_peers() -> None:
+    systems = [CELERIAC, CELERIAC_REDIS, CELERY]
     rows = [Row(metric=RATE, values={CELERIAC.key: [5.0], CELERIAC_REDIS.key: [8.0], CELERY.key: [2.0]})]
-    head, _, row = table(rows, [CELERIAC, CELERIAC_REDIS, CELERY])
-    assert cells(head)[5:7] == ["x Celery on Redis (Celeriac on SQLite)", "x Celery on Redis (Celeriac on Redis)"]
-    assert cells(row)[5:7] == ["2.50", "4"]
+    found = tables(rows, systems)
+    assert list(found) == ["SQLite", "Redis"]
+    for lines, times in zip(found.values(), ("2.50", "4"), strict=True):
+        head, _, row = lines
+        assert cells(head)[4] == "x Celery on Redis"
+        assert cells(row)[4] == times
+
+
+def test_what_nobody_of_a_table_was_measured_for_is_no_row_of_it() -> None:
+    rows = [Row(metric=RATE, values={CELERIAC.key: [5.0]}), Row(metric=COST, values={CELERIAC_REDIS.key: [5.0]})]
+    assert len(table(rows, CELERIAC, [CELERY])) == 3
 
 
 def test_one_system_alone_makes_a_table() -> None:
-    head, _, row = table([Row(metric=RATE, values={CELERIAC.key: [5.0]})], [CELERIAC])
+    head, _, row = table([Row(metric=RATE, values={CELERIAC.key: [5.0]})], CELERIAC, [])
     assert len(cells(head)) == len(cells(row)) == 4
 
 
 def test_the_terminal_gets_columns_of_one_width() -> None:
     rows = [Row(metric=RATE, values={CELERIAC.key: [5.0, 7.0], CELERY.key: [1.0]})]
-    head, row = plain(rows, SYSTEMS)
+    _, title, head, row, *_ = plain(rows, SYSTEMS)
+    assert title == "SQLite"
     end = head.index("Celery on Redis") + len("Celery on Redis")
     assert row[:end].endswith("1")
 
