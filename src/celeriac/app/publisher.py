@@ -8,7 +8,7 @@ repeated even if its tasks are over by then, so what is sent twice runs once. (R
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -63,6 +63,11 @@ class Attempt(NamedTuple):
     sending: Sending | None
     began: float
     before: int = 0
+
+
+def _ended(end: Callable[[], None] | None) -> None:
+    if end is not None:
+        end()
 
 
 class Publisher:
@@ -120,12 +125,18 @@ class Publisher:
     # Sending many.
 
     def send_many(self, orders: Iterable[Order], options: Mapping[str, Any]) -> list[AsyncResult[Any]]:
-        """Send tasks, in one round trip per 500."""
+        """Send tasks, in one round trip per 500; while the broker has one, the next is made."""
         receipts: list[AsyncResult[Any]] = []
-        for batch in self._batches(orders, options):
-            if batch.messages:
-                self._enqueue(batch.messages, options, len(receipts))
-            receipts += batch.receipts
+        end: Callable[[], None] | None = None
+        try:
+            for batch in self._batches(orders, options):
+                _ended(end)
+                end = self._begin(batch.messages, options, len(receipts)) if batch.messages else None
+                receipts += batch.receipts
+        except Exception:
+            _ended(end)  # What was sent before the error is certain.
+            raise
+        _ended(end)
         return receipts
 
     async def asend_many(self, orders: Iterable[Order], options: Mapping[str, Any]) -> list[AsyncResult[Any]]:
@@ -235,6 +246,29 @@ class Publisher:
             self._send_again(Attempt(messages, sending, began, before), options or {}, exc)
         if sending is not None:
             self._senders.answered(sending)
+
+    def _begin(self, messages: Sequence[Message], options: Mapping[str, Any], before: int) -> Callable[[], None] | None:
+        """Send messages, and return what waits until the broker has them; None if it does."""
+        app = self._app
+        if self.rules.replies or app.outbox is not None or connection_for(app, options) is not None:
+            self._enqueue(messages, options, before)
+            return None
+        broker, timeout = app.broker, self.rules.timeout
+        sending = self._senders.next() if broker.capabilities.remote else None
+        with Until(time.monotonic() + timeout):
+            finish = broker.begin_enqueue(messages, sending)
+
+        def end() -> None:
+            began = time.monotonic()
+            try:
+                with Until(began + timeout):
+                    finish()
+            except OperationalError as exc:
+                self._send_again(Attempt(messages, sending, began, before), options, exc)
+            if sending is not None:
+                self._senders.answered(sending)
+
+        return end
 
     async def _aenqueue(self, messages: Sequence[Message], options: Mapping[str, Any] | None, before: int = 0) -> None:
         app = self._app

@@ -10,7 +10,7 @@ A :class:`SyncBroker` may be shared between threads, an :class:`AsyncBroker` bet
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 from celeriac.brokers.port import (
@@ -35,7 +35,7 @@ from celeriac.brokers.port import (
     WorkerRecord,
 )
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
-from celeriac.core.operation import Operation, arun, run
+from celeriac.core.operation import Operation, arun, at_once, begin, run
 
 Req = TypeVar("Req")
 Rep = TypeVar("Rep")
@@ -96,11 +96,15 @@ class SyncCalls(_Facade[Ops]):
     _performer: Performer[Any, Any] | None = None
 
     def _run(self, operation: Operation[Any, Any, T]) -> T:
+        performer = self._performer or self._connected()
+        return run(operation, performer.perform)
+
+    def _connected(self) -> Performer[Any, Any]:
         performer = self._performer
         if performer is None:
             # The first of several threads wins; a lock held here by another thread would be stuck after a fork.
             performer = vars(self).setdefault("_performer", self._driver.performer())
-        return run(operation, performer.perform)
+        return performer
 
     def waiter(self, ids: Sequence[str] = ()) -> Waiter:
         """Return a new waiter on this store, or on the results of these tasks; the caller closes it."""
@@ -158,6 +162,21 @@ class SyncQueueCalls(SyncCalls[Operations[Req, Rep]]):
         if 0 < len(messages) <= MAX_BATCH:
             return self._run(self._ops.enqueue(messages, sending))
         return tuple([id for part in sendings(messages, sending) for id in self._run(self._ops.enqueue(*part))])
+
+    def begin_enqueue(
+        self, messages: Sequence[Message], sending: Sending | None = None
+    ) -> Callable[[], tuple[str, ...]]:
+        """Begin an enqueue of at most MAX_BATCH messages, and return what ends it, to be called once.
+
+        Between the two the caller can work while the store does, where the driver has an ``EarlyPerformer``; with
+        others all is done at once. Errors are raised by the second part.
+        """
+        operation = self._ops.enqueue(messages, sending)
+        performer = self._connected()
+        start = getattr(performer, "begin", None)
+        if start is None:
+            return at_once(lambda: run(operation, performer.perform))
+        return begin(operation, start, performer.perform)
 
     def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> list[Delivery]:
         return self._run(self._ops.claim(queues, min(limit, MAX_BATCH), owner, lease))

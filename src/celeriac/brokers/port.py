@@ -13,7 +13,7 @@ Every operation is atomic. Those that say *idempotent* may be repeated after a l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -489,6 +489,20 @@ class Performer(Protocol[ReqIn, RepOut]):
     def perform(self, request: ReqIn) -> RepOut: ...
 
     def close(self) -> None: ...
+
+
+class EarlyPerformer(Performer[ReqIn, RepOut], Protocol[ReqIn, RepOut]):
+    """A performer that can send a request and leave the reply for later: the caller works while the server does.
+
+    Meanwhile it may be used for other requests, by other threads too.
+    """
+
+    def begin(self, request: ReqIn) -> Callable[[], RepOut]:
+        """Send the request; return what waits for the reply and returns it, to be called once, by the same thread.
+
+        What goes wrong is raised by that, never here. If it is not called the request may have been carried out.
+        """
+        ...
 
 
 class AsyncPerformer(Protocol[ReqIn, RepOut]):

@@ -22,8 +22,10 @@ _WITH_SLASH_NAMESPACE = uuid.UUID("0d2f5c1e-8f0a-5d7b-9a63-f1f0b7c2f9d4")
 _BATCH = 256
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _MOMENT: Final = (1 << 48) - 1
-_random: list[str] = []
-"""Random texts of 32 digits. A system call for each id would cost more than all the rest of sending a task."""
+_tails: list[str] = []
+"""Random ends of ids. A system call for each id would cost more than all the rest of sending a task."""
+_head: tuple[int, str] = (-1, "")
+"""The last millisecond in which an id was made, and how it begins."""
 
 
 def new_id() -> str:
@@ -33,20 +35,36 @@ def new_id() -> str:
     hundreds: on SQLite that doubles what enqueueing and settling reach. Nothing relies on their order. Safe in threads
     and after a fork.
     """
+    global _head
     try:
-        digits = _random.pop()
+        tail = _tails.pop()
     except IndexError:
-        text = os.urandom(16 * _BATCH).hex()
-        _random.extend([text[start : start + 32] for start in range(32, len(text), 32)])
-        digits = text[:32]
-    moment = f"{int(SYSTEM.now() * 1000) & _MOMENT:012x}"
+        tail = _more_tails()
+    moment = int(SYSTEM.now() * 1000)
+    before, head = _head
+    if moment != before:
+        text = f"{moment & _MOMENT:012x}"
+        head = f"{text[:8]}-{text[8:]}-7"
+        _head = (moment, head)
+    return head + tail
+
+
+def _more_tails() -> str:
+    """Make more ends of ids; return one that is not among them."""
     # uuid.UUID spends most of its time in __init__; the fields are put together by hand (RFC 9562, section 5.7).
-    return f"{moment[:8]}-{moment[8:]}-7{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
+    text = os.urandom(16 * _BATCH).hex()
+    made = [
+        f"{text[at + 13 : at + 16]}-{_VARIANT[text[at + 16]]}{text[at + 17 : at + 20]}-{text[at + 20 : at + 32]}"
+        for at in range(0, len(text), 32)
+    ]
+    tail = made.pop()
+    _tails.extend(made)
+    return tail
 
 
 if hasattr(os, "register_at_fork"):
     # A child process must not hand out the ids that its parent hands out.
-    os.register_at_fork(after_in_child=_random.clear)
+    os.register_at_fork(after_in_child=_tails.clear)
 
 
 def follow_up_id(parent_id: str, step: str) -> str:

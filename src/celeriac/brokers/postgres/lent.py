@@ -14,6 +14,7 @@ from psycopg.rows import tuple_row
 
 from celeriac.brokers.postgres.failures import translate
 from celeriac.brokers.postgres.operations.calls import ENQUEUE, enqueue_within
+from celeriac.brokers.postgres.operations.rows import Blobs
 from celeriac.brokers.postgres.url import Location
 from celeriac.brokers.sql.requests import Reply, Statement, Transaction
 from celeriac.errors import BrokerError, CeleriacError, OperationalError, SchemaError
@@ -31,7 +32,8 @@ def _parameters(location: Location, request: Transaction) -> tuple[Any, ...]:
     (step,) = request.steps
     if not isinstance(step, Statement) or not step.sql.endswith(ENQUEUE):
         raise BrokerError(f"the {location.name}: only sending tasks can be a part of another's transaction")
-    return tuple(step.parameters)
+    # The caller's library may be any.
+    return tuple([one.text() if isinstance(one, Blobs) else one for one in step.parameters])
 
 
 def _fail(exc: Exception, location: Location) -> NoReturn:

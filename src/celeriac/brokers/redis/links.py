@@ -11,7 +11,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import hiredis
@@ -205,9 +205,18 @@ class Link:
             Lost: The connection broke.
             TimeUp: The deadline came.
         """
+        return self.hear_all(lambda: self.say(commands, deadline), len(commands), deadline)
+
+    def hear_all(self, said: Callable[[], None], count: int, deadline: float) -> list[Any]:
+        """Return so many replies to what was said; ``said`` raises what went wrong with that.
+
+        Raises:
+            Lost: The connection broke.
+            TimeUp: The deadline came.
+        """
         try:
-            self.say(commands, deadline)
-            return [self.hear(deadline) for _ in commands]
+            said()
+            return [self.hear(deadline) for _ in range(count)]
         except TimeoutError:
             raise TimeUp(sent=True) from None
         except (OSError, EOFError) as exc:

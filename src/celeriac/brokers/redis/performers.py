@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict, deque
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from celeriac.brokers import deadline as deadlines
@@ -19,7 +20,7 @@ from celeriac.brokers.redis.exchange import Rest, Route, Send, Step, TimeUp, Unc
 from celeriac.brokers.redis.links import AsyncLink, Link
 from celeriac.brokers.redis.location import Address, Location
 from celeriac.brokers.redis.requests import Reply, Request
-from celeriac.core.operation import arun, run
+from celeriac.core.operation import arun, at_once, begin, run
 
 Idle: TypeAlias = "defaultdict[Address, deque[tuple[float, Link]]]"
 """To each server the open connections that nobody uses, each with when it was used; the latest is taken first."""
@@ -42,6 +43,21 @@ class RedisPerformer:
     def perform(self, request: Request) -> Reply:
         deadline = deadlines.after(self._location.timeout)
         return run(self._route.carry_out(request), lambda step: self._do(step, deadline))
+
+    def begin(self, request: Request) -> Callable[[], Reply]:
+        """Send the request on an open connection, if there is one, and leave the reply for later."""
+        timeout = self._location.timeout
+        return begin(self._route.carry_out(request), self._start, lambda step: self._do(step, deadlines.after(timeout)))
+
+    def _start(self, step: Step) -> Callable[[], Any]:
+        timeout, idle = self._location.timeout, self._idle
+        if isinstance(step, Rest) or step.patience is not None or (link := _take(idle[step.address])) is None:
+            return at_once(lambda: self._do(step, deadlines.after(timeout)))
+        commands = step.commands
+        said = at_once(lambda: link.say(commands, deadlines.after(timeout)))
+        return lambda: self._used(
+            link, idle, step, lambda: link.hear_all(said, len(commands), deadlines.after(timeout))
+        )
 
     def locate(self) -> Address:
         """Return a server that hears everything that is published.
@@ -77,11 +93,19 @@ class RedisPerformer:
                 raise Unconnected
             link = Link(location, step.address, patience)
         try:
-            replies = link.exchange(step.commands, min(deadline, began + patience) if step.patience else deadline)
-        except BaseException as exc:
-            link.close()
-            if isinstance(exc, TimeUp) and step.patience and time.monotonic() < deadline:
+            until = min(deadline, began + patience) if step.patience else deadline
+            return self._used(link, idle, step, lambda: link.exchange(step.commands, until))
+        except TimeUp:
+            if step.patience and time.monotonic() < deadline:
                 raise Unreached("no answer") from None
+            raise
+
+    def _used(self, link: Link, idle: Idle, step: Send, exchange: Callable[[], Any]) -> Any:
+        """Return what came of an exchange on this connection, and keep it for the next one if it is good for that."""
+        try:
+            replies = exchange()
+        except BaseException:
+            link.close()
             raise
         if self._idle is idle:
             links, now = idle[step.address], time.monotonic()

@@ -14,7 +14,7 @@ from celeriac.core.redact import HIDDEN, is_secret
 LIMIT: Final = 1024
 """Characters kept by default, as in Celery's ``argsrepr``."""
 
-_SHORT: Final = frozenset({int, float, bool, type(None)})
+_SHORT: Final = frozenset({int, float, bool, str, type(None)})
 _HIDDEN: Final = repr(HIDDEN)
 _MORE: Final = "..."
 _BRACKETS: Final[Mapping[type, tuple[str, str]]] = {
@@ -41,7 +41,8 @@ def saferepr(value: object, limit: int = LIMIT, *, levels: int = 3, redact: bool
     kind: type[object] = type(value)
     if kind is tuple:
         items = cast("tuple[object, ...]", value)
-        if len(items) < 20 and _SHORT.issuperset(map(type, items)):
+        kinds = {*map(type, items)}
+        if len(items) < 20 and kinds <= _SHORT and (str not in kinds or not _any_long(items, limit)):
             try:
                 return _cut(repr(items), limit)
             except Exception:  # an integer of too many digits
@@ -56,6 +57,11 @@ def saferepr(value: object, limit: int = LIMIT, *, levels: int = 3, redact: bool
     except RecursionError:
         writer.parts.append(_MORE)
     return _cut("".join(writer.parts), limit)
+
+
+def _any_long(items: tuple[object, ...], limit: int) -> bool:
+    """Tell whether one is a text too long to be written out, only to be cut."""
+    return any(type(item) is str and len(item) > limit for item in items)
 
 
 def _cut(text: str, limit: int) -> str:

@@ -1,20 +1,21 @@
 """How lists, messages, results and records travel in parameters and rows.
 
 A list is one parameter: the text of a PostgreSQL array. That is the same for every client library, so that a caller's
-own connection can carry it, and it is quicker to make than what libraries make of a list.
+own connection can carry it, and it is quicker to make than what libraries make of a list. Byte strings have a form for
+our own connections, too, which neither side has to translate.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias, TypeVar, cast
+from typing import Final, TypeAlias, TypeVar, cast
 
 from celeriac.brokers.rules import is_over
 from celeriac.core.message import Message, StoredResult, pack_result
 from celeriac.errors import InvalidTaskError
 
 T = TypeVar("T")
-Columns: TypeAlias = tuple[str | None, ...]
 
 
 def text(value: str) -> str:
@@ -55,9 +56,43 @@ def _quoted(value: str | None) -> str:
     return '"' + text(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def blobs(values: Iterable[bytes | None]) -> str:
+class Blobs:
+    """An array of byte strings."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Sequence[bytes | None]) -> None:
+        self.values: Final = values
+
+    def text(self) -> str:
+        """Return what any client library can say."""
+        return "{" + ",".join(["NULL" if one is None else f'"\\\\x{one.hex()}"' for one in self.values]) + "}"
+
+    def binary(self) -> bytes:
+        """Return what the protocol says, as array_recv reads it: dimensions, then each length and value."""
+        if not self.values:
+            return _NO_BLOBS
+        size = _LENGTH.pack
+        parts = [_NULL_LENGTH if one is None else size(len(one)) + one for one in self.values]
+        return _BLOBS.pack(1, None in self.values, BYTEA, len(parts), 1) + b"".join(parts)
+
+
+BYTEA: Final = 17
+"""The number of the type bytea, in every PostgreSQL (pg_type.dat); that of its arrays is 1001."""
+BYTEA_ARRAY: Final = 1001
+_BLOBS: Final = struct.Struct("!iiIii")
+_NO_BLOBS: Final = struct.pack("!iiI", 0, 0, BYTEA)
+_LENGTH: Final = struct.Struct("!i")
+_NULL_LENGTH: Final = struct.pack("!i", -1)
+
+
+Column: TypeAlias = str | Blobs | None
+Columns: TypeAlias = tuple[Column, ...]
+
+
+def blobs(values: Iterable[bytes | None]) -> Blobs:
     """Return an array of byte strings."""
-    return "{" + ",".join(["NULL" if value is None else f'"\\\\x{value.hex()}"' for value in values]) + "}"
+    return Blobs(list(values))
 
 
 def numbers(values: Iterable[int | float | None]) -> str:
@@ -70,19 +105,25 @@ def flags(values: Iterable[bool]) -> str:
     return "{" + ",".join(["t" if value else "f" for value in values]) + "}"
 
 
-def unless_empty(make: Callable[[Sequence[T]], str], values: Sequence[T], nothing: T) -> str | None:
+def _once(values: list[T]) -> list[T]:
+    """Return a list of one if all are the same."""
+    return values[:1] if values.count(values[0]) == len(values) else values
+
+
+def unless_empty(make: Callable[[Sequence[T]], Column], values: Sequence[T], nothing: T) -> Column:
     """Return an array, or None for one that has nothing but ``nothing`` in it."""
     return None if all(value == nothing for value in values) else make(values)
 
 
 def message_columns(messages: Sequence[tuple[Message, bytes]]) -> Columns:
-    """Return what enqueue.sql takes of messages."""
+    """Return what keep.sql takes of messages, at least one; a list of one stands for all."""
+    etas = [message.eta for message, _ in messages]
     return (
         texts([message.id for message, _ in messages]),
-        texts([message.queue for message, _ in messages]),
-        texts([message.task for message, _ in messages]),
-        numbers([message.priority for message, _ in messages]),
-        numbers([message.eta for message, _ in messages]),
+        texts(_once([message.queue for message, _ in messages])),
+        texts(_once([message.task for message, _ in messages])),
+        numbers(_once([message.priority for message, _ in messages])),
+        "{}" if etas.count(None) == len(etas) else numbers(etas),
         blobs([payload for _, payload in messages]),
     )
 

@@ -53,8 +53,9 @@ BEGIN
     IF f_n IS NOT NULL THEN
         -- What follows is kept before the messages go: one that has the id of its own predecessor is dropped.
         PERFORM celeriac.keep(
-            array_agg(id ORDER BY k), array_agg(queue ORDER BY k), array_agg(task ORDER BY k),
-            array_agg(priority ORDER BY k), array_agg(eta ORDER BY k), array_agg(payload ORDER BY k)
+            array_agg(id ORDER BY k), array_agg(coalesce(queue, f_queue[1]) ORDER BY k),
+            array_agg(coalesce(task, f_task[1]) ORDER BY k), array_agg(coalesce(priority, f_priority[1]) ORDER BY k),
+            array_agg(eta ORDER BY k), array_agg(payload ORDER BY k)
         )
         FROM unnest(f_n, f_id, f_queue, f_task, f_priority, f_eta, f_payload) WITH ORDINALITY
             AS f (n, id, queue, task, priority, eta, payload, k)
