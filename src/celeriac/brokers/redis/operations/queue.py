@@ -9,7 +9,15 @@ from typing import Any, Final
 
 from celeriac.brokers.port import Cancelled, Promoted, Reclaimed, Sending
 from celeriac.brokers.redis.keys import Keys
-from celeriac.brokers.redis.operations.records import MAX_SCRIPT_BYTES, micros, payload_of, result_args
+from celeriac.brokers.redis.operations.records import (
+    MAX_SCRIPT_BYTES,
+    base,
+    micros,
+    payload_of,
+    result_args,
+    sending_args,
+    stored,
+)
 from celeriac.brokers.redis.operations.settling import enqueue_all, settle
 from celeriac.brokers.redis.requests import Argument, RedisOperation, Script
 from celeriac.brokers.rules import OWNER_MEMORY, VERDICT_LEASE, delivery, first_of_each, packed
@@ -28,6 +36,8 @@ class QueueOperations:
 
     def enqueue(self, messages: Sequence[Message], sending: Sending | None = None) -> RedisOperation[tuple[str, ...]]:
         """Keep the messages: those of one partition, up to some megabytes, all or none."""
+        if len(messages) == 1 and messages[0].eta is None:
+            return (yield from self._enqueue_one(messages[0], sending))
         groups: defaultdict[int, dict[str, tuple[Message, bytes]]] = defaultdict(dict)
         taken: set[str] = set()
         known: set[str] = set()
@@ -45,6 +55,19 @@ class QueueOperations:
                 repeated.append(message.id)
             known.add(message.id)
         return tuple(repeated)
+
+    def _enqueue_one(self, message: Message, sending: Sending | None) -> RedisOperation[tuple[str, ...]]:
+        ((_, payload),) = packed((message,))
+        args: list[Argument] = [
+            *sending_args(sending),
+            message.queue,
+            base(message.priority),
+            message.id,
+            stored(message, payload),
+        ]
+        root = self.keys.root(self.keys.of_queue(message.queue))
+        kept = yield Script("enqueue_one", (root,), args, repeatable=sending is not None)
+        return () if kept else (message.id,)
 
     def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> RedisOperation[list[Delivery]]:
         """Lease ready messages; with several partitions, those of one after the other, each time another one first."""

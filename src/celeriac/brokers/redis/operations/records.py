@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from celeriac.brokers.port import Record
+from celeriac.brokers.port import Record, Sending
 from celeriac.brokers.rules import is_over, opened, raw_bytes
 from celeriac.core import state
 from celeriac.core.message import Message, StoredResult, pack, pack_result
@@ -62,6 +62,11 @@ def moment(seconds: float | None) -> str:
 def expiry(seconds: float | None) -> str:
     """Return when something expires, in milliseconds; '' for never."""
     return "" if seconds is None else str(min(max(1, int(seconds * 1000)), 1 << 53))
+
+
+def sending_args(sending: Sending | None) -> tuple[str, int | str, str]:
+    """Return what scripts take for a sending."""
+    return ("", "", "") if sending is None else (sending.sender, sending.number, expiry(sending.memory))
 
 
 def micros(seconds: float) -> int:

@@ -16,7 +16,15 @@ import msgspec
 
 from celeriac.brokers.port import Sending
 from celeriac.brokers.redis.keys import Keys
-from celeriac.brokers.redis.operations.records import MAX_SCRIPT_BYTES, Runs, base, expiry, moment, result_args, stored
+from celeriac.brokers.redis.operations.records import (
+    MAX_SCRIPT_BYTES,
+    Runs,
+    base,
+    moment,
+    result_args,
+    sending_args,
+    stored,
+)
 from celeriac.brokers.redis.requests import Argument, RedisOperation, Script
 from celeriac.brokers.rules import checked, goes_if_cancelled, packed, tally_state
 from celeriac.core.message import Message, Settlement
@@ -178,11 +186,7 @@ def enqueue_all(
             parts.append(Runs())
         parts[-1].add(message, payload)
     for place, runs in enumerate(parts):
-        if sending is None:
-            args: list[Argument] = ["", "", "", *runs.args]
-        else:
-            part = sending.part(place)
-            args = [part.sender, part.number, expiry(part.memory), *runs.args]
+        args: list[Argument] = [*sending_args(None if sending is None else sending.part(place)), *runs.args]
         reply = yield Script("enqueue", (root,), args, repeatable=sending is not None)
         known.update(runs.ids() if reply is None else [id.decode() for id in reply])
     return known
