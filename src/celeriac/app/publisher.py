@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from celeriac.app import eager, loops
+from celeriac.app.bundling import Bundler
 from celeriac.app.options import check_send_names
 from celeriac.app.plan import Plan, PublishPolicy, Rules, sending_request
 from celeriac.app.result import AsyncResult
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 _PLANS_BY_NAME: Final = 1000
 """Most names of tasks whose code is elsewhere for which a plan is kept."""
+
+
+_TRIES: Final = frozenset({"retry", "retry_policy", "connection"})
+"""Options of a call that say how its own message is sent."""
 
 
 class Order(NamedTuple):
@@ -84,6 +89,7 @@ class Publisher:
         self._rules: Rules | None = None
         self._by_name: dict[str, Plan] = {}
         self._senders = Senders()
+        self._bundler = Bundler(lambda messages: self._aenqueue(messages, None))
 
     def settings_changed(self) -> None:
         """Work everything out again with the next call."""
@@ -119,7 +125,10 @@ class Publisher:
         if plan.rules.eager:
             return await loops.in_thread(self._run_here, plan, args, kwargs, options or {})
         message = plan.message(args, kwargs, options)
-        await self._aenqueue((message,), options)
+        if not options or _TRIES.isdisjoint(options):
+            await self._asend_one(message)
+        else:
+            await self._aenqueue((message,), options)
         return self._receipt(plan, message, options)
 
     # Sending many.
@@ -269,6 +278,16 @@ class Publisher:
                 self._senders.answered(sending)
 
         return end
+
+    async def _asend_one(self, message: Message) -> None:
+        """Send a message whose call says nothing of how, together with those that are sent at the same time."""
+        app = self._app
+        plain = not self.rules.replies and app.outbox is None and connection_for(app, None) is None
+        # Where the broker does not know ids, those of a refused bundle could not be sent again one by one.
+        if plain and (capabilities := app.async_broker().capabilities).indexed and capabilities.durable:
+            await self._bundler.send(message)
+        else:
+            await self._aenqueue((message,), None)
 
     async def _aenqueue(self, messages: Sequence[Message], options: Mapping[str, Any] | None, before: int = 0) -> None:
         app = self._app
