@@ -60,13 +60,18 @@ def examine_store(store: SyncResults | Broker, clock: Clock) -> list[Finding]:
         store: A broker or a result store.
         clock: The clock of this machine.
     """
+    found: list[Finding] = []
     try:
+        found += store.examine()
         # Without a store a broker has no time of its own, and tells about the way to it by itself.
         capabilities: Capabilities | None = getattr(store, "capabilities", None)
-        timed = capabilities is None or capabilities.stored
-        return [*store.examine(), *(_timed(store, clock) if timed else ())]
+        if capabilities is None or capabilities.stored:
+            found += _timed(store, clock)
     except CeleriacError as exc:
-        return [_unreachable(exc)]
+        # Where that is because of what has been found, it has been said.
+        if worst(found) != "error":
+            found.append(_unreachable(exc))
+    return found
 
 
 def examine_broker(broker: Broker, clock: Clock) -> list[Finding]:
