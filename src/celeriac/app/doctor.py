@@ -63,9 +63,7 @@ def examine_store(store: SyncResults | Broker, clock: Clock) -> list[Finding]:
     found: list[Finding] = []
     try:
         found += store.examine()
-        # Without a store a broker has no time of its own, and tells about the way to it by itself.
-        capabilities: Capabilities | None = getattr(store, "capabilities", None)
-        if capabilities is None or capabilities.stored:
+        if _has_time(store):
             found += _timed(store, clock)
     except CeleriacError as exc:
         # Where that is because of what has been found, it has been said.
@@ -149,6 +147,15 @@ def _sent_through(broker: Broker, wait: Callable[[float], bool], message: Messag
 
 
 # The store itself.
+
+
+def _has_time(store: SyncResults | Broker) -> bool:
+    """Tell whether there is a clock to look at: a broker without a store has none, nor have results that are messages.
+
+    The driver then tells about the way to the server by itself.
+    """
+    capabilities: Capabilities = store.capabilities
+    return capabilities.stored and (capabilities.messages or capabilities.durable)
 
 
 def _timed(store: SyncResults | Broker, clock: Clock) -> list[Finding]:

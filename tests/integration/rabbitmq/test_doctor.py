@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from celeriac import Exchange, Queue
-from celeriac.app.doctor import examine_broker, try_out, worst
+from celeriac.app.doctor import examine_broker, examine_store, try_out, worst
 from celeriac.brokers import NO_QUEUES, connect
 from celeriac.brokers.facade import SyncBroker
 from celeriac.brokers.port import Finding
@@ -22,6 +22,7 @@ from celeriac.core.ids import new_id
 from celeriac.core.message import Message, Settlement
 from celeriac.core.queues import QueuePlan
 from celeriac.errors import BrokerError
+from celeriac.results import open_results
 from tests.support.rabbitmq import RabbitNode, close_shared, shared_node
 from tests.support.servers import free_port
 from tests.support.waiting import wait_for
@@ -258,3 +259,15 @@ def test_examining_needs_no_more_than_it_says(node: RabbitNode, vhost: str, some
     node.control("set_permissions", "-p", vhost, "somebody", "", ".*", ".*")
     with broker_at(somebody) as broker, pytest.raises(BrokerError, match="refused"):
         broker.enqueue([Message(id="a", task="any")])
+
+
+def test_results_that_are_messages_need_a_server_and_have_no_clock(node: RabbitNode, vhost: str, somebody: str) -> None:
+    def told(url: str) -> dict[str, str]:
+        with open_results(url.replace("amqp://", "rpc+amqp://")) as store:
+            return {one.subject: one.level for one in examine_store(store, SYSTEM)}
+
+    fine = {"RabbitMQ": "ok", "RabbitMQ alarm": "ok", "RabbitMQ permissions": "ok", "results": "advice"}
+    assert told(at(node, vhost)) == fine
+    node.control("set_permissions", "-p", vhost, "somebody", "", ".*", ".*")
+    assert told(somebody) == {**fine, "RabbitMQ permissions": "error"}
+    assert told(f"amqp://127.0.0.1:{free_port()}/?timeout=1")["RabbitMQ"] == "error"

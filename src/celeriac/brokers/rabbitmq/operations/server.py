@@ -47,13 +47,24 @@ def examine_server(
     except CeleriacError as exc:
         return [unreached(exc, "RabbitMQ")]
     return [
-        _server(seen),
-        _alarm(seen),
-        _permissions(seen),
+        *_reached(seen),
         _queue_type(topology, seen),
         _queues(seen),
         _timeout(topology, alone=alone),
     ]
+
+
+def examine_way() -> RabbitOperation[list[Finding]]:
+    """Return findings about the server alone, and what the user may do there; no queue is looked at."""
+    try:
+        seen: Seen = yield Look(())
+    except CeleriacError as exc:
+        return [unreached(exc, "RabbitMQ")]
+    return _reached(seen)
+
+
+def _reached(seen: Seen) -> list[Finding]:
+    return [_server(seen), _alarm(seen), _permissions(seen)]
 
 
 def unreached(exc: CeleriacError, subject: str) -> Finding:
