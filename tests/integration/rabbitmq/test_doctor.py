@@ -117,6 +117,13 @@ def test_a_trial_passes_and_its_queue_goes(node: RabbitNode, vhost: str, tmp_pat
     wait_for(lambda: queues_in(node, vhost) == [], 30, "the end of the queue of the trial", every=0.5)
 
 
+def test_a_trial_needs_no_leave_to_make_queues(node: RabbitNode, vhost: str, tmp_path: Path) -> None:
+    plan = QueuePlan([Queue("celery")], create_missing=False)
+    with SyncBroker(connect(at(node, vhost), store=f"sqlite:///{tmp_path}/store.db", queues=plan)) as broker:
+        broker.install()
+        assert [one.level for one in try_out(broker)] == ["ok"]
+
+
 def test_a_message_that_waits_is_not_touched(node: RabbitNode, vhost: str, tmp_path: Path) -> None:
     with broker_at(at(node, vhost)) as broker:
         broker.enqueue([Message(id="a", task="any")])
