@@ -36,7 +36,8 @@ format: $(VENV)/.dev ## rewrite the code in the one format and apply the safe fi
 	@$(PY) -m ruff check --fix
 
 bench: $(VENV)/.bench ## measure Celeriac beside its peers (ARGS="..." goes to the harness)
-	@exec $(PY) -m benchmarks $(ARGS)
+	@$(PY) -m benchmarks $(ARGS)
+	@exec $(PY) -m scripts.broker_figures
 
 soak: $(VENV)/.dev ## run 1,000,000 tasks while connections are cut, and see that nothing grows (ARGS="--tasks 20000")
 	@$(PY) scripts/ensure_server.py redis-server
@@ -49,7 +50,8 @@ simulate: $(VENV)/.dev ## run installations on a virtual clock, with faults (SEE
 	@exec $(PY) -m celeriac.testing.simulation --seeds $(SEEDS) $(ARGS)
 
 reliability: $(VENV)/.dev ## count what faults do to real workers on every driver (45 minutes); write docs/reliability.md
-	@exec $(PY) -m scripts.reliability $(ARGS)
+	@$(PY) -m scripts.reliability $(ARGS)
+	@exec $(PY) -m scripts.broker_figures
 
 docs: $(VENV)/.dev ## build the documentation into site/
 	@exec $(CHECK) --only docs

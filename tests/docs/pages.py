@@ -9,6 +9,7 @@ What a block is is said by its language:
 - ``console``: typed into a shell; a line after ``$`` is a command, the lines below it are its answer, as far as they
   are shown. A command that starts a worker goes to the background once the worker is ready, and is told to end when
   the page does.
+- ``sh title="rabbit.sh"``: a file, too.
 - the rest (``sh``, ``ini``, ``text``, ...) is for reading.
 """
 
@@ -40,8 +41,9 @@ _WORKER = re.compile(r"^(python -m )?celeriac\b.* worker\b")
 _READY = " ready."
 _READY_WITHIN = 30.0
 _ENDS_WITHIN = 20.0
-_COMMAND_WITHIN = 30.0
-_PORT = "8099"  # Stands in pages for a port that is free; pages are played side by side.
+_COMMAND_WITHIN = 60.0
+_PORT = re.compile(r"\b(8099|6399|5499|5698|5699)\b")
+"""Each stands in pages for a port that is free; pages are played side by side."""
 _CHECKER = doctest.OutputChecker()
 
 
@@ -139,14 +141,14 @@ class Scenario:
         self._folder = folder
         self._session: Session | None = None
         self._workers: list[tuple[subprocess.Popen[bytes], Path]] = []
-        self._port = _free_port()
+        self._ports: dict[str, str] = {}
         self.done = 0
 
     def play(self, page: Path) -> None:
         """Play every block of the page in order, and end what it started."""
         try:
             for block in blocks(page):
-                self.play_block(block._replace(text=block.text.replace(_PORT, self._port)))
+                self.play_block(block._replace(text=_PORT.sub(self._free, block.text)))
             self._stop_workers()
         except AssertionError as exc:
             raise AssertionError(f"{exc}\n{self._logs()}") from None
@@ -156,7 +158,7 @@ class Scenario:
     def play_block(self, block: Block) -> None:
         """Play one block."""
         match block.language:
-            case "python" if block.title is not None:
+            case "python" | "sh" if block.title is not None:
                 self._write(block)
             case "pycon":
                 self._session = self._session or Session(self._folder)
@@ -168,11 +170,15 @@ class Scenario:
                 return
         self.done += 1
 
+    def _free(self, port: re.Match[str]) -> str:
+        """Return the free port that one of a page's stands for."""
+        return self._ports.setdefault(port[0], _free_port())
+
     def _write(self, block: Block) -> None:
         path = self._folder / str(block.title)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text)
-        if path.name != "__init__.py":
+        if path.suffix == ".py" and path.name != "__init__.py":
             module = ".".join(path.relative_to(self._folder).with_suffix("").parts)
             code, said = self._shell(f"{sys.executable} -W error -c 'import {module}'")
             assert code == 0, f"{block.place}: {block.title} does not import\n{said}"

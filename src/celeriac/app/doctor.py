@@ -15,14 +15,14 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from celeriac.brokers.facade import SyncBroker
-from celeriac.brokers.port import LEVELS, Finding, Level, QueueStats, Record, WorkerRecord
+from celeriac.brokers.port import LEVELS, Capabilities, Finding, Level, QueueStats, Record, WorkerRecord
 from celeriac.brokers.rules import queues_of
 from celeriac.core import state
 from celeriac.core.clock import Clock
 from celeriac.core.ids import new_id
 from celeriac.core.message import Message, Settlement, StoredResult
 from celeriac.core.redact import redact_url
-from celeriac.errors import CeleriacError, SchemaError
+from celeriac.errors import BrokerError, CeleriacError, SchemaError
 from celeriac.results import SyncResults
 
 T = TypeVar("T")
@@ -60,10 +60,16 @@ def examine_store(store: SyncResults | Broker, clock: Clock) -> list[Finding]:
         store: A broker or a result store.
         clock: The clock of this machine.
     """
+    found: list[Finding] = []
     try:
-        return [*store.examine(), *_timed(store, clock)]
+        found += store.examine()
+        if _has_time(store):
+            found += _timed(store, clock)
     except CeleriacError as exc:
-        return [_unreachable(exc)]
+        # Where that is because of what has been found, it has been said.
+        if worst(found) != "error":
+            found.append(_unreachable(exc))
+    return found
 
 
 def examine_broker(broker: Broker, clock: Clock) -> list[Finding]:
@@ -80,7 +86,13 @@ def examine_broker(broker: Broker, clock: Clock) -> list[Finding]:
             # Whether a server is fit for use is asked before the first worker is started, too.
             store = examine_store(broker, clock)
             return [_unreachable(exc), *(finding for finding in store if finding.subject != "connection")]
-        found = [_found("connection", f"it answers, and has version {version} of the schema")]
+        except BrokerError as exc:
+            # It answers, and refuses: why, the store may know better than the error says.
+            store = examine_store(broker, clock)
+            return store if worst(store) == "error" else [_unreachable(exc), *store]
+        found = [_found("connection", f"the store answers, and has version {version} of the schema")]
+        if not broker.capabilities.stored:
+            found.clear()  # Whether the server answers is yet to be seen.
         found += examine_store(broker, clock)
         return found if worst(found) == "error" else [*found, *_examine_work(broker)]
     except CeleriacError as exc:
@@ -90,8 +102,8 @@ def examine_broker(broker: Broker, clock: Clock) -> list[Finding]:
 def try_out(broker: Broker) -> list[Finding]:
     """Send a task through a queue of its own, as a sender and as a worker would, and tell how long each step took.
 
-    No other worker sees the task, and its queue, its result and its owner are gone afterwards. What stays is its place
-    in the counts of finished tasks, under the name ``celeriac.doctor``.
+    No other worker sees the task, and its queue, its result and its owner are gone afterwards, a queue in RabbitMQ ten
+    seconds later. What stays is its place in the counts of finished tasks, under the name ``celeriac.doctor``.
 
     Args:
         broker: The broker; its schema must be there.
@@ -114,6 +126,8 @@ def try_out(broker: Broker) -> list[Finding]:
 
 
 def _sent_through(broker: Broker, wait: Callable[[float], bool], message: Message, owner: str) -> list[Finding]:
+    # A worker looks before it sleeps, and some brokers wake only for the queues that were looked at.
+    broker.claim([message.queue], 1, owner, PATIENCE)
     _, enqueued = _clocked(lambda: broker.enqueue([message]))
     woken, waited = _clocked(lambda: wait(PATIENCE))
     deliveries, claimed = _clocked(lambda: broker.claim([message.queue], 1, owner, PATIENCE))
@@ -133,6 +147,15 @@ def _sent_through(broker: Broker, wait: Callable[[float], bool], message: Messag
 
 
 # The store itself.
+
+
+def _has_time(store: SyncResults | Broker) -> bool:
+    """Tell whether there is a clock to look at: a broker without a store has none, nor have results that are messages.
+
+    The driver then tells about the way to the server by itself.
+    """
+    capabilities: Capabilities = store.capabilities
+    return capabilities.stored and (capabilities.messages or capabilities.durable)
 
 
 def _timed(store: SyncResults | Broker, clock: Clock) -> list[Finding]:
@@ -171,6 +194,8 @@ def _clocked(call: Callable[[], T]) -> tuple[T, float]:
 
 
 def _examine_work(broker: Broker) -> list[Finding]:
+    if not broker.capabilities.stored:
+        return [_counted(broker.stats())]  # Who works, and on what, is not known there.
     now = broker.now()
     queues, workers = broker.stats(), broker.workers()
     owned = broker.page(_RUNNING, None, 0, LOOKED_AT)
@@ -232,6 +257,15 @@ def _overdue(delayed: Sequence[Record], now: float) -> Finding:
         return _found("schedule", f"{_about(delayed)} waiting for their time, none of them late")
     text = f"{_about(late)} past their time for over {LATE:g} s and not ready, such as {late[0].id!r}"
     return _bad("warning", "schedule", text, "start a worker: any worker makes them ready")
+
+
+def _counted(queues: Sequence[QueueStats]) -> Finding:
+    ready, dead = sum(stats.ready for stats in queues), [stats for stats in queues if stats.dead]
+    if not dead:
+        return _found("queues", f"{ready} ready in the queues that the app names; who works on them is not known")
+    text = ", ".join(f"{stats.dead} dead letters in {stats.queue!r}" for stats in dead)
+    remedy = "look at them with RabbitMQ's own tools (the header x-celeriac-reason says why), then purge the queue"
+    return _bad("warning", "dead letters", text, remedy)
 
 
 def _dead_letters(queues: Sequence[QueueStats]) -> Finding:

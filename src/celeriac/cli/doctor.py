@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _CODES: Final = {"ok": 0, "advice": 0, "warning": 1, "error": 2}
 _STYLES: Final = {"ok": "green", "advice": "cyan", "warning": "yellow", "error": "bold red"}
+_LEVEL: Final = max(map(len, _STYLES))
 
 
 @click.command()
@@ -36,16 +37,22 @@ def doctor(session: Session, /, url: str | None, self_test: bool, as_json: bool)
         return _CODES[level]
     for role, place, findings in stores:
         session.out.line(f"[{role}] {place}", "bold")
-        session.out.table(
-            ("level", "subject", "found", "what to change"),
-            [(one.level, one.subject, one.text, one.remedy or None) for one in findings],
-            empty="Nothing was looked at.",
-        )
+        _write(session, findings)
         session.out.line()
     counts = {name: sum(one.level == name for _, _, found in stores for one in found) for name in _CODES}
     text = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     session.out.line(f"{text}.", _STYLES[level])
     return _CODES[level]
+
+
+def _write(session: Session, findings: list[Finding]) -> None:
+    """Write what was found, and below it, in a line of its own and so easy to copy, what to change."""
+    width = max((len(one.subject) for one in findings), default=0)
+    for one in findings:
+        style = None if one.level == "ok" else _STYLES[one.level]
+        session.out.line(f"{one.level:<{_LEVEL}}  {one.subject:<{width}}  {one.text}", style)
+        if one.remedy:
+            session.out.line(f"{'':<{_LEVEL + width + 2}}  -> {one.remedy}")
 
 
 def _examined(session: Session, url: str | None, *, self_test: bool) -> list[tuple[str, str, list[Finding]]]:

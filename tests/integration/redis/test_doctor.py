@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+
+import pytest
+
 from celeriac.app.doctor import examine_broker, try_out, worst
 from celeriac.brokers import open_broker
 from celeriac.brokers.port import Finding
@@ -48,3 +52,27 @@ def test_a_server_that_cannot_be_used_is_an_error_without_its_password() -> None
         assert found["connection"].level == "error"
         assert found["connection"].remedy
         assert "hunter" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("rights", "lacks"),
+    [
+        (("~other*", "&*", "+@all"), "change keys that begin with {celeriac}"),
+        (("~*", "resetchannels", "+@all"), "publish on channels that begin with {celeriac}"),
+        (("~*", "&*", "+@all", "-evalsha"), "run scripts"),
+        (("~*", "&*", "+@all", "-time"), "ask for the time"),
+    ],
+)
+def test_a_right_that_a_user_lacks_is_named_and_what_is_said_to_help_helps(rights: tuple[str, ...], lacks: str) -> None:
+    with RedisServer(appendonly=True) as server:
+        assert examined(server.url)["permissions"].level == "ok"
+        server.ask("ACL", "SETUSER", "app", "on", ">pw", *rights)
+        url = server.url.replace("redis://", "redis://app:pw@")
+        found = examined(url, installs=False)
+        assert found["permissions"].level == "error"
+        assert lacks in found["permissions"].text
+        _, _, _, *words = shlex.split(found["permissions"].remedy)
+        server.ask("ACL", "SETUSER", "app", "reset", "on", ">pw", *words)
+        found = examined(url)
+        assert found["permissions"].level == found["trial"].level == "ok"
+        assert server.ask("EXISTS", "{celeriac}:nothing") == 0

@@ -197,7 +197,8 @@ class Session:
         assert not any(isinstance(step, Many) for step in steps), "a list is a parameter here"
         if len(steps) == 1:
             return [(yield Ask(raw, steps[0].sql, tuple(steps[0].parameters), deadline))]  # type: ignore[union-attr]
-        raise AssertionError("each operation is one statement here")
+        assert not steps, "each operation is one statement here"
+        return [[(self.pooled, self.location.listens)]]
 
     # The schema
 

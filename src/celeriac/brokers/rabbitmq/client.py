@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from celeriac.brokers.deadline import after
 from celeriac.brokers.rabbitmq import requests, wire
+from celeriac.brokers.rabbitmq.inspection import look
 from celeriac.brokers.rabbitmq.link import Link
 from celeriac.brokers.rabbitmq.receiver import Receiver, count
 from celeriac.brokers.rabbitmq.renewal import Renewal
-from celeriac.brokers.rabbitmq.sender import Sender, version_of
+from celeriac.brokers.rabbitmq.sender import Sender
 from celeriac.brokers.rabbitmq.topology import Topology
 from celeriac.brokers.rabbitmq.url import Location
 from celeriac.core.message import MAX_PRIORITY
@@ -70,23 +71,19 @@ class Client:
                 return self.receiver.bodies(request.refs)
             case requests.Now():
                 return time.time()
+            case requests.Look():
+                return await look(self.location, self.topology, request.queues, deadline)
             case _:
-                return await self._look(request, deadline)
+                return await self._ask(request, deadline)
 
-    async def _look(self, request: requests.Count | requests.Purge | requests.Look, deadline: float) -> Any:
+    async def _ask(self, request: requests.Count | requests.Purge, deadline: float) -> Any:
         connection = await self.link.get(deadline)
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 if isinstance(request, requests.Count):
                     names = dict.fromkeys([*request.queues, *self.sender.used])
                     return {queue: await self._count(queue) for queue in names}
-                if isinstance(request, requests.Purge):
-                    return await self._purge(request.queue)
-                return {
-                    "version": version_of(connection),
-                    "address": str(connection.address),
-                    "blocked": connection.blocked,
-                }
+                return await self._purge(request.queue)
         except TimeoutError:
             self.receiver.give_up()
             raise OperationalError(f"RabbitMQ at {connection.address} did not answer in time") from None

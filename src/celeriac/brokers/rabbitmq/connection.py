@@ -204,6 +204,7 @@ class Connection(asyncio.Protocol):
         self.frame_max = FRAME_MAX
         self.blocked: str | None = None
         """Why the server takes no messages now; None if it does."""
+        self.on_blocked: asyncio.Event = asyncio.Event()
         self.on_unblocked: asyncio.Event = asyncio.Event()
         self.on_unblocked.set()
         self.ended: BaseException | None = None
@@ -349,8 +350,10 @@ class Connection(asyncio.Protocol):
         if isinstance(value, commands.Connection.Blocked):
             self.blocked = value.reason or "it gave no reason"
             self.on_unblocked.clear()
+            self.on_blocked.set()
         elif isinstance(value, commands.Connection.Unblocked):
             self.blocked = None
+            self.on_blocked.clear()
             self.on_unblocked.set()
         elif isinstance(value, commands.Connection.Close):
             with contextlib.suppress(CeleriacError):

@@ -37,7 +37,10 @@ _ADVICE = {
         "check the user and password of the URL, and that the user has permissions in this virtual host"
         " (rabbitmqctl list_permissions -p VHOST); the user guest may only come from the same machine"
     ),
-    530: "check the virtual host of the URL: rabbitmqctl list_vhosts shows those that exist",
+    530: (
+        "check the virtual host of the URL: rabbitmqctl list_vhosts shows those that exist, and rabbitmqctl"
+        " set_permissions -p VHOST USER '.*' '.*' '.*' lets a user in"
+    ),
 }
 
 

@@ -21,11 +21,9 @@ from celeriac.brokers.rabbitmq.reader import Reader
 from celeriac.brokers.rabbitmq.receiver import Receiver
 from celeriac.brokers.rabbitmq.requests import Outgoing, Publish
 from celeriac.brokers.rabbitmq.sender import Sender
-from celeriac.brokers.rabbitmq.topology import UNUSED, logical
+from celeriac.brokers.rabbitmq.topology import RENEW_AFTER, UNUSED, logical
 from celeriac.errors import CeleriacError
 
-RENEW_AFTER: Final = 600.0
-"""Seconds for which a delivery is held before it is handed over: a third of the usual ``consumer_timeout``."""
 LOOK_EVERY: Final = 30.0
 ROOM: Final = 60_000
 MARK: Final = "x-celeriac-held"

@@ -135,7 +135,45 @@ class Now(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True):
-    """The reply is what the server says about itself: its version, its address, and why it is blocked, if it is."""
+    """The reply is what can be found out about the server and these queues, :class:`Seen`."""
+
+    queues: Sequence[str]
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """A right that the user lacks.
+
+    Attributes:
+        right: ``configure``, ``write`` or ``read``.
+        name: Of the queue or exchange.
+    """
+
+    right: str
+    name: str
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found out about a server.
+
+    Attributes:
+        product, version: Of the server.
+        address, user, vhost: Where we are, and as whom.
+        trip: Seconds for a round trip.
+        blocked: Why it takes no messages, if it does not.
+        missing: Rights that the user lacks.
+        differences: For each queue that exists and is not as it would be made here: the properties and arguments that
+            differ, and what it has; None is an argument that it has not.
+    """
+
+    product: str
+    version: tuple[int, ...]
+    address: str
+    user: str
+    vhost: str
+    trip: float
+    blocked: str | None = None
+    missing: tuple[Missing, ...] = ()
+    differences: dict[str, dict[str, str | None]] = {}
 
 
 Request: TypeAlias = Publish | Take | Keep | Ack | GiveBack | Held | Bodies | Count | Purge | Look | Now

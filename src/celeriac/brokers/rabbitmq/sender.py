@@ -172,7 +172,7 @@ class Sender:
         spec = topology.spec(name)
         channel = await connection.channel()
         try:
-            passive = not (topology.create_missing or name in topology.queues)
+            passive = not (topology.create_missing or name in topology.queues or spec.temporary)
             try:
                 arguments = topology.arguments(name, version_of(connection))
                 await channel.call(

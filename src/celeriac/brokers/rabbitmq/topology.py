@@ -23,12 +23,18 @@ NEWS: Final = "celeriac.levels"
 UNLIMITED: Final = -1
 UNUSED: Final = 600_000
 """Milliseconds without use after which a temporary queue goes."""
+RENEW_AFTER: Final = 600.0
+"""Seconds for which a delivery is held before it is handed over: a third of the usual ``consumer_timeout``."""
 OF_WORKER: Final = "@"
 DEAD: Final = "celeriac.dead"
 """The queue of the dead letters of a broker without a store."""
 SHORTEST: Final = 0.05
 """Shortest delay, in seconds, that a delay queue keeps a message for: how late a delayed message may be."""
 LONGEST_STEP: Final = 30 * 86400.0
+TRIALS: Final = "celeriac.doctor."
+"""How the names of queues begin that are used once, to try a broker out."""
+UNUSED_TRIAL: Final = 10_000
+"""Milliseconds without use after which such a queue goes."""
 
 
 class Binding(msgspec.Struct, frozen=True):
@@ -90,6 +96,8 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         family = self.queues.get(name.partition(OF_WORKER)[0])
         if family is not None and family.broadcast:
             return msgspec.structs.replace(family, name=name)
+        if name.startswith(TRIALS):
+            return QueueSpec(name, arguments={"x-expires": UNUSED_TRIAL}, temporary=True)
         return QueueSpec(name)
 
     def type_of(self, name: str) -> str:

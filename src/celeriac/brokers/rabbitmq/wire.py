@@ -38,38 +38,38 @@ _PERSISTENT: Final = 2
 _F_TYPE, _F_HEADERS, _F_MODE, _F_PRIORITY, _F_ID = 0x8000, 0x2000, 0x1000, 0x0800, 0x0080
 
 
-class _AnyName:
+class AnyName:
     """pamqp allows fewer characters in names than RabbitMQ does, so it is not asked."""
 
     def validate(self) -> None:
         """Let the server judge."""
 
 
-class DeclareExchange(_AnyName, commands.Exchange.Declare):
+class DeclareExchange(AnyName, commands.Exchange.Declare):
     """exchange.declare"""
 
 
-class DeclareQueue(_AnyName, commands.Queue.Declare):
+class DeclareQueue(AnyName, commands.Queue.Declare):
     """queue.declare"""
 
 
-class BindQueue(_AnyName, commands.Queue.Bind):
+class BindQueue(AnyName, commands.Queue.Bind):
     """queue.bind"""
 
 
-class BindExchange(_AnyName, commands.Exchange.Bind):
+class BindExchange(AnyName, commands.Exchange.Bind):
     """exchange.bind"""
 
 
-class PurgeQueue(_AnyName, commands.Queue.Purge):
+class PurgeQueue(AnyName, commands.Queue.Purge):
     """queue.purge"""
 
 
-class DeleteQueue(_AnyName, commands.Queue.Delete):
+class DeleteQueue(AnyName, commands.Queue.Delete):
     """queue.delete"""
 
 
-class Consume(_AnyName, commands.Basic.Consume):
+class Consume(AnyName, commands.Basic.Consume):
     """basic.consume"""
 
 

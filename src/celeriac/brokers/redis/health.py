@@ -5,11 +5,12 @@ Most of it is read from INFO, since many hosted servers forbid CONFIG. What cann
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from celeriac.brokers.port import Finding
-from celeriac.brokers.redis.requests import Commands, RedisOperation, Refused
+from celeriac.brokers.redis.keys import Keys
+from celeriac.brokers.redis.requests import Argument, Commands, RedisOperation, Refused
 
 MIB: Final = 1024 * 1024
 OLDEST: Final = (6, 2)
@@ -21,20 +22,38 @@ WORTH_MENTIONING: Final = 256 * MIB
 SLOW_ENTRIES: Final = 16
 """How many of the latest slow commands are looked at."""
 
+ACL: Final = "+@read +@write +@scripting +@pubsub +@connection +time +info"
+"""Commands that a user needs."""
+
 Facts: TypeAlias = Mapping[str, str]
 _SETTINGS: Final = ("save", "appendonly", "appendfsync", "min-replicas-to-write")
 
 
-def examine() -> RedisOperation[list[Finding]]:
-    """Return the findings about the server; of a Cluster, about one of its nodes and the Cluster's state."""
+def examine(keys: Keys) -> RedisOperation[list[Finding]]:
+    """Return the findings about the server; of a Cluster, about one of its nodes and the Cluster's state.
+
+    Args:
+        keys: Where the broker's keys are: rights are tried on one that is not there.
+    """
+    tag = keys.tag(0)
+    tries: dict[str, list[Argument]] = {
+        f"read keys that begin with {tag}": ["EXISTS", f"{tag}:nothing"],
+        f"change keys that begin with {tag}": ["DEL", f"{tag}:nothing"],
+        f"publish on channels that begin with {tag}": ["PUBLISH", f"{tag}:nowhere", ""],
+        "run scripts": ["EVALSHA", "0" * 40, 0],
+        "load scripts": ["SCRIPT", "EXISTS", "0" * 40],
+        "ask for the time": ["TIME"],
+    }
     replies = yield Commands(
         [
             ["INFO"],
             *(["CONFIG", "GET", name] for name in _SETTINGS),
             ["CLUSTER", "INFO"],
             ["SLOWLOG", "GET", SLOW_ENTRIES],
+            *tries.values(),
         ]
     )
+    permissions = _permissions(tag, tries, replies[7:])
     info = _lines(replies[0])
     config = {
         name: reply[1].decode("utf-8", "replace")
@@ -47,11 +66,13 @@ def examine() -> RedisOperation[list[Finding]]:
                 "server",
                 "the server does not let this user read INFO, so it cannot be examined",
                 "allow it (ACL SETUSER name +info), or check eviction and persistence by hand",
-            )
+            ),
+            permissions,
         ]
     cluster = _lines(replies[5]) if info.get("cluster_enabled") == "1" else {}
     judges: tuple[Callable[[], Finding], ...] = (
         lambda: _version(info),
+        lambda: permissions,
         lambda: _persistence(info, config),
         lambda: _eviction(info),
         lambda: _memory(info),
@@ -87,6 +108,23 @@ def _advise(subject: str, text: str, remedy: str) -> Finding:
 
 def _warn(subject: str, text: str, remedy: str) -> Finding:
     return Finding(level="warning", subject=subject, text=text, remedy=remedy)
+
+
+def _permissions(tag: str, tries: Iterable[str], replies: Iterable[Any]) -> Finding:
+    lacking = [
+        what
+        for what, reply in zip(tries, replies, strict=True)
+        if isinstance(reply, Refused) and reply.text.upper().startswith("NOPERM")
+    ]
+    if not lacking:
+        return _fine("permissions", "this user may do all that is needed with its keys and channels")
+    prefix = tag.removesuffix("}")
+    return Finding(
+        level="error",
+        subject="permissions",
+        text=f"this user may not {', nor '.join(lacking)}",
+        remedy=f"ACL SETUSER name '~{prefix}*' '&{prefix}*' {ACL}",
+    )
 
 
 def _version(info: Facts) -> Finding:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from celeriac.brokers.port import Finding
 from celeriac.brokers.rules import is_over, opened_result
 from celeriac.core.message import StoredResult, pack_result
+from celeriac.errors import SchemaError
 from celeriac.results.database.examine import looks, told
 from celeriac.results.database.requests import DatabaseOperation, Install, Parameters, Rows, Run, Verify, Work
 from celeriac.results.database.statements import Statements
@@ -66,17 +67,19 @@ class DatabaseOperations:
         return int(reply[0][0][0])
 
     def now(self) -> DatabaseOperation[float]:
-        reply = yield Work((Run(self._statements().now),), writes=False)
+        reply = yield Work((Run(self._statements().now),), writes=False, installs=False)
         return float(reply[0][0][0])
 
     def examine(self) -> DatabaseOperation[list[Finding]]:
-        version = yield Verify()
+        tables: int | SchemaError
+        try:
+            tables = yield Verify()
+        except SchemaError as exc:
+            tables = exc
         steps = looks(self._dialect)
-        answers: list[Any] = []
-        if steps:
-            reply: list[Rows] = yield Work(steps, writes=False, installs=False)
-            answers = [rows[0][0] for rows in reply]
-        return told(self._dialect, version, answers)
+        reply: list[Rows] = (yield Work(steps, writes=False, installs=False)) if steps else []
+        facts: dict[str, Any] = dict(row for rows in reply for row in rows)
+        return told(self._dialect, tables, facts)
 
     def install(self) -> DatabaseOperation[int]:
         version: int = yield Install()

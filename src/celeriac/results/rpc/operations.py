@@ -6,9 +6,8 @@ from collections.abc import Generator, Sequence
 from typing import Any, Final
 
 from celeriac.brokers.port import Finding
-from celeriac.brokers.rabbitmq.operations.server import examine_server
-from celeriac.brokers.rabbitmq.requests import Look, Now
-from celeriac.brokers.rabbitmq.topology import Topology
+from celeriac.brokers.rabbitmq.operations.server import examine_way
+from celeriac.brokers.rabbitmq.requests import Count, Now
 from celeriac.core.message import StoredResult
 from celeriac.results.rpc.requests import Deliver, Drop, Expire, Read, RpcOperation
 
@@ -58,7 +57,7 @@ class RpcOperations:
         return now
 
     def examine(self) -> RpcOperation[list[Finding]]:
-        return [*(yield from examine_server(Topology())), _LIMITS]
+        return [*(yield from examine_way()), _LIMITS]
 
     def install(self) -> RpcOperation[int]:
         yield from _reached()
@@ -71,4 +70,4 @@ class RpcOperations:
 
 def _reached() -> Generator[Any, Any, None]:
     """There is nothing to install, but a server that must be there."""
-    yield Look()
+    yield Count(())

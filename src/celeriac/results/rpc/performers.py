@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from celeriac.brokers.deadline import after
 from celeriac.brokers.rabbitmq.client import Client
 from celeriac.brokers.rabbitmq.hub import hub
-from celeriac.brokers.rabbitmq.requests import Look, Now, Outgoing, Publish
+from celeriac.brokers.rabbitmq.requests import Count, Look, Now, Outgoing, Publish
 from celeriac.brokers.rabbitmq.url import Location
 from celeriac.core.message import StoredResult, pack_result
 from celeriac.results.rpc.mailbox import INTERIM, Mailbox
@@ -53,7 +53,7 @@ class AsyncRpcPerformer:
                 return self._store.mailbox().drop(request.ids)
             case Expire():
                 return self._store.mailbox().expire()
-            case Now() | Look():
+            case Now() | Count() | Look():
                 return await self._store.client().perform(request)
 
     async def _deliver(self, request: Deliver) -> None:

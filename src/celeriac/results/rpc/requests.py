@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-from celeriac.brokers.rabbitmq.requests import Look, Now
+from celeriac.brokers.rabbitmq.requests import Count, Look, Now
 from celeriac.core.message import StoredResult
 from celeriac.core.operation import Operation
 
@@ -42,5 +42,5 @@ class Expire(msgspec.Struct, frozen=True):
     """Forget what has expired; the reply is how many results that were."""
 
 
-Request: TypeAlias = Deliver | Read | Drop | Expire | Now | Look
+Request: TypeAlias = Deliver | Read | Drop | Expire | Now | Count | Look
 RpcOperation: TypeAlias = Operation[Any, Any, T]

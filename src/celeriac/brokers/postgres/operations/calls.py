@@ -13,6 +13,8 @@ class Sweep(Transaction, frozen=True):
     """Upkeep that may take a while: it is begun on a connection of its own, and nobody waits for it."""
 
 
+LINE: Final = Transaction((), writes=False, installs=False)
+"""Asks the connection about itself. The one row of the reply: a pooler is in between, and notifications are wanted."""
 ENQUEUE: Final = "enqueue($1, $2, $3, $4, $5, $6)"
 """How the call of this operation ends."""
 _ENQUEUE_TYPES: Final = ("text[]", "text[]", "text[]", "smallint[]", "double precision[]", "bytea[]")

@@ -261,12 +261,17 @@ class AloneOperations(AloneQueues, AloneControl):
         return now
 
     def examine(self) -> RabbitOperation[list[Finding]]:
-        remedy = "give the app a result backend that pairs with RabbitMQ: Redis, PostgreSQL or SQLite"
+        remedy = (
+            "give the app a result backend that pairs with RabbitMQ (Redis, PostgreSQL or SQLite); if it has one,"
+            " celeriac -A proj doctor examines both"
+        )
         findings = [
             Finding(level="warning", subject=f"needs a store: {subject}", text=text, remedy=remedy)
             for subject, text in NEEDS_STORE
         ]
-        return findings + (yield from examine_server(self._topology))
+        text = "AMQP tells no time: due times go by the clocks of the machines that send and that work; keep them set"
+        findings.append(Finding(level="ok", subject="clock", text=text))
+        return (yield from examine_server(self._topology, alone=True)) + findings
 
     def store(self, results: Sequence[StoredResult]) -> RabbitOperation[None]:
         yield from _nothing()

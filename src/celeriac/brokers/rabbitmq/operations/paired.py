@@ -27,13 +27,13 @@ import msgspec
 from celeriac.brokers.port import MAX_BATCH, Cancelled, Finding, Operations, QueueStats, Reclaimed, Record, Sending
 from celeriac.brokers.rabbitmq.operations.messages import addressed, as_sent, publish, readable, received
 from celeriac.brokers.rabbitmq.operations.passed import PassedOn
-from celeriac.brokers.rabbitmq.operations.server import examine_server
+from celeriac.brokers.rabbitmq.operations.server import examine_server, unreached
 from celeriac.brokers.rabbitmq.requests import Ack, Count, Purge, RabbitOperation, Take, Taken
 from celeriac.brokers.rabbitmq.topology import Topology
-from celeriac.brokers.rules import first_of_each, is_over
+from celeriac.brokers.rules import first_of_each, is_over, queues_of
 from celeriac.core import state
 from celeriac.core.message import Delivery, Lease, Message, Settlement, StoredResult, check
-from celeriac.errors import OperationalError
+from celeriac.errors import CeleriacError, OperationalError
 
 REVOKED: Final = "celeriac.revoked"
 """The queue, in the store, of the notes on tasks that must not run when they come out of RabbitMQ; their task name."""
@@ -188,17 +188,17 @@ class PairedOperations(PassedOn):
 
     def stats(self) -> RabbitOperation[list[QueueStats]]:
         found = {one.queue: one for one in (yield from self.paired.stats()) if one.queue != REVOKED}
-        names = dict.fromkeys([*self._topology.queues, *found])
-        for worker in (yield from self.paired.workers()):
-            queues = worker.info.get("queues")
-            if isinstance(queues, (list, tuple)):
-                names.update((str(name), None) for name in queues)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        names = dict.fromkeys([*self._topology.queues, *found, *(yield from self._served())])
         counts: dict[str, int] = yield Count(tuple(names))
         for name, ready in counts.items():
             if ready:
                 known = found.get(name, QueueStats(queue=name))
                 found[name] = msgspec.structs.replace(known, ready=known.ready + ready)
         return [found[name] for name in sorted(found)]
+
+    def _served(self) -> RabbitOperation[list[str]]:
+        """Return the queues that workers say they listen to."""
+        return [queue for worker in (yield from self.paired.workers()) for queue in queues_of(worker)]
 
     def tallies(self) -> RabbitOperation[dict[tuple[str, str], int]]:
         counted = yield from self.paired.tallies()
@@ -225,5 +225,11 @@ class PairedOperations(PassedOn):
         return gone
 
     def examine(self) -> RabbitOperation[list[Finding]]:
-        findings: list[Finding] = yield from self.paired.examine()
-        return findings + (yield from examine_server(self._topology))
+        served: list[str] = []
+        try:
+            stored: list[Finding] = yield from self.paired.examine()
+            if not any(one.level == "error" for one in stored):
+                served = yield from self._served()
+        except CeleriacError as exc:
+            stored = [unreached(exc, "store")]
+        return (yield from examine_server(self._topology, served)) + stored

@@ -27,4 +27,4 @@ class RedisOperations(QueueOperations, ControlOperations, InspectOperations, Res
         ControlOperations.__init__(self, keys)
 
     def examine(self) -> RedisOperation[list[Finding]]:
-        return health.examine()
+        return health.examine(self.keys)
