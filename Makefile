@@ -6,10 +6,13 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 CHECK := $(PY) scripts/check.py
 ARGS ?=
+QUICK_SCENARIOS := --only enqueue --only bulk --only concurrent --only drain-noop --only drain-noop_stored
+QUICK_SYSTEMS := --system celeriac-sqlite --system celeriac-redis --system celeriac-postgres \
+	--system celeriac-rabbitmq --system celery-redis
 SEEDS ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast lint format types bench reliability simulate docs clean soak fuzz
+.PHONY: help venv demo test test-fast lint format types bench bench-quick reliability simulate docs clean soak fuzz
 
 help: ## list these targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +41,9 @@ format: $(VENV)/.dev ## rewrite the code in the one format and apply the safe fi
 bench: $(VENV)/.bench ## measure Celeriac beside its peers (ARGS="..." goes to the harness)
 	@$(PY) -m benchmarks $(ARGS)
 	@exec $(PY) -m scripts.broker_figures
+
+bench-quick: $(VENV)/.bench ## see in two minutes whether something became slower than the committed figures
+	@exec $(PY) -m benchmarks --quick --compare $(QUICK_SCENARIOS) $(QUICK_SYSTEMS) $(ARGS)
 
 soak: $(VENV)/.dev ## run 1,000,000 tasks while connections are cut, and see that nothing grows (ARGS="--tasks 20000")
 	@$(PY) scripts/ensure_server.py redis-server

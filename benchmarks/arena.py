@@ -40,6 +40,7 @@ class Effort:
         drain: Tasks of a drain, times the scale of the system.
         send_seconds: Seconds of an enqueue measurement.
         samples: Latency samples of one run.
+        load_seconds: Seconds for which a worker is kept half busy.
         idle_seconds: Seconds over which an idle worker is watched.
         settle_seconds: Seconds after start-up before that.
     """
@@ -47,12 +48,13 @@ class Effort:
     drain: int
     send_seconds: float
     samples: int
+    load_seconds: float
     idle_seconds: float
     settle_seconds: float
 
 
-FULL: Final = Effort(drain=4_000, send_seconds=1.0, samples=60, idle_seconds=10.0, settle_seconds=2.0)
-QUICK: Final = Effort(drain=1_500, send_seconds=0.5, samples=25, idle_seconds=3.0, settle_seconds=1.0)
+FULL: Final = Effort(drain=4_000, send_seconds=1.0, samples=60, load_seconds=4.0, idle_seconds=10.0, settle_seconds=2.0)
+QUICK: Final = Effort(drain=1_500, send_seconds=0.5, samples=25, load_seconds=2.0, idle_seconds=3.0, settle_seconds=1.0)
 
 
 class Site:
@@ -85,13 +87,14 @@ class Site:
         return json.loads(line)
 
     @contextlib.contextmanager
-    def worker(self) -> Iterator[Running]:
-        """Start a worker, and stop it, whatever happens.
+    def worker(self, *more: str) -> Iterator[Running]:
+        """Start a worker, with more arguments if need be, and stop it, whatever happens.
 
         Raises:
             ProcessFailed: It ended too early, or did not stop when told to.
         """
-        running = self._processes.start(f"{self.system.key}-worker", self.system.command(), self._env, cwd=ROOT)
+        command = [*self.system.command(), *more]
+        running = self._processes.start(f"{self.system.key}-worker", command, self._env, cwd=ROOT)
         try:
             yield running
             running.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any, Final
 
 from benchmarks.tally import tally_from_environment
@@ -63,6 +64,11 @@ tasks: Final[dict[str, Any]] = {
 def send_many(name: str, count: int) -> str:
     """Send a task many times; return the last id."""
     return str(tasks[name].apply_many([()] * count)[-1].id)
+
+
+def send_stamps(count: int) -> None:
+    """Send so many tasks that note when they run, each with the time of its sending."""
+    stamp.apply_many([(time.monotonic_ns(),) for _ in range(count)])
 
 
 def left() -> int:

@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from benchmarks.arena import FULL, QUICK, ROOT, Arena, Effort, warm_up
+from benchmarks.compare import changes
 from benchmarks.machine import is_busy, load, machine, versions
 from benchmarks.processes import Processes, ProcessFailed
 from benchmarks.report import Record, Row, plain, render
@@ -149,6 +150,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--limit", type=float, default=2700.0, help="seconds after which no further round begins")
     parser.add_argument("--only", action="append", choices=names, help="this scenario; may be given several times")
     parser.add_argument("--system", action="append", choices=keys, help="this system; may be given several times")
+    parser.add_argument("--compare", action="store_true", help="compare with the figures that were committed last")
     parser.add_argument("--write", action="store_true", help="write the page and the JSON file after a partial run too")
     options = parser.parse_args(argv)
     if options.runs is None:
@@ -173,7 +175,7 @@ def main(argv: Sequence[str]) -> int:
     """Measure, print the table, and write it down if the run was whole.
 
     Returns:
-        0 if every measurement worked, 1 if one did not, 130 after a signal.
+        0 if every measurement worked, 1 if one did not or a figure has become worse, 130 after a signal.
     """
     options = parse(argv)
     plan = planned(options)
@@ -193,7 +195,15 @@ def main(argv: Sequence[str]) -> int:
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
         print(f"Written: {PAGE.relative_to(ROOT)}, {RESULTS.relative_to(ROOT)}")
-    return 1 if any(" failed: " in note for note in record.notes) else 0
+    failed = any(" failed: " in note for note in record.notes)
+    return 1 if failed or (options.compare and not compare(record)) else 0
+
+
+def compare(record: Record) -> bool:
+    """Print how the figures are beside those that were committed last; return whether none is much worse."""
+    found = changes(record.rows, msgspec.json.decode(RESULTS.read_bytes(), type=Record))
+    print("\n".join(["", *map(str, found)]))
+    return bool(found) and not any(change.worse for change in found)
 
 
 def _say(text: str) -> None:

@@ -5,6 +5,7 @@ Prints one line of JSON. Neither the harness nor another system's library is loa
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import os
@@ -19,6 +20,10 @@ from benchmarks.tally import FOLDER, read_stamps
 
 WARM_UP: Final = 50
 BULK: Final = 1_000
+COROUTINES: Final = 100
+TICK: Final = 0.02
+"""Seconds between two parts of a steady stream."""
+LEARNING: Final = 0.5
 PATIENCE: Final = 20.0
 """Longest seconds to wait for a task that was sent."""
 
@@ -29,6 +34,7 @@ class Subject(Protocol):
     tasks: Mapping[str, Any]
 
     def send_many(self, name: str, count: int) -> str: ...
+    def send_stamps(self, count: int) -> None: ...
     def left(self) -> int: ...
     def state(self, task_id: str) -> str: ...
 
@@ -61,6 +67,47 @@ def bulk(subject: Subject, task: str, seconds: str) -> float:
         subject.send_many(task, BULK)
         sent += BULK
     return sent / (now - began)
+
+
+def concurrent(subject: Subject, task: str, seconds: str) -> float:
+    """Call ``adelay()`` in a hundred coroutines of one event loop for so long; return calls per second."""
+    adelay = subject.tasks[task].adelay
+
+    async def send(until: float) -> int:
+        calls = 0
+        while time.perf_counter() < until:
+            await adelay()
+            calls += 1
+        return calls
+
+    async def main() -> float:
+        await asyncio.gather(*(adelay() for _ in range(COROUTINES)))
+        began = time.perf_counter()
+        calls = await asyncio.gather(*(send(began + float(seconds)) for _ in range(COROUTINES)))
+        return sum(calls) / (time.perf_counter() - began)
+
+    return asyncio.run(main())
+
+
+def load(subject: Subject, rate: str, seconds: str) -> dict[str, Any]:
+    """Send at a steady rate, what is due every 20 ms at once; return the milliseconds from sending to each first line.
+
+    The first half second is left out: the worker learns how much to take.
+    """
+    wait_for(subject, 0)
+    time.sleep(1.0)
+    each = max(1, round(int(rate) * TICK))
+    ticks = max(1, round((float(seconds) + LEARNING) / TICK))
+    first = begun = time.monotonic_ns()
+    for tick in range(ticks):
+        due = begun + int(tick * TICK * 1e9)
+        if (pause := (due - time.monotonic_ns()) / 1e9) > 0:
+            time.sleep(pause)
+        subject.send_stamps(each)
+    took = (time.monotonic_ns() - begun) / 1e9
+    stamps = wait_for(subject, each * ticks, first)
+    waits = [(ran - sent) / 1e6 for sent, ran in stamps if sent >= begun + LEARNING * 1e9]
+    return {"waits": waits, "rate": each * ticks / took}
 
 
 def latency(subject: Subject, samples: str, seed: str) -> list[float]:
@@ -103,7 +150,15 @@ def check(subject: Subject, task_id: str) -> dict[str, Any]:
     return {"left": subject.left(), "state": subject.state(task_id) if task_id else None}
 
 
-COMMANDS: Final = {"preload": preload, "single": single, "bulk": bulk, "latency": latency, "check": check}
+COMMANDS: Final = {
+    "preload": preload,
+    "single": single,
+    "bulk": bulk,
+    "concurrent": concurrent,
+    "latency": latency,
+    "load": load,
+    "check": check,
+}
 
 
 def main(argv: Sequence[str]) -> None:

@@ -65,6 +65,11 @@ METHOD: Final = """\
 - *idle latency*: {samples} tasks a run, one at a time, at random intervals of 250 to 350 ms, after which a worker that
   polls does so at its slowest. CLOCK_MONOTONIC is read before `delay()` is called and in the first line of the task.
   The percentiles are of one run by nearest rank, their medians those of the runs.
+- *enqueue, 100 coroutines*: each awaits one call after the other, on one event loop. Celeriac sends what waits at the
+  same time in one round trip.
+- *latency under half load*: a steady stream, some tasks every 20 ms, at the rate that its row tells, for some seconds
+  after the first half second; from the time before a task is sent to its first line. The sender has a share of the two
+  cores, too.
 - *start-up*: from the start of the process until its first task, which waits already, runs.
 - *memory, idle CPU*: of all processes of the worker together, some seconds after its first task.
 
@@ -79,7 +84,8 @@ METHOD: Final = """\
 - `acks_late` is set on both sides, so that rows of the same promise are compared. Celery's own default is
   `acks_late=False`, which has a row of its own.
 - Celery has no `async def` tasks.
-- Both run with the log level WARNING: nothing is logged for a task.
+- All run with the log level WARNING, so that nothing is logged for a task, except where the row says INFO; then the log
+  goes to a file.
 - A no-op task measures the queue. A task that does something takes as long as it takes.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any, Final
 
 from celery import Celery
@@ -62,6 +63,13 @@ def send_many(name: str, count: int) -> str:
         for _ in range(count):
             last = task.apply_async((), producer=producer).id
     return last
+
+
+def send_stamps(count: int) -> None:
+    """Send so many tasks that note when they run, each with the time of its sending."""
+    with app.producer_pool.acquire(block=True) as producer:
+        for _ in range(count):
+            stamp.apply_async((time.monotonic_ns(),), producer=producer)
 
 
 def left() -> int:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 from benchmarks.scenarios.drain import DRAINS
-from benchmarks.scenarios.enqueue import BulkEnqueue, SingleEnqueue
+from benchmarks.scenarios.enqueue import BulkEnqueue, ConcurrentEnqueue, SingleEnqueue
 from benchmarks.scenarios.footprint import Footprint
 from benchmarks.scenarios.imports import ImportTime
 from benchmarks.scenarios.latency import IdleLatency
+from benchmarks.scenarios.load import LoadedLatency
 from benchmarks.scenarios.scenario import Scenario
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
     SingleEnqueue(),
     BulkEnqueue(),
+    ConcurrentEnqueue(),
     *DRAINS,
     IdleLatency(),
+    LoadedLatency(),
     Footprint(),
     ImportTime(),
 )

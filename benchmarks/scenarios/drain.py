@@ -31,6 +31,7 @@ class Drain:
         promise: What the systems promise about it.
         stored: Its result is stored.
         most: Most tasks of one drain, where one takes so long that fewer are enough.
+        logged: The worker logs each task at level INFO.
     """
 
     task: str
@@ -38,11 +39,12 @@ class Drain:
     promise: str = AT_LEAST_ONCE
     stored: bool = False
     most: int = 100_000
+    logged: bool = False
 
     @property
     def name(self) -> str:
         """How the command line calls it."""
-        return f"drain-{self.task}"
+        return f"drain-{self.task}-info" if self.logged else f"drain-{self.task}"
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -51,17 +53,17 @@ class Drain:
 
     @property
     def _key(self) -> str:
-        return f"drain_{self.task}"
+        return self.name.replace("-", "_")
 
     def fits(self, system: System) -> bool:
-        """A system may not have the task: Celery runs no ``async def``."""
-        return self.task in system.tasks
+        """A system may not have the task: Celery runs no ``async def``. Levels of logging are Celery's and ours."""
+        return self.task in system.tasks and not (self.logged and system.package not in ("celeriac", "celery"))
 
     def measure(self, site: Site, effort: Effort) -> Mapping[str, float]:
         """Send the tasks, start the worker, and watch."""
         tasks = min(self.most, round(effort.drain * site.system.scale))
         last = site.produce("preload", self.task, tasks)
-        with site.worker() as worker:
+        with site.worker(*(("-l", "INFO") if self.logged else ())) as worker:
             wait_until(
                 lambda: read_count(site.folder).tasks >= tasks,
                 worker,
@@ -85,6 +87,7 @@ DRAINS: Final = (
     Drain(
         task="noop_early", title="drain: sync, results ignored, `acks_late=False`", promise=AT_MOST_ONCE, most=10_000
     ),
+    Drain(task="noop", title="drain: sync, results ignored, each task logged (`-l INFO`)", logged=True),
     Drain(task="async_noop", title="drain: `async def`, results ignored"),
     Drain(task="async_noop_stored", title="drain: `async def`, results stored", stored=True),
 )

@@ -54,3 +54,26 @@ class BulkEnqueue:
     def measure(self, site: Site, effort: Effort) -> Mapping[str, float]:
         """Send for some time."""
         return {"enqueue_bulk": float(site.produce("bulk", "noop", effort.send_seconds))}
+
+
+class ConcurrentEnqueue:
+    """``await adelay()`` in a hundred coroutines at once."""
+
+    name = "concurrent"
+    metrics = (
+        Metric(
+            key="enqueue_concurrent",
+            title="enqueue: `await adelay()` in 100 coroutines",
+            unit="tasks/s",
+            more_is_better=True,
+            promise=AT_LEAST_ONCE,
+        ),
+    )
+
+    def fits(self, system: System) -> bool:
+        """Celery's calls block."""
+        return system.coroutines
+
+    def measure(self, site: Site, effort: Effort) -> Mapping[str, float]:
+        """Send for some time."""
+        return {"enqueue_concurrent": float(site.produce("concurrent", "noop", effort.send_seconds))}
