@@ -36,6 +36,7 @@ from celeriac.brokers.port import (
 )
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
 from celeriac.core.operation import Operation, arun, at_once, begin, run
+from celeriac.core.scheduled import Firing, StoredEntry, Turns, Writing
 
 Req = TypeVar("Req")
 Rep = TypeVar("Rep")
@@ -105,6 +106,10 @@ class SyncCalls(_Facade[Ops]):
             # The first of several threads wins; a lock held here by another thread would be stuck after a fork.
             performer = vars(self).setdefault("_performer", self._driver.performer())
         return performer
+
+    def carry(self, make: Callable[[Ops], Operation[Any, Any, T]]) -> T:
+        """Carry out what is made of the operations: several, one after the other, written once for both modes."""
+        return self._run(make(self._ops))
 
     def waiter(self, ids: Sequence[str] = ()) -> Waiter:
         """Return a new waiter on this store, or on the results of these tasks; the caller closes it."""
@@ -276,8 +281,31 @@ class SyncInspectCalls(SyncCalls[Operations[Req, Rep]]):
         return self._run(self._ops.purge(queue, dead=dead))
 
 
+class SyncScheduleCalls(SyncCalls[Operations[Req, Rep]]):
+    """:class:`~celeriac.brokers.schedule_port.ScheduleOperations`, blocking."""
+
+    def put_entries(self, writings: Sequence[Writing]) -> tuple[str, ...]:
+        return tuple([name for part in parts(writings) for name in self._run(self._ops.put_entries(part))])
+
+    def drop_entries(self, names: Sequence[str]) -> tuple[str, ...]:
+        return tuple([name for part in parts(names) for name in self._run(self._ops.drop_entries(part))])
+
+    def due_entries(self, limit: int) -> Turns:
+        return self._run(self._ops.due_entries(min(limit, MAX_BATCH)))
+
+    def fire_entries(self, firings: Sequence[Firing]) -> tuple[str, ...]:
+        return tuple([name for part in parts(firings) for name in self._run(self._ops.fire_entries(part))])
+
+    def get_entries(self, names: Sequence[str]) -> list[StoredEntry]:
+        return [entry for part in parts(names) for entry in self._run(self._ops.get_entries(part))]
+
+    def page_entries(self, after: str, limit: int) -> list[StoredEntry]:
+        return self._run(self._ops.page_entries(after, min(limit, MAX_BATCH)))
+
+
 class SyncBroker(
     SyncQueueCalls[Req, Rep],
+    SyncScheduleCalls[Req, Rep],
     SyncControlCalls[Req, Rep],
     SyncInspectCalls[Req, Rep],
     SyncResultCalls[Operations[Req, Rep]],
@@ -302,6 +330,10 @@ class AsyncCalls(_Facade[Ops]):
         if performer is None:
             performer = vars(self).setdefault("_performer", self._driver.async_performer())
         return await arun(operation, performer.perform)
+
+    async def carry(self, make: Callable[[Ops], Operation[Any, Any, T]]) -> T:
+        """Carry out what is made of the operations: several, one after the other, written once for both modes."""
+        return await self._run(make(self._ops))
 
     def waiter(self, ids: Sequence[str] = ()) -> AsyncWaiter:
         """Return a new waiter on this store, or on the results of these tasks; the caller closes it."""
@@ -458,8 +490,31 @@ class AsyncInspectCalls(AsyncCalls[Operations[Req, Rep]]):
         return await self._run(self._ops.purge(queue, dead=dead))
 
 
+class AsyncScheduleCalls(AsyncCalls[Operations[Req, Rep]]):
+    """:class:`~celeriac.brokers.schedule_port.ScheduleOperations`, awaiting."""
+
+    async def put_entries(self, writings: Sequence[Writing]) -> tuple[str, ...]:
+        return tuple([name for part in parts(writings) for name in await self._run(self._ops.put_entries(part))])
+
+    async def drop_entries(self, names: Sequence[str]) -> tuple[str, ...]:
+        return tuple([name for part in parts(names) for name in await self._run(self._ops.drop_entries(part))])
+
+    async def due_entries(self, limit: int) -> Turns:
+        return await self._run(self._ops.due_entries(min(limit, MAX_BATCH)))
+
+    async def fire_entries(self, firings: Sequence[Firing]) -> tuple[str, ...]:
+        return tuple([name for part in parts(firings) for name in await self._run(self._ops.fire_entries(part))])
+
+    async def get_entries(self, names: Sequence[str]) -> list[StoredEntry]:
+        return [entry for part in parts(names) for entry in await self._run(self._ops.get_entries(part))]
+
+    async def page_entries(self, after: str, limit: int) -> list[StoredEntry]:
+        return await self._run(self._ops.page_entries(after, min(limit, MAX_BATCH)))
+
+
 class AsyncBroker(
     AsyncQueueCalls[Req, Rep],
+    AsyncScheduleCalls[Req, Rep],
     AsyncControlCalls[Req, Rep],
     AsyncInspectCalls[Req, Rep],
     AsyncResultCalls[Operations[Req, Rep]],

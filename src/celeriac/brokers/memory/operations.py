@@ -20,6 +20,7 @@ from celeriac.brokers.port import (
 )
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
 from celeriac.core.operation import Operation
+from celeriac.core.scheduled import Firing, StoredEntry, Turns, Writing
 
 T = TypeVar("T")
 Request: TypeAlias = Callable[[Store], Any]
@@ -164,7 +165,29 @@ class ResultOperations:
         return _ask(lambda store: store.results.discard(ids))
 
 
-class MemoryOperations(QueueOperations, ControlOperations, InspectOperations, ResultOperations):
+class ScheduleOperations:
+    """Schedule entries."""
+
+    def put_entries(self, writings: Sequence[Writing]) -> Operation[Request, Any, tuple[str, ...]]:
+        return _ask(lambda store: store.entries.put(writings))
+
+    def drop_entries(self, names: Sequence[str]) -> Operation[Request, Any, tuple[str, ...]]:
+        return _ask(lambda store: store.entries.drop(names))
+
+    def due_entries(self, limit: int) -> Operation[Request, Any, Turns]:
+        return _ask(lambda store: store.entries.due(limit))
+
+    def fire_entries(self, firings: Sequence[Firing]) -> Operation[Request, Any, tuple[str, ...]]:
+        return _ask(lambda store: store.entries.fire(firings))
+
+    def get_entries(self, names: Sequence[str]) -> Operation[Request, Any, list[StoredEntry]]:
+        return _ask(lambda store: store.entries.get(names))
+
+    def page_entries(self, after: str, limit: int) -> Operation[Request, Any, list[StoredEntry]]:
+        return _ask(lambda store: store.entries.page(after, limit))
+
+
+class MemoryOperations(QueueOperations, ControlOperations, InspectOperations, ResultOperations, ScheduleOperations):
     """All operations. There is no schema to install: it is always current."""
 
     def install(self) -> Operation[Request, Any, int]:

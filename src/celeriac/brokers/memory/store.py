@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from celeriac.brokers.memory.board import Board
+from celeriac.brokers.memory.entries import Entries
 from celeriac.brokers.memory.entry import Entry, OwnerLease, record
 from celeriac.brokers.memory.results import Results
 from celeriac.brokers.port import Cancelled, Command, CommandReply, Promoted, QueueStats, Reclaimed, Record, Sending
@@ -44,6 +45,7 @@ class Store:
         self.clock = clock
         self.results = Results(clock)
         self.board = Board(clock)
+        self.entries = Entries(clock, self._add, self._changed)
         self.tallies: Counter[tuple[str, str]] = Counter()
         self.changes = 0
         """Grows with everything that somebody may be waiting for."""
@@ -53,6 +55,9 @@ class Store:
         self._ready: dict[str, list[tuple[int, int, str]]] = {}  # by queue: heap of (-priority, seq, id)
         self._waiting: list[tuple[float, int, str]] = []  # heap of (due, seq, id)
         self._seq = 0
+
+    def _changed(self) -> None:
+        self.changes += 1
 
     # Producers
 

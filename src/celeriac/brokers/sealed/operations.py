@@ -13,8 +13,9 @@ from celeriac.core import state
 from celeriac.core.clock import Clock
 from celeriac.core.message import Delivery, Lease, Message, Refusal, Settlement, StoredResult, check
 from celeriac.core.operation import Operation
+from celeriac.core.scheduled import Firing, StoredEntry, Writing, check_entry
 from celeriac.core.seal import Seal
-from celeriac.core.security import COMMAND, MESSAGE, REPLY, RESULT, Guard
+from celeriac.core.security import COMMAND, ENTRY, MESSAGE, REPLY, RESULT, Guard
 from celeriac.errors import SecurityError
 
 COMMAND_PATIENCE = 30.0
@@ -49,6 +50,8 @@ class SealedOperations(SealedResults[Req, Rep]):
         self.stats = inner.stats
         self.tallies = inner.tallies
         self.workers = inner.workers
+        self.drop_entries = inner.drop_entries
+        self.due_entries = inner.due_entries
 
     # Messages.
 
@@ -126,6 +129,36 @@ class SealedOperations(SealedResults[Req, Rep]):
     def get(self, ids: Sequence[str]) -> Operation[Req, Rep, list[Record]]:
         return [self._opened_record(one) for one in (yield from self._inner.get(ids))]
 
+    # Schedule entries.
+
+    def put_entries(self, writings: Sequence[Writing]) -> Operation[Req, Rep, tuple[str, ...]]:
+        now = self._clock.now()
+        sealed = [
+            msgspec.structs.replace(one, entry=self._guard.seal(ENTRY, check_entry(one.entry), now)) for one in writings
+        ]
+        # A store takes the due time and the state from what is written; no seal covers them, for they change.
+        whole = [
+            msgspec.structs.replace(
+                one, entry=msgspec.structs.replace(one.entry, due=plain.entry.due, state=plain.entry.state)
+            )
+            for one, plain in zip(sealed, writings, strict=True)
+        ]
+        return (yield from self._inner.put_entries(whole))
+
+    def fire_entries(self, firings: Sequence[Firing]) -> Operation[Req, Rep, tuple[str, ...]]:
+        now = self._clock.now()
+        sealed = [
+            msgspec.structs.replace(one, messages=tuple([self._sealed(message, now) for message in one.messages]))
+            for one in firings
+        ]
+        return (yield from self._inner.fire_entries(sealed))
+
+    def get_entries(self, names: Sequence[str]) -> Operation[Req, Rep, list[StoredEntry]]:
+        return [self._opened_entry(one) for one in (yield from self._inner.get_entries(names))]
+
+    def page_entries(self, after: str, limit: int) -> Operation[Req, Rep, list[StoredEntry]]:
+        return [self._opened_entry(one) for one in (yield from self._inner.page_entries(after, limit))]
+
     # Remote commands.
 
     def broadcast(self, command: Command) -> Operation[Req, Rep, None]:
@@ -185,6 +218,14 @@ class SealedOperations(SealedResults[Req, Rep]):
         except SecurityError as exc:
             return msgspec.structs.replace(record, refused=str(exc))
         return msgspec.structs.replace(record, message=opened, refused=None)
+
+    def _opened_entry(self, entry: StoredEntry) -> StoredEntry:
+        if entry.refused is not None:
+            return entry
+        try:
+            return self._guard.open(ENTRY, entry)
+        except SecurityError as exc:
+            return msgspec.structs.replace(entry, refused=str(exc))
 
     def _opened_command(self, command: Command) -> Command:
         now = self._clock.now()

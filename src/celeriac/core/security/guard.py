@@ -19,6 +19,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from celeriac.core.message import Message, StoredResult
+from celeriac.core.scheduled import StoredEntry
 from celeriac.core.seal import SEALED_TYPE, Seal
 from celeriac.core.security.ciphers import AesGcm
 from celeriac.core.security.keys import KeyRing
@@ -87,6 +88,9 @@ RESULT: Final[Subject[StoredResult]] = Subject(
         "kwargs": None,
     },
     _reader(tuple[bytes, str, str, str | None, str | None, str | None]),
+)
+ENTRY: Final[Subject[StoredEntry]] = Subject(
+    "schedule entry", {"body": b""}, _reader(tuple[bytes]), loose={"due": None, "state": b""}
 )
 MARK: Final[Subject[StoredResult]] = Subject("mark", {"body": b""}, _reader(tuple[bytes]))
 COMMAND: Final[Subject[Any]] = Subject(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from celeriac.brokers.postgres.operations.calls import Calls
 from celeriac.brokers.postgres.operations.control import ControlOperations
+from celeriac.brokers.postgres.operations.entries import ScheduleOperations
 from celeriac.brokers.postgres.operations.examine import ExamineOperations
 from celeriac.brokers.postgres.operations.inspect import InspectOperations
 from celeriac.brokers.postgres.operations.queue import QueueOperations
@@ -17,7 +18,9 @@ from celeriac.brokers.postgres.operations.results import ResultOperations
 __all__ = ["PostgresOperations"]
 
 
-class PostgresOperations(QueueOperations, ControlOperations, InspectOperations, ExamineOperations, ResultOperations):
+class PostgresOperations(
+    QueueOperations, ControlOperations, InspectOperations, ExamineOperations, ResultOperations, ScheduleOperations
+):
     """All operations.
 
     Args:

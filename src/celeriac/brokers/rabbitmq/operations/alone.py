@@ -54,6 +54,7 @@ from celeriac.brokers.rabbitmq.requests import (
 from celeriac.brokers.rabbitmq.topology import DEAD, SHORTEST, Topology, delay_queue, step
 from celeriac.brokers.rules import checked
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult, check, pack
+from celeriac.core.scheduled import Firing, StoredEntry, Turns, Writing
 from celeriac.errors import StoreNeeded
 
 NEEDS_STORE: Final = (
@@ -64,9 +65,11 @@ NEEDS_STORE: Final = (
     ("at-most-once", "a task with acks_late=False may run again after a crash"),
     ("remote control", "ping, inspect, shutdown and the list of workers are not there"),
     ("duplicates", "a task that is sent twice with one id runs twice"),
+    ("schedules", "no scheduler can run: there is nowhere to keep when an entry is due next"),
     ("dead letters", f"they lie in the queue {DEAD}, where celeriac dlq does not see them"),
 )
 VERSION: Final = 1
+_ENTRIES: Final = "to keep schedule entries"
 _REASON: Final = "x-celeriac-reason"
 
 
@@ -225,7 +228,35 @@ class AloneControl:
         return ()
 
 
-class AloneOperations(AloneQueues, AloneControl):
+class AloneEntries:
+    """Schedule entries: there is nowhere to keep them."""
+
+    def put_entries(self, writings: Sequence[Writing]) -> RabbitOperation[tuple[str, ...]]:
+        yield from _nothing()
+        _refuse(_ENTRIES)
+
+    def drop_entries(self, names: Sequence[str]) -> RabbitOperation[tuple[str, ...]]:
+        yield from _nothing()
+        _refuse(_ENTRIES)
+
+    def due_entries(self, limit: int) -> RabbitOperation[Turns]:
+        yield from _nothing()
+        _refuse(_ENTRIES)
+
+    def fire_entries(self, firings: Sequence[Firing]) -> RabbitOperation[tuple[str, ...]]:
+        yield from _nothing()
+        _refuse(_ENTRIES)
+
+    def get_entries(self, names: Sequence[str]) -> RabbitOperation[list[StoredEntry]]:
+        yield from _nothing()
+        _refuse(_ENTRIES)
+
+    def page_entries(self, after: str, limit: int) -> RabbitOperation[list[StoredEntry]]:
+        yield from _nothing()
+        _refuse(_ENTRIES)
+
+
+class AloneOperations(AloneQueues, AloneControl, AloneEntries):
     """The port's operations, as far as a message broker alone has them."""
 
     def stats(self) -> RabbitOperation[list[QueueStats]]:

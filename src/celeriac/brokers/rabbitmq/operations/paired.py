@@ -33,6 +33,7 @@ from celeriac.brokers.rabbitmq.topology import Topology
 from celeriac.brokers.rules import first_of_each, is_over, queues_of
 from celeriac.core import state
 from celeriac.core.message import Delivery, Lease, Message, Settlement, StoredResult, check
+from celeriac.core.scheduled import Firing
 from celeriac.errors import CeleriacError, OperationalError
 
 REVOKED: Final = "celeriac.revoked"
@@ -183,6 +184,19 @@ class PairedOperations(PassedOn):
             ended = [Settlement(lease=note.lease, action="done", state=state.REVOKED) for note in notes]
             yield from self.paired.settle(ended)
         return gone + len(notes)
+
+    def fire_entries(self, firings: Sequence[Firing]) -> RabbitOperation[tuple[str, ...]]:
+        """Fire: what is enqueued lies ready in the store, as what follows a task does."""
+        routed = [
+            one
+            if not any(message.exchange for message in one.messages)
+            else msgspec.structs.replace(
+                one, messages=tuple([addressed(message, self._topology) for message in one.messages])
+            )
+            for one in firings
+        ]
+        refused: tuple[str, ...] = yield from self.paired.fire_entries(routed)
+        return refused
 
     # Looking.
 

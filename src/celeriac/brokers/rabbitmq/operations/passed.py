@@ -8,6 +8,7 @@ from typing import Any
 from celeriac.brokers.port import Command, CommandReply, Operations, Promoted, WorkerRecord
 from celeriac.brokers.rabbitmq.requests import RabbitOperation
 from celeriac.core.message import Lease, Start, StoredResult
+from celeriac.core.scheduled import StoredEntry, Turns, Writing
 
 
 class PassedQueues:
@@ -36,7 +37,26 @@ class PassedQueues:
         return self.paired.revive(ids)
 
 
-class PassedOn(PassedQueues):
+class PassedEntries(PassedQueues):
+    """Schedule entries, but for firing them."""
+
+    def put_entries(self, writings: Sequence[Writing]) -> RabbitOperation[tuple[str, ...]]:
+        return self.paired.put_entries(writings)
+
+    def drop_entries(self, names: Sequence[str]) -> RabbitOperation[tuple[str, ...]]:
+        return self.paired.drop_entries(names)
+
+    def due_entries(self, limit: int) -> RabbitOperation[Turns]:
+        return self.paired.due_entries(limit)
+
+    def get_entries(self, names: Sequence[str]) -> RabbitOperation[list[StoredEntry]]:
+        return self.paired.get_entries(names)
+
+    def page_entries(self, after: str, limit: int) -> RabbitOperation[list[StoredEntry]]:
+        return self.paired.page_entries(after, limit)
+
+
+class PassedOn(PassedEntries):
     """Workers, roles, commands, results, and the store's own structure."""
 
     def heartbeat(self, worker: WorkerRecord, ttl: float) -> RabbitOperation[None]:

@@ -10,6 +10,7 @@ from celeriac.brokers.port import Finding
 from celeriac.brokers.redis import health
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.operations.control import ControlOperations
+from celeriac.brokers.redis.operations.entries import ScheduleOperations
 from celeriac.brokers.redis.operations.inspect import InspectOperations
 from celeriac.brokers.redis.operations.queue import QueueOperations
 from celeriac.brokers.redis.operations.results import ResultOperations
@@ -18,13 +19,14 @@ from celeriac.brokers.redis.requests import RedisOperation
 __all__ = ["RedisOperations"]
 
 
-class RedisOperations(QueueOperations, ControlOperations, InspectOperations, ResultOperations):
+class RedisOperations(QueueOperations, ControlOperations, InspectOperations, ResultOperations, ScheduleOperations):
     """All operations, on the keys of one broker."""
 
     def __init__(self, keys: Keys | None = None) -> None:
         keys = keys or Keys()
         QueueOperations.__init__(self, keys)
         ControlOperations.__init__(self, keys)
+        ScheduleOperations.__init__(self, keys)
 
     def examine(self) -> RedisOperation[list[Finding]]:
         return health.examine(self.keys)

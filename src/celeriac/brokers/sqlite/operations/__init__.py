@@ -9,6 +9,7 @@ changes something wakes every waiter.
 from __future__ import annotations
 
 from celeriac.brokers.sqlite.operations.control import ControlOperations
+from celeriac.brokers.sqlite.operations.entries import ScheduleOperations
 from celeriac.brokers.sqlite.operations.examine import ExamineOperations
 from celeriac.brokers.sqlite.operations.inspect import InspectOperations
 from celeriac.brokers.sqlite.operations.queue import QueueOperations
@@ -17,5 +18,7 @@ from celeriac.brokers.sqlite.operations.results import ResultOperations
 __all__ = ["SqliteOperations"]
 
 
-class SqliteOperations(QueueOperations, ControlOperations, InspectOperations, ExamineOperations, ResultOperations):
+class SqliteOperations(
+    QueueOperations, ControlOperations, InspectOperations, ExamineOperations, ResultOperations, ScheduleOperations
+):
     """All operations."""
