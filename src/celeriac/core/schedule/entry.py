@@ -1,0 +1,150 @@
+"""Entries, and what is to become of one whose time has come."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, tzinfo
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from celeriac.core.schedule.triggers import Trigger
+from celeriac.errors import InvalidTaskError
+
+MISFIRES: Final = ("skip", "once", "all")
+OVERLAPS: Final = ("allow", "skip", "queue")
+ON_TIME: Final = 1.0
+"""Seconds by which a run may be late without having been missed."""
+MOST_RUNS: Final = 100
+"""Most runs of one entry that are caught up with in one step."""
+MOST_STEPS: Final = 100_000
+"""Most due times that are counted as missed in one step."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is to be sent, and when.
+
+    Attributes:
+        name: Its name.
+        task: The task's name.
+        trigger: When it is due.
+        args, kwargs, options: Of the call; ``countdown`` and ``expires`` in seconds count from the run.
+        description: For people.
+        zone: Name of the time zone of its crontab; None: that of the app.
+        start, end: Not before, not after; seconds since the epoch.
+        enabled: False: it is never due.
+        one_off: It runs once.
+        misfire: What becomes of due times that were missed while no scheduler ran: ``skip`` them, run ``once`` for all
+            of them, or run ``all`` of them within ``window``.
+        window: Seconds; older ones are skipped. None: none is too old.
+        overlap: ``allow`` a run while one goes on, ``skip`` it, or ``queue`` one.
+        jitter: Most seconds by which a run is put off; how many is drawn for each run.
+        keep: How many runs are remembered.
+        origin: ``store``, or ``settings`` for what the app's settings say.
+    """
+
+    name: str
+    task: str
+    trigger: Trigger
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    description: str = ""
+    zone: str | None = None
+    start: float | None = None
+    end: float | None = None
+    enabled: bool = True
+    one_off: bool = False
+    misfire: str = "once"
+    window: float | None = None
+    overlap: str = "allow"
+    jitter: float = 0.0
+    keep: int = 20
+    origin: str = "store"
+
+    def __post_init__(self) -> None:
+        for field, value, known in (("misfire", self.misfire, MISFIRES), ("overlap", self.overlap, OVERLAPS)):
+            if value not in known:
+                raise InvalidTaskError(
+                    f"schedule entry {self.name!r}: {field}={value!r} must be one of {', '.join(known)}"
+                )
+        if not self.task:
+            raise InvalidTaskError(f"schedule entry {self.name!r} names no task")
+        if self.jitter < 0 or self.keep < 0 or (self.window is not None and self.window < 0):
+            raise InvalidTaskError(f"schedule entry {self.name!r}: jitter, keep and window must be at least 0")
+        zone_of(self.zone, UTC)
+
+    def next_after(self, moment: float, zone: tzinfo) -> float | None:
+        """Return the first time after ``moment`` at which it is due; None if there is none."""
+        if not self.enabled:
+            return None
+        if self.start is not None and moment < self.start:
+            moment = self.start - 1e-6
+        found = self.trigger.next_after(moment, zone_of(self.zone, zone))
+        return None if found is None or (self.end is not None and found > self.end) else found
+
+
+class Plan(msgspec.Struct, frozen=True, gc=False):
+    """What is to become of an entry that is due.
+
+    Attributes:
+        runs: The due times to run it for, the earliest first.
+        next_due: When it is due next; None: never.
+        missed: Due times that pass without a run.
+    """
+
+    runs: tuple[float, ...]
+    next_due: float | None
+    missed: int = 0
+
+
+def plan(entry: Entry, due: float, now: float, zone: tzinfo) -> Plan:
+    """Return what is to become of an entry that was due at ``due``, which is not after ``now``."""
+    passed, next_due = _passed(entry, due, now, zone)
+    if entry.one_off:
+        next_due = None
+        passed = passed[:1]
+    oldest = now - ON_TIME if entry.misfire == "skip" else (now - entry.window if entry.window is not None else None)
+    runs = [one for one in passed if oldest is None or one >= oldest]
+    if entry.misfire != "all":
+        runs = runs[-1:]
+    runs = runs[-MOST_RUNS:]
+    return Plan(tuple(runs), next_due, len(passed) - len(runs))
+
+
+def _passed(entry: Entry, due: float, now: float, zone: tzinfo) -> tuple[list[float], float | None]:
+    """Return the due times until now, and the first one after that."""
+    passed = [due]
+    following = entry.next_after(due, zone)
+    while following is not None and following <= now and len(passed) < MOST_STEPS:
+        passed.append(following)
+        following = entry.next_after(following, zone)
+    if following is not None and following <= now:
+        following = entry.next_after(now, zone)
+    return passed, following
+
+
+def put_off(entry: Entry, due: float) -> float:
+    """Return by how many seconds the run for a due time is put off: the same for whoever asks."""
+    return random.Random(f"{entry.name}/{due!r}").uniform(0.0, entry.jitter) if entry.jitter else 0.0
+
+
+_zones: dict[str, tzinfo] = {"UTC": UTC}
+
+
+def zone_of(name: str | None, default: tzinfo) -> tzinfo:
+    """Return the time zone of this name.
+
+    Raises:
+        InvalidTaskError: There is none.
+    """
+    if name is None:
+        return default
+    zone = _zones.get(name)
+    if zone is None:
+        try:
+            zone = _zones[name] = ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+            raise InvalidTaskError(f"there is no time zone {name!r}") from exc
+    return zone
