@@ -14,8 +14,12 @@ from celeriac.events.bus import Bus
 from celeriac.events.names import (
     ChildExited,
     ChildStarted,
+    EntriesFired,
+    EntryDoubted,
+    EntryFailed,
     HookFailed,
     LeaseLost,
+    SchedulerLed,
     SecurityRefused,
     ServiceFailed,
     ServiceRecovered,
@@ -37,9 +41,12 @@ from celeriac.events.names import (
 
 tasks = logging.getLogger("celeriac.task")
 worker = logging.getLogger("celeriac.worker")
+scheduler = logging.getLogger("celeriac.scheduler")
 security = logging.getLogger("celeriac.security")
 
 _VALUE_LIMIT = 200
+_LINES = 20
+"""Runs of one step that get a line each."""
 
 
 def subscribe(bus: Bus) -> None:
@@ -51,6 +58,11 @@ def subscribe(bus: Bus) -> None:
         bus.subscribe(TaskRetried, _retried)
     if tasks.isEnabledFor(logging.DEBUG):
         bus.subscribe(TaskReleased, lambda e: tasks.debug("Task %s[%s] given back: %s", *_label(e), e.reason))
+    if scheduler.isEnabledFor(logging.INFO):
+        bus.subscribe(EntriesFired, _fired)
+        bus.subscribe(SchedulerLed, _led)
+    bus.subscribe(EntryFailed, _entry_failed)
+    bus.subscribe(EntryDoubted, _entry_doubted)
     bus.subscribe(TaskFailed, _failed)
     bus.subscribe(TaskRevoked, lambda e: tasks.warning("Task %s[%s] revoked: %s", *_label(e), e.reason))
     bus.subscribe(TaskParked, _parked)
@@ -165,3 +177,23 @@ def _strays_found(event: StraysFound) -> None:
         event.owner,
         ", ".join(event.ids[:5]),
     )
+
+
+def _fired(event: EntriesFired) -> None:
+    if len(event.runs) > _LINES:
+        scheduler.info("Sent %d tasks that were due, %.3fs late", len(event.runs), event.lateness)
+        return
+    for entry, task, id in event.runs:
+        scheduler.info("Sent due task %s (%s[%s])", _printable(entry), _printable(task), id)
+
+
+def _led(event: SchedulerLed) -> None:
+    scheduler.info("%s leads" if event.leads else "%s leads no more", event.holder)
+
+
+def _entry_failed(event: EntryFailed) -> None:
+    scheduler.error("schedule entry %s is put aside until it is changed: %s", _printable(event.name), event.reason)
+
+
+def _entry_doubted(event: EntryDoubted) -> None:
+    scheduler.warning("schedule entry %s: %s", _printable(event.name), event.reason)

@@ -135,6 +135,36 @@ class ServiceRecovered(Event, frozen=True, gc=False):
     outage: float
 
 
+class SchedulerLed(Event, frozen=True, gc=False):
+    """A scheduler has taken the lead, or has it no more."""
+
+    holder: str
+    leads: bool
+
+
+class EntriesFired(Event, frozen=True, gc=False):
+    """Runs of schedule entries were enqueued in one step."""
+
+    runs: tuple[tuple[str, str, str], ...]
+    """Entry, task name and task id of each."""
+    lateness: float
+    """Seconds by which the one that waited longest is late."""
+
+
+class EntryFailed(Event, frozen=True, gc=False):
+    """A schedule entry cannot be carried out; it was put aside until it is changed."""
+
+    name: str
+    reason: str
+
+
+class EntryDoubted(Event, frozen=True, gc=False):
+    """A schedule entry may not do what it should; it is carried out."""
+
+    name: str
+    reason: str
+
+
 class TroubleFound(Event, frozen=True, gc=False):
     """A store was examined, and something about it may lose work or stop it."""
 

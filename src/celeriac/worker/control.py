@@ -19,7 +19,7 @@ from celeriac.core import state
 from celeriac.core.message import Message
 from celeriac.core.seal import LOCKED, is_locked
 from celeriac.events import Bus, SecurityRefused
-from celeriac.worker.backoff import LONGEST
+from celeriac.events.backoff import LONGEST
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.runs import monotonic
 from celeriac.worker.slots import SlotTable

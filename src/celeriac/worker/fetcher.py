@@ -20,9 +20,9 @@ from celeriac.brokers.port import MAX_BATCH, AsyncWaiter, Promoted
 from celeriac.core.message import Delivery, Lease, Settlement
 from celeriac.errors import CeleriacError
 from celeriac.events import Bus, ServiceFailed, TaskReceived
+from celeriac.events.backoff import Backoff
 from celeriac.execution.runnable import Surroundings
 from celeriac.worker.appetite import Appetite, Load
-from celeriac.worker.backoff import Backoff
 from celeriac.worker.coroutine_slots import CoroutineSlots
 from celeriac.worker.holdings import Holdings
 from celeriac.worker.options import WorkerOptions

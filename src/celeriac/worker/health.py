@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from celeriac.errors import ImproperlyConfigured
-from celeriac.worker.backoff import LONGEST
+from celeriac.events.backoff import LONGEST
 
 
 class Health(msgspec.Struct, frozen=True):

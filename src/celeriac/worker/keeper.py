@@ -17,9 +17,9 @@ from celeriac.brokers.facade import SyncBroker
 from celeriac.brokers.port import Finding, Reclaimed, WorkerRecord
 from celeriac.core.message import Lease, Settlement
 from celeriac.events import LeaseLost
+from celeriac.events.backoff import LONGEST
 from celeriac.execution.runnable import Surroundings
 from celeriac.results import SyncResults
-from celeriac.worker.backoff import LONGEST
 from celeriac.worker.control import Control, Handlers
 from celeriac.worker.examiner import Examiner
 from celeriac.worker.options import WorkerOptions
@@ -37,6 +37,8 @@ PRUNE_PAUSE: Final = 0.01
 """Seconds between two batches while there is more to prune: short enough that results expire faster than any worker can
 store them, or the store would grow for ever; long enough for others to have their turn."""
 BATCH: Final = 500
+SCHEDULER_FAREWELL: Final = 1.0
+"""Seconds in which the scheduler hands over the lead."""
 
 
 class Keeper:
@@ -103,6 +105,15 @@ class Keeper:
             self._relays = ServiceLoop((self._relay,), shared.bus, clock=shared.clock, rng=shared.rng, threads=threads)
             self._threads.append(threads.thread(self._relays.run, "celeriac-relay"))
 
+        self._scheduler = app.schedule.scheduler(shared.bus, f"{name}/scheduler") if options.beat else None
+        if self._scheduler is not None:
+            self._threads.append(threads.thread(self._scheduler.run, "celeriac-scheduler"))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What keeps the scheduler from its work, where there is one."""
+        return () if self._scheduler is None else self._scheduler.status.problems
+
     @property
     def surroundings(self) -> Surroundings:
         """What all runs share, with the supervisor's bus."""
@@ -116,6 +127,9 @@ class Keeper:
     def stop(self, timeout: float) -> bool:
         """Finish the orders, drop the worker's record and leases, end; False if that took over ``timeout`` seconds."""
         self._renewals.stop()
+        if self._scheduler is not None:
+            self._scheduler.stop()
+            self._threads[-1].join(SCHEDULER_FAREWELL)
         if self._relays is not None and self._relay is not None:
             self._relays.order(self._relay.close)
             self._relays.stop()

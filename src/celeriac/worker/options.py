@@ -42,6 +42,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
         watchdog: Seconds without a successful claim poll after which a child that runs nothing is replaced.
         health_file: File touched each second while the worker is healthy.
         health_port: Port of the HTTP probe on 127.0.0.1; 0 picks one.
+        beat: It is a scheduler, too.
         loglevel, logfile, log: Of the log.
         time_limit, soft_time_limit: Seconds; they take the place of the settings' (a task's own still come first).
         include: More modules to import for the tasks in them.
@@ -65,6 +66,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     watchdog: float = 60.0
     health_file: str | None = None
     health_port: int | None = None
+    beat: bool = False
     loglevel: str = "WARNING"
     logfile: str | None = None
     log: LogStyle = LogStyle()

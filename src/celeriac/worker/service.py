@@ -14,7 +14,7 @@ from celeriac.core.clock import SYSTEM, Clock
 from celeriac.core.retry import Rng
 from celeriac.errors import CeleriacError
 from celeriac.events import Bus
-from celeriac.worker.backoff import SYSTEM_RNG, Backoff
+from celeriac.events.backoff import SYSTEM_RNG, Backoff
 from celeriac.worker.threads import SYSTEM_THREADS, Threads
 
 LONGEST_WAIT: Final = 5.0

@@ -22,9 +22,9 @@ from celeriac.core import state
 from celeriac.core.message import Lease, Message, Settlement, Start, StoredResult
 from celeriac.errors import BrokerError, OperationalError
 from celeriac.events import LeaseLost, TaskDead
+from celeriac.events.backoff import Backoff
 from celeriac.execution import results as stored_results
 from celeriac.execution.runnable import Surroundings
-from celeriac.worker.backoff import Backoff
 
 BATCH: Final = 500
 LINGER: Final = 0.002

@@ -73,7 +73,7 @@ class Solo:
         """Return whether the worker does its work; from any thread."""
         silent = monotonic() - self._table.last_poll
         stuck = silent > self._options.watchdog and not any(self._table.running())
-        problems = (f"it has not claimed for {silent:.0f} s",) if stuck else ()
+        problems = ((f"it has not claimed for {silent:.0f} s",) if stuck else ()) + self._keeper.problems
         return Health(not problems, problems, 1, self._table.runs)
 
     def request_shutdown(self, reason: str) -> None:

@@ -164,6 +164,7 @@ class Supervisor:
             problems.append("shutting down")
         elif ready == 0:
             problems.append("no child process is ready")
+        problems += self._keeper.problems
         return Health(not problems, tuple(problems), ready, sum(child.table.runs for child in children))
 
     # Children.

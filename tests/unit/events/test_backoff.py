@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from celeriac.events import Bus, ServiceFailed, ServiceRecovered
-from celeriac.worker.backoff import FIRST, LONGEST, Backoff
+from celeriac.events.backoff import FIRST, LONGEST, Backoff
 
 
 class Told:

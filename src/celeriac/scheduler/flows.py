@@ -1,0 +1,223 @@
+"""What is done to entries, each written once for blocking and awaiting callers: several operations, one after another.
+
+A change names the edition that it was made from and is tried again if somebody else was first, so that two who change
+one entry at once do not undo each other's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from datetime import tzinfo
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from celeriac.brokers.port import MAX_BATCH, Operations
+from celeriac.core.codec import decode, encode
+from celeriac.core.ids import new_id
+from celeriac.core.message import Message
+from celeriac.core.operation import Operation
+from celeriac.core.schedule import Entry, from_dict, to_dict
+from celeriac.core.scheduled import MAX_EDITION, Firing, StoredEntry, Writing
+from celeriac.errors import CeleriacError, DecodeError, InvalidTaskError, OperationalError
+from celeriac.scheduler.runs import Run, pack_history, unpack_history
+
+Ops: TypeAlias = Operations[Any, Any]
+TRIES: Final = 20
+"""How often a change is tried that others are faster than."""
+SETTINGS_ENTRY: Final = "celeriac.settings"
+"""The entry that says which entries the settings made. It is never due, and not shown."""
+_TIMED: Final = frozenset({"trigger", "zone", "start", "end", "enabled"})
+"""Fields with which the next due time changes."""
+_ACCEPT: Final = frozenset({"application/json"})
+
+
+def new_edition() -> int:
+    """Return a number that no other edition has."""
+    return int.from_bytes(os.urandom(7)) % MAX_EDITION + 1
+
+
+def pack_body(entry: Entry) -> bytes:
+    """Return the bytes of an entry.
+
+    Raises:
+        SerializationError: Its arguments cannot be kept.
+    """
+    plain = {
+        name: value
+        for name, value in msgspec.structs.asdict(entry).items()
+        if name != "name" and value != _DEFAULTS.get(name, ...)
+    }
+    plain["trigger"] = to_dict(entry.trigger)
+    return encode(plain, "json", subject=f"schedule entry {entry.name!r}").body
+
+
+_DEFAULTS: Final = {
+    field.name: field.default for field in msgspec.structs.fields(Entry) if field.default is not msgspec.NODEFAULT
+}
+
+
+def read_entry(stored: StoredEntry) -> Entry:
+    """Return what a stored entry says.
+
+    Raises:
+        DecodeError: It says nothing that this version understands.
+    """
+    if stored.refused is not None:
+        raise DecodeError(f"schedule entry {stored.name!r} is refused: {stored.refused}")
+    try:
+        plain = decode(stored.body, "application/json", "utf-8", accept=_ACCEPT)
+        trigger = from_dict(plain.pop("trigger"))
+        plain["args"] = tuple(plain.get("args", ()))
+        known = {name: value for name, value in plain.items() if name in Entry.__struct_fields__}
+        return Entry(name=stored.name, trigger=trigger, **known)
+    except (CeleriacError, TypeError, KeyError, ValueError, AttributeError) as exc:
+        raise DecodeError(f"schedule entry {stored.name!r} cannot be read: {exc}") from exc
+
+
+# Changing.
+
+
+def add(ops: Ops, entry: Entry, zone: tzinfo, replace: bool) -> Operation[Any, Any, None]:
+    """Keep a new entry.
+
+    Raises:
+        InvalidTaskError: There is one of that name, and it is not to be replaced; or it is never due.
+    """
+    now = yield from ops.now()
+    due = entry.next_after(now, zone)
+    if due is None and entry.enabled:
+        raise InvalidTaskError(f"schedule entry {entry.name!r} is never due: {entry.trigger}")
+    stored = StoredEntry(name=entry.name, body=pack_body(entry), edition=new_edition(), due=due)
+    refused = yield from ops.put_entries([Writing(stored, None if replace else 0)])
+    if refused:
+        raise InvalidTaskError(
+            f"there is a schedule entry {entry.name!r} already: change it by update(), or give replace=True"
+        )
+
+
+def change(ops: Ops, name: str, changes: Mapping[str, Any], zone: tzinfo) -> Operation[Any, Any, Entry | None]:
+    """Change fields of an entry; return it as it is then, or None if there is none."""
+    for _ in range(TRIES):
+        found = yield from ops.get_entries([name])
+        if not found:
+            return None
+        (old,) = found
+        entry = msgspec.structs.replace(read_entry(old), **changes)
+        now = yield from ops.now()
+        problem = unpack_history(old.state).problem_of(old.edition)
+        keeps_due = problem is None and not _TIMED & changes.keys()
+        due = old.due if keeps_due else entry.next_after(now, zone)
+        stored = StoredEntry(name=name, body=pack_body(entry), edition=new_edition(), due=due)
+        if not (yield from ops.put_entries([Writing(stored, old.edition, keeps_due)])):
+            return entry
+    raise OperationalError(f"schedule entry {name!r} is being changed by others all the time: try again")
+
+
+def run_now(
+    ops: Ops, name: str, message: Callable[[StoredEntry, float, str], Message]
+) -> Operation[Any, Any, Message | None]:
+    """Enqueue a run of an entry now, beside its due times; return its message, or None if there is no entry."""
+    task_id = new_id()
+    for _ in range(TRIES):
+        found = yield from ops.get_entries([name])
+        if not found:
+            return None
+        (old,) = found
+        now = yield from ops.now()
+        sent = message(old, now, task_id)
+        history = unpack_history(old.state)
+        keep = read_entry(old).keep
+        runs = (*history.runs, Run(now, now, task_id))[-keep:] if keep else ()
+        state = pack_history(msgspec.structs.replace(history, total=history.total + 1, runs=runs))
+        refused = yield from ops.fire_entries([Firing(name, old.edition, old.due, old.due, state, (sent,))])
+        if not refused:
+            return sent
+    raise OperationalError(f"schedule entry {name!r} is being changed by others all the time: try again")
+
+
+# Looking.
+
+
+def page(ops: Ops, after: str, limit: int) -> Operation[Any, Any, list[StoredEntry]]:
+    """Return entries after a name, in order; as many as asked for, if there are so many."""
+    found: list[StoredEntry] = []
+    while len(found) < limit:
+        size = min(MAX_BATCH, limit - len(found) + 1)
+        part = yield from ops.page_entries(after, size)
+        found += [one for one in part if one.name != SETTINGS_ENTRY]
+        if len(part) < size:
+            break
+        after = part[-1].name
+    return found[:limit]
+
+
+# What the settings say.
+
+
+class _Settings(msgspec.Struct, frozen=True):
+    names: tuple[str, ...] = ()
+    since: float = 0.0
+
+
+def synchronise(ops: Ops, entries: Iterable[Entry], zone: tzinfo, since: float) -> Operation[Any, Any, None]:
+    """Bring the entries of the settings into the store, and drop those that the settings have no more.
+
+    Of programs that run at the same time the one that was started last has the say, so that one of before a deployment
+    that takes the lead once more does not bring its entries back.
+
+    Args:
+        ops: The store's.
+        entries: What the settings say.
+        zone: The app's time zone.
+        since: When this program was started, by the store's clock.
+    """
+    wanted = {entry.name: entry for entry in entries}
+    found = yield from ops.get_entries([SETTINGS_ENTRY])
+    known = _known(found[0]) if found else _Settings()
+    if known.since > since or (not found and not wanted):
+        return
+    now = yield from ops.now()
+    there = {one.name: one for one in (yield from _all(ops, list(wanted)))}
+    writings = [_writing(entry, there.get(name), now, zone) for name, entry in wanted.items()]
+    changed = [one for one in writings if one is not None]
+    gone = [name for name in known.names if name not in wanted]
+    for first in range(0, len(changed), MAX_BATCH):
+        yield from ops.put_entries(changed[first : first + MAX_BATCH])
+    for first in range(0, len(gone), MAX_BATCH):
+        yield from ops.drop_entries(gone[first : first + MAX_BATCH])
+    body = msgspec.msgpack.encode(_Settings(tuple(wanted), since))
+    yield from ops.put_entries([Writing(StoredEntry(name=SETTINGS_ENTRY, body=body, edition=new_edition()))])
+
+
+def _known(stored: StoredEntry) -> _Settings:
+    try:
+        return msgspec.msgpack.decode(stored.body, type=_Settings) if stored.refused is None else _Settings()
+    except msgspec.MsgspecError:
+        return _Settings()
+
+
+def _all(ops: Ops, names: list[str]) -> Operation[Any, Any, list[StoredEntry]]:
+    found: list[StoredEntry] = []
+    for first in range(0, len(names), MAX_BATCH):
+        found += yield from ops.get_entries(names[first : first + MAX_BATCH])
+    return found
+
+
+def _writing(entry: Entry, old: StoredEntry | None, now: float, zone: tzinfo) -> Writing | None:
+    """Return what brings an entry of the settings into the store; None if it is there as it should be."""
+    body = pack_body(entry)
+    if old is not None and old.refused is None and old.body == body:
+        return None
+    due = entry.next_after(now, zone)
+    stored = StoredEntry(name=entry.name, body=body, edition=new_edition(), due=due)
+    if old is None:
+        return Writing(stored, 0)
+    try:
+        before = read_entry(old)
+        same = all(getattr(before, name) == getattr(entry, name) for name in _TIMED)
+    except DecodeError:
+        same = False
+    problem = unpack_history(old.state).problem_of(old.edition)
+    return Writing(stored, old.edition, keeps_due=same and problem is None and old.due is not None)
