@@ -205,7 +205,7 @@ def test_every_pool_runs_tasks(site: Site, pool: str) -> None:
 
 
 def test_options_travel_to_the_children(site: Site) -> None:
-    site.write("proj/more.py", "from proj.tasks import app\napp.conf.beat_schedule = {'nightly': {'task': 'limit'}}\n"
+    site.write("proj/more.py", "from proj.tasks import app\n"
                "@app.task(name='limit', rate_limit='5/m')\ndef limit():\n"
                "    import time\n    time.sleep(30)\n")  # fmt: skip
     other = "sqlite:///other.db"
@@ -220,7 +220,6 @@ def test_options_travel_to_the_children(site: Site) -> None:
     assert "[queues]\n   a\n\n" in log
     assert "Note: --without-gossip has no effect: workers do not gossip." in log
     assert "Note: rate_limit has no effect yet: limit will run as fast as" in log
-    assert "Note: beat_schedule has no effect yet" in log
     assert not (site.folder / "q.db").exists()
 
 

@@ -19,6 +19,7 @@ from celeriac.app.options import SendOptions
 from celeriac.app.publisher import Order, Publisher
 from celeriac.app.registering import Registering
 from celeriac.app.result import AsyncResult as Result
+from celeriac.app.schedule import Schedule
 from celeriac.app.sending import keywords, positional
 from celeriac.app.transaction import Outbox, Transaction
 from celeriac.core.clock import SYSTEM, Clock
@@ -95,6 +96,7 @@ class Celeriac(Registering):
         super().__init__(main=main, autofinalize=autofinalize, task_cls=task_cls)
         self.namespace = namespace
         self.control = Control(self)
+        self.schedule = Schedule(self)
         self._follow_ups = AppFollowUps(self)
         if config_source is not None:
             self.config_from_object(config_source)

@@ -12,6 +12,8 @@ import click
 
 COMMANDS: Final = {
     "worker": "Start a worker.",
+    "beat": "Send tasks when schedule entries are due.",
+    "schedule": "Look at schedule entries, and change them.",
     "call": "Send a task.",
     "result": "Show what came of a task.",
     "status": "Show live workers, queues, and counts of tasks.",
@@ -30,7 +32,6 @@ COMMANDS: Final = {
 }
 
 LATER: Final = {
-    "beat": "the scheduler comes in a later version; until then let cron or a systemd timer run `celeriac call`",
     "events": "task events for monitors come in a later version; `celeriac status` and the worker's log (-l INFO) show"
     " what happens",
     "flower": "Flower needs task events, which come in a later version; use `celeriac status` and `celeriac inspect`",
@@ -88,6 +89,10 @@ def load(name: str) -> click.Command | None:
     match name:
         case "worker":
             from celeriac.cli.worker import worker as command
+        case "beat":
+            from celeriac.cli.beat import beat as command
+        case "schedule":
+            from celeriac.cli.schedule import schedule as command
         case "call":
             from celeriac.cli.call import call as command
         case "result":

@@ -35,6 +35,8 @@ _IGNORED: Final = {
     "disable_prefetch": ("--disable-prefetch", "a worker claims only what it is about to run"),
     "task_events": ("-E", "task events for monitors come in a later version"),
     "statedb": ("--statedb", "revoked tasks are remembered by the broker"),
+    "schedule": ("-s", "when entries are due next is kept in the broker's store, not in a file"),
+    "scheduler": ("--scheduler", "there is one scheduler; entries of settings, code and the store all go through it"),
 }
 
 
@@ -81,6 +83,7 @@ def _running_options(command: F) -> F:
             click.option("--health-file", metavar="FILE", help="Touch this file each second while all is well."),
             click.option("--health-port", type=click.IntRange(0, 65535), metavar="PORT", help="Answer probes over"
                          " HTTP on 127.0.0.1."),
+            click.option("-B", "--beat", is_flag=True, help="Be a scheduler, too; of all that run anywhere one works."),
             click.option("--reload", is_flag=True, help="Start anew when a Python file of the project changes; for"
                          " development."),
         )
@@ -102,7 +105,6 @@ def _options_of_celery(command: F) -> F:
             click.option("--disable-prefetch", is_flag=True, hidden=True),
             click.option("-E", "--task-events", "--events", is_flag=True, hidden=True),
             click.option("-S", "--statedb", hidden=True),
-            click.option("-B", "--beat", is_flag=True, hidden=True),
             click.option("-s", "--schedule", "--schedule-filename", "schedule", hidden=True),
             click.option("--scheduler", hidden=True),
             click.option("-D", "--detach", is_flag=True, hidden=True),
@@ -179,19 +181,11 @@ def _unheeded(app: Celeriac) -> list[str]:
     if limited and not app.conf.worker_disable_rate_limits:
         rest = f" and {len(limited) - 1} more" if len(limited) > 1 else ""
         notes.append(f"Note: rate_limit has no effect yet: {limited[0]}{rest} will run as fast as the workers can.")
-    if app.conf.beat_schedule:
-        notes.append(
-            "Note: beat_schedule has no effect yet: let cron or a systemd timer send these tasks with `celeriac call`."
-        )
     return notes
 
 
 def _refuse(given: dict[str, Any]) -> None:
     """Say no to what cannot be done, rather than doing something else."""
-    if given["beat"] or given["schedule"] or given["scheduler"]:
-        raise click.UsageError(
-            "-B: the scheduler comes in a later version. Until then let cron or a systemd timer run `celeriac call`."
-        )
     if given["detach"]:
         raise click.UsageError(
             "--detach: a worker stays in the foreground, so that a service manager can watch it: use systemd,"
@@ -230,6 +224,7 @@ def _shape(app: Celeriac, target: str, given: dict[str, Any]) -> options.WorkerO
         include=given["include"],
         health_file=given["health_file"],
         health_port=given["health_port"],
+        beat=given["beat"],
         loglevel=given["loglevel"],
         logfile=_log_path(given["logfile"], node),
     )

@@ -27,7 +27,6 @@ from celeriac.core.settings_kinds import (
 )
 
 _YET: Final = "no effect yet"
-_SCHEDULER: Final = "no effect yet: the scheduler comes in a later version"
 _REDIS: Final = "put it into the URL of the result store"
 _RABBITMQ: Final = "no effect yet: the RabbitMQ driver comes in a later version"
 _EVENTS: Final = "no effect yet: task events for monitors come in a later version"
@@ -216,9 +215,11 @@ _WORKER: Final = (
 
 _SCHEDULING: Final = (
     *_for(
-        _SCHEDULER,
-        ("beat_schedule", MAPPING, {}, "Periodic tasks."),
+        "the scheduler wakes exactly when something is due",
         ("beat_max_loop_interval", SECONDS, 0.0, "Longest pause between two looks at the schedule."),
+    ),
+    *_for(
+        "no effect yet: use `window` and `misfire` of the entries",
         ("beat_cron_starting_deadline", SECONDS, None, "A crontab entry that is later than this is skipped."),
     ),
     *_for(

@@ -171,6 +171,10 @@ _WORKER: Final = (
     ),
 )
 
+_SCHEDULE: Final = (
+    _set("beat_schedule", MAPPING, {}, "Schedule entries by name: `task`, `schedule`, and what else entries have."),
+)
+
 _SECURITY: Final = (
     _set("security_signing_keys", KEYS, None, "Keys that sign messages; the first signs, all are accepted.", own=True),
     _set("security_encryption_keys", KEYS, None, "Keys that encrypt; the first encrypts, all are accepted.", own=True),
@@ -191,6 +195,7 @@ SECTIONS: Final[dict[str, tuple[Setting, ...]]] = {
     "Tasks": _TASKS,
     "Results": _RESULTS,
     "Worker": _WORKER,
+    "Schedule": _SCHEDULE,
     "Security": _SECURITY,
     **ACCEPTED,
 }

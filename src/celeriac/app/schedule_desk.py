@@ -1,0 +1,109 @@
+"""What the scheduler needs of an app: reading entries, and making messages of them as a call of their task would.
+
+A message is made once for each edition of an entry, with all that the settings, routes and the task itself say. What a
+run adds is its id, its time, and what counts from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from celeriac.core.message import Message
+from celeriac.core.schedule import Entry, Plan, plan
+from celeriac.core.schedule.entry import put_off
+from celeriac.events import Bus, EntryDoubted
+from celeriac.scheduler import flows
+
+if TYPE_CHECKING:
+    from celeriac.app.app import Celeriac
+    from celeriac.brokers.facade import SyncBroker
+    from celeriac.core.scheduled import StoredEntry
+
+NAME_HEADER = "periodic_task_name"
+DUE_HEADER = "periodic_task_due"
+
+
+class Sendable(msgspec.Struct, frozen=True, gc=False):
+    """An entry that can be sent.
+
+    Attributes:
+        entry: The entry.
+        template: The message, but for what a run adds.
+        overlap, keep, task: The entry's.
+        eta, expires: Seconds after the run, where the call counts them from there.
+    """
+
+    entry: Entry
+    template: Message
+    overlap: str
+    keep: int
+    task: str
+    eta: float | None = None
+    expires: float | None = None
+
+
+class AppDesk:
+    """The desk of an app.
+
+    Args:
+        app: The app.
+        entries: Returns what the settings say.
+        bus: Where doubts about entries go.
+    """
+
+    def __init__(self, app: Celeriac, entries: Callable[[], list[Entry]], bus: Bus | None = None) -> None:
+        self._app = app
+        self._entries = entries
+        self._bus = bus
+        self._zone = app.timezone
+
+    def start(self, broker: SyncBroker[Any, Any]) -> None:
+        """Bring what the settings say into the store."""
+        since = broker.now()
+        broker.carry(lambda ops: flows.synchronise(ops, self._entries(), self._zone, since))
+
+    def read(self, stored: StoredEntry) -> Sendable:
+        """Return what a stored entry says, ready to be sent.
+
+        Raises:
+            CeleriacError, TypeError: It cannot be sent.
+        """
+        entry = flows.read_entry(stored)
+        if self._bus is not None and self._app.tasks and entry.task not in self._app.tasks:
+            self._bus.emit(
+                EntryDoubted(entry.name, f"no task {entry.task!r} is registered here; it is sent all the same")
+            )
+        return self._sendable(entry)
+
+    def _sendable(self, entry: Entry) -> Sendable:
+        template = self._app.publisher.plan(entry.task).message(entry.args, dict(entry.kwargs), entry.options)
+        sent = template.sent_at or 0.0
+        eta = expires = None
+        if template.eta is not None and not isinstance(entry.options.get("eta"), datetime):
+            eta = template.eta - sent
+        if template.expires is not None and not isinstance(entry.options.get("expires"), datetime):
+            expires = template.expires - sent
+        return Sendable(entry, template, entry.overlap, entry.keep, entry.task, eta, expires)
+
+    def plan(self, entry: Sendable, due: float, now: float) -> Plan:
+        """Return what is to become of an entry that is due."""
+        return plan(entry.entry, due, now, self._zone)
+
+    def message(self, entry: Sendable, due: float, id: str, now: float) -> Message:
+        """Return the message of one run."""
+        template = entry.template
+        eta = template.eta if entry.eta is None else now + entry.eta
+        if entry.entry.jitter:
+            eta = max(eta or 0.0, due + put_off(entry.entry, due))
+        return msgspec.structs.replace(
+            template,
+            id=id,
+            sent_at=now,
+            eta=eta,
+            expires=template.expires if entry.expires is None else now + entry.expires,
+            headers={**template.headers, NAME_HEADER: entry.entry.name, DUE_HEADER: due},
+        )

@@ -1,0 +1,378 @@
+"""The schedule entries in the store: adding, changing, looking at them.
+
+Every change is written at once, costs its own row, and is heeded within a second by the scheduler that leads, wherever
+it runs. Each call has an awaitable twin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+import msgspec
+
+from celeriac.app.result import AsyncResult
+from celeriac.app.schedule_desk import AppDesk
+from celeriac.app.times import moment, seconds
+from celeriac.core import state
+from celeriac.core.message import StoredResult
+from celeriac.core.schedule import Crontab, Entry, Interval, Once, Trigger
+from celeriac.errors import CeleriacError, DecodeError, InvalidTaskError
+from celeriac.scheduler import flows
+from celeriac.scheduler.runs import History, Run, id_of, unpack_history
+
+if TYPE_CHECKING:
+    from celeriac.app.app import Celeriac
+    from celeriac.core.message import Message
+    from celeriac.core.scheduled import StoredEntry
+
+T = TypeVar("T")
+
+EXPIRED: Final = "EXPIRED"
+"""The state of a run of which nothing is kept any more."""
+_TIMES: Final = ("start", "end")
+_SECONDS: Final = ("jitter", "window")
+_TRIGGERS: Final = ("every", "cron", "at", "trigger")
+
+
+class ScheduledRun(msgspec.Struct, frozen=True):
+    """One run of an entry.
+
+    Attributes:
+        task_id: Of its task.
+        due: The time that it is for.
+        fired: When it was sent.
+        lateness: Seconds between the two.
+        state: The task's; ``EXPIRED`` where nothing is kept of it any more.
+        result: Its stored result; None without one.
+    """
+
+    task_id: str
+    due: datetime
+    fired: datetime
+    lateness: float
+    state: str
+    result: StoredResult | None = None
+
+
+class ScheduledEntry(msgspec.Struct, frozen=True):
+    """An entry and what became of it so far.
+
+    Attributes:
+        entry: What it says; None if it cannot be read.
+        name: Its name.
+        next_run: When it is due next; None if it waits for nothing.
+        total_runs: How often it has run.
+        missed: Due times that passed without a run.
+        problem: Why it is not carried out; None if it is.
+        last_run: When it ran last.
+        last_task_id, last_state: Of that run.
+    """
+
+    entry: Entry | None
+    name: str
+    next_run: datetime | None
+    total_runs: int
+    missed: int
+    problem: str | None = None
+    last_run: datetime | None = None
+    last_task_id: str | None = None
+    last_state: str | None = None
+
+
+# Within the class, `list` is its method.
+_Shown: TypeAlias = list[ScheduledEntry]
+_History: TypeAlias = list[ScheduledRun]
+_Ids: TypeAlias = list[str]
+
+
+class ScheduleEntries:
+    """The entries of an app.
+
+    Args:
+        app: The app.
+    """
+
+    def __init__(self, app: Celeriac) -> None:
+        self._app = app
+
+    # Changing.
+
+    def add(self, name: str, task: str | Any, *, replace: bool = False, **fields: Any) -> Entry:
+        """Add an entry.
+
+        Args:
+            name: Its name, 1 to 200 bytes.
+            task: A task or a task's name.
+            replace: Take the place of an entry of this name.
+            **fields: ``every`` (seconds or timedelta), ``cron`` (five fields) or ``at`` (datetime) say when; the rest
+                are fields of :class:`celeriac.core.schedule.Entry`.
+
+        Raises:
+            InvalidTaskError: A field is wrong, or there is an entry of this name.
+            StoreNeeded: The broker is RabbitMQ alone, which keeps no entries.
+        """
+        entry = self._entry(name, task, fields)
+        self._app.broker.carry(lambda ops: flows.add(ops, entry, self._app.timezone, replace))
+        return entry
+
+    async def aadd(self, name: str, task: str | Any, *, replace: bool = False, **fields: Any) -> Entry:
+        """Add an entry; the awaitable twin of :meth:`add`."""
+        entry = self._entry(name, task, fields)
+        await self._app.async_broker().carry(lambda ops: flows.add(ops, entry, self._app.timezone, replace))
+        return entry
+
+    def update(self, name: str, **fields: Any) -> Entry:
+        """Change fields of an entry, as :meth:`add` has them; the others and its runs stay.
+
+        Raises:
+            InvalidTaskError: A field is wrong, or there is no such entry.
+        """
+        changes = self._fields(fields)
+        return _there(name, self._app.broker.carry(lambda ops: flows.change(ops, name, changes, self._app.timezone)))
+
+    async def aupdate(self, name: str, **fields: Any) -> Entry:
+        """Change fields of an entry; the awaitable twin of :meth:`update`."""
+        changes = self._fields(fields)
+        broker = self._app.async_broker()
+        return _there(name, await broker.carry(lambda ops: flows.change(ops, name, changes, self._app.timezone)))
+
+    def enable(self, name: str, *, enabled: bool = True) -> Entry:
+        """Let an entry be due again, from now on; with ``enabled=False`` let it be due no more."""
+        return self.update(name, enabled=enabled)
+
+    async def aenable(self, name: str, *, enabled: bool = True) -> Entry:
+        """Let an entry be due again; the awaitable twin of :meth:`enable`."""
+        return await self.aupdate(name, enabled=enabled)
+
+    def disable(self, name: str) -> Entry:
+        """Let an entry be due no more until it is enabled."""
+        return self.update(name, enabled=False)
+
+    async def adisable(self, name: str) -> Entry:
+        """Let an entry be due no more; the awaitable twin of :meth:`disable`."""
+        return await self.aupdate(name, enabled=False)
+
+    def remove(self, name: str) -> bool:
+        """Remove an entry and its history; return whether there was one."""
+        return bool(self._app.broker.drop_entries((name,)))
+
+    async def aremove(self, name: str) -> bool:
+        """Remove an entry; the awaitable twin of :meth:`remove`."""
+        return bool(await self._app.async_broker().drop_entries((name,)))
+
+    def run_now(self, name: str) -> AsyncResult[Any]:
+        """Send an entry's task now, beside its due times; return its receipt.
+
+        Raises:
+            InvalidTaskError: There is no such entry.
+        """
+        make = self._message
+        message = self._app.broker.carry(lambda ops: flows.run_now(ops, name, make))
+        return self._receipt(_there(name, message))
+
+    async def arun_now(self, name: str) -> AsyncResult[Any]:
+        """Send an entry's task now; the awaitable twin of :meth:`run_now`."""
+        make = self._message
+        message = await self._app.async_broker().carry(lambda ops: flows.run_now(ops, name, make))
+        return self._receipt(_there(name, message))
+
+    # Looking.
+
+    def get(self, name: str) -> ScheduledEntry | None:
+        """Return an entry and what became of it; None if there is none."""
+        found = self._shown(self._app.broker.get_entries((name,)))
+        return found[0] if found else None
+
+    async def aget(self, name: str) -> ScheduledEntry | None:
+        """Return an entry; the awaitable twin of :meth:`get`."""
+        found = await self._ashown(await self._app.async_broker().get_entries((name,)))
+        return found[0] if found else None
+
+    def list(self, *, after: str = "", limit: int = 1000) -> _Shown:
+        """Return up to ``limit`` entries in the order of their names, from the first after ``after``."""
+        return self._shown(self._app.broker.carry(lambda ops: flows.page(ops, after, limit)))
+
+    async def alist(self, *, after: str = "", limit: int = 1000) -> _Shown:
+        """Return entries; the awaitable twin of :meth:`list`."""
+        return await self._ashown(await self._app.async_broker().carry(lambda ops: flows.page(ops, after, limit)))
+
+    def history(self, name: str) -> _History:
+        """Return the latest runs of an entry, the latest first; as many as it keeps (``keep``).
+
+        Raises:
+            InvalidTaskError: There is no such entry.
+        """
+        runs = _runs(name, self._app.broker.get_entries((name,)))
+        ids = [id_of(name, run) for run in runs]
+        return _joined(name, runs, self._results(ids), self._states(ids))
+
+    async def ahistory(self, name: str) -> _History:
+        """Return the latest runs of an entry; the awaitable twin of :meth:`history`."""
+        runs = _runs(name, await self._app.async_broker().get_entries((name,)))
+        ids = [id_of(name, run) for run in runs]
+        return _joined(name, runs, await self._aresults(ids), await self._astates(ids))
+
+    # Making.
+
+    def _entry(self, name: str, task: str | Any, fields: Mapping[str, Any]) -> Entry:
+        return Entry(name=name, task=_task_name(task), **self._fields(fields, needs_trigger=True))
+
+    def _fields(self, given: Mapping[str, Any], *, needs_trigger: bool = False) -> dict[str, Any]:
+        """Return fields of an entry as it keeps them.
+
+        Raises:
+            InvalidTaskError: One is unknown or wrong.
+        """
+        fields = dict(given)
+        times = {name: fields.pop(name) for name in _TRIGGERS if fields.get(name) is not None}
+        if len(times) > 1 or (needs_trigger and not times):
+            raise InvalidTaskError("a schedule entry needs one of every=, cron=, at= and trigger=")
+        for name in _TRIGGERS:
+            fields.pop(name, None)
+        unknown = fields.keys() - set(Entry.__struct_fields__) | fields.keys() & {"name", "origin"}
+        if unknown:
+            raise InvalidTaskError(
+                f"a schedule entry has no field {min(unknown)!r}; it has {', '.join(Entry.__struct_fields__)}"
+            )
+        for name, value in times.items():
+            fields["trigger"] = self._trigger(name, value)
+        if "task" in fields:
+            fields["task"] = _task_name(fields["task"])
+        if "args" in fields:
+            fields["args"] = tuple(fields["args"])
+        for name in _TIMES:
+            if isinstance(fields.get(name), datetime):
+                fields[name] = moment(fields[name], self._app.timezone, name)
+        for name in _SECONDS:
+            if fields.get(name) is not None:
+                fields[name] = seconds(fields[name], name)
+        return fields
+
+    def _trigger(self, name: str, value: Any) -> Trigger:
+        match name:
+            case "every":
+                return Interval(seconds(value, "every"))
+            case "cron":
+                return Crontab.parse(value)
+            case "at":
+                return Once(moment(value, self._app.timezone, "at"))
+            case _:
+                if isinstance(value, timedelta):
+                    return Interval(value.total_seconds())
+                if not isinstance(value, (Interval, Crontab, Once)):
+                    raise InvalidTaskError(f"trigger={value!r:.200} is no trigger")
+                return value
+
+    def _message(self, stored: StoredEntry, now: float, task_id: str) -> Message:
+        desk = AppDesk(self._app, list_nothing)
+        return desk.message(desk.read(stored), now, task_id, now)
+
+    def _receipt(self, message: Message) -> AsyncResult[Any]:
+        return AsyncResult(message.id, None, message.task, self._app)
+
+    # Joining entries with their results.
+
+    def _results(self, ids: _Ids) -> dict[str, StoredResult]:
+        if not ids or not self._app.results_enabled:
+            return {}
+        return {one.id: one for one in self._app.backend.fetch(ids)}
+
+    async def _aresults(self, ids: _Ids) -> dict[str, StoredResult]:
+        if not ids or not self._app.results_enabled:
+            return {}
+        return {one.id: one for one in await self._app.async_backend().fetch(ids)}
+
+    def _states(self, ids: _Ids) -> dict[str, str]:
+        return {one.id: one.state for one in self._app.broker.get(ids)} if ids else {}
+
+    async def _astates(self, ids: _Ids) -> dict[str, str]:
+        return {one.id: one.state for one in await self._app.async_broker().get(ids)} if ids else {}
+
+    def _shown(self, stored: Iterable[StoredEntry]) -> _Shown:
+        entries = [(one, unpack_history(one.state)) for one in stored]
+        ids = _last_ids(entries)
+        results, states = self._results(ids), self._states(ids)
+        return [_shown(one, history, results, states) for one, history in entries]
+
+    async def _ashown(self, stored: Iterable[StoredEntry]) -> _Shown:
+        entries = [(one, unpack_history(one.state)) for one in stored]
+        ids = _last_ids(entries)
+        results, states = await self._aresults(ids), await self._astates(ids)
+        return [_shown(one, history, results, states) for one, history in entries]
+
+
+def list_nothing() -> list[Entry]:
+    """Return no entries: nothing is brought from the settings."""
+    return []
+
+
+def _task_name(task: Any) -> str:
+    name = task if isinstance(task, str) else getattr(task, "name", None)
+    if not isinstance(name, str) or not name:
+        raise InvalidTaskError(f"task={task!r:.200} must be a task or a task's name")
+    return name
+
+
+def _there(name: str, found: T | None) -> T:
+    if found is None:
+        raise InvalidTaskError(f"there is no schedule entry {name!r}")
+    return found
+
+
+def _at(value: float | None) -> datetime | None:
+    return None if value is None else datetime.fromtimestamp(value, UTC)
+
+
+def _last_ids(entries: Iterable[tuple[StoredEntry, History]]) -> list[str]:
+    return [id_of(one.name, history.runs[-1]) for one, history in entries if history.runs]
+
+
+def _runs(name: str, stored: Iterable[StoredEntry]) -> list[Run]:
+    for one in stored:
+        return list(reversed(unpack_history(one.state).runs))
+    raise InvalidTaskError(f"there is no schedule entry {name!r}")
+
+
+def _state(task_id: str, results: Mapping[str, StoredResult], states: Mapping[str, str]) -> str:
+    result = results.get(task_id)
+    if result is not None and (result.state in state.READY_STATES or task_id not in states):
+        return result.state
+    return states.get(task_id, EXPIRED)
+
+
+def _joined(
+    name: str, runs: Iterable[Run], results: Mapping[str, StoredResult], states: Mapping[str, str]
+) -> list[ScheduledRun]:
+    found: list[ScheduledRun] = []
+    for run in runs:
+        task_id = id_of(name, run)
+        due, fired = datetime.fromtimestamp(run.due, UTC), datetime.fromtimestamp(run.fired, UTC)
+        shown = _state(task_id, results, states)
+        found.append(ScheduledRun(task_id, due, fired, max(0.0, run.fired - run.due), shown, results.get(task_id)))
+    return found
+
+
+def _shown(
+    stored: StoredEntry, history: History, results: Mapping[str, StoredResult], states: Mapping[str, str]
+) -> ScheduledEntry:
+    entry: Entry | None = None
+    problem = history.problem_of(stored.edition)
+    try:
+        entry = flows.read_entry(stored)
+    except (DecodeError, CeleriacError) as exc:
+        problem = str(exc)
+    last = history.runs[-1] if history.runs else None
+    task_id = None if last is None else id_of(stored.name, last)
+    return ScheduledEntry(
+        entry,
+        stored.name,
+        _at(stored.due),
+        history.total,
+        history.missed,
+        problem,
+        None if last is None else _at(last.fired),
+        task_id,
+        None if task_id is None else _state(task_id, results, states),
+    )
