@@ -33,7 +33,7 @@ key                type    holds
 ``T commands``     zset    expiry and packed remote command -> its cursor
 ``T reply:<id>``   list    packed answers to a command; expires
 ``T e``            hash    schedule entry -> what it says
-``T e:s``          hash    schedule entry -> edition (16 digits) and state
+``T e:s``          hash    schedule entry -> edition (16 digits), due or '', a NUL, and state
 ``T e:d``          zset    schedule entry -> when it is due, in seconds since the epoch
 ``T e:n``          zset    names of schedule entries, in their order
 ``T v``            string  version of all this

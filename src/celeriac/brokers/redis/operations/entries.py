@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from celeriac.brokers.port import Sending
 from celeriac.brokers.redis.keys import Keys
@@ -34,7 +34,8 @@ from celeriac.core.scheduled import (
 FIRED_MEMORY: Final = 3600.0
 """Seconds for which another partition remembers what was sent to it."""
 EDITION_DIGITS: Final = 16
-_Plan: TypeAlias = "tuple[Firing, Runs, list[tuple[Message, bytes]]]"
+_Packed: TypeAlias = list[tuple[Message, bytes]]
+_Plan: TypeAlias = tuple[Firing, _Packed, _Packed]
 """A firing, its messages in the entry's own partition, and the others."""
 
 
@@ -79,12 +80,12 @@ class ScheduleOperations:
         now = 0.0
         for partition in range(self.keys.partitions):
             root = (self.keys.root(partition),)
-            at, names, dues, states, after = yield Script("due_entries", root, (max(0, limit),), repeatable=True)
+            at, names, known, after = yield Script("due_entries", root, (max(0, limit),), repeatable=True)
             now = at / 1e6
-            for name, due, state in zip(names, dues, states, strict=True):
-                if state is not None:
-                    edition = int(state[:EDITION_DIGITS])
-                    turns.append(Turn(name.decode(), edition, float(due), state[EDITION_DIGITS:]))
+            for name, value in zip(names, known, strict=True):
+                if value is not None:
+                    edition, due, state = _known(value)
+                    turns.append(Turn(name.decode(), edition, now if due is None else due, state))
             if after:
                 waits.append(max(0.0, float(after) - now))
         turns.sort(key=_due)
@@ -105,29 +106,28 @@ class ScheduleOperations:
             if any(elsewhere for _, _, elsewhere in plan):
                 plan, stale = yield from self._go_before(partition, plan)
                 refused += stale
-            args: list[Argument] = []
+            part: list[_Plan] = []
             size = 0
-            for firing, here, _ in plan:
-                if args and size + here.size > MAX_SCRIPT_BYTES:
-                    refused += yield from self._fire(partition, args)
-                    args, size = [], 0
-                size += here.size
-                due = (moment(firing.due), moment(firing.next_due))
-                args += (firing.name, _digits(firing.edition), *due, firing.state, here.count, *here.args)
-            if args:
-                refused += yield from self._fire(partition, args)
+            for one in plan:
+                bytes_of = sum([len(payload) for _, payload in one[1]])
+                if part and size + bytes_of > MAX_SCRIPT_BYTES:
+                    refused += yield from self._fire(partition, part)
+                    part, size = [], 0
+                part.append(one)
+                size += bytes_of
+            if part:
+                refused += yield from self._fire(partition, part)
         return tuple(refused)
 
     def _go_before(self, partition: int, plan: list[_Plan]) -> RedisOperation[tuple[list[_Plan], list[str]]]:
         """Send what belongs into other partitions, for entries that have not moved on; return these, and the others."""
         names = [firing.name for firing, _, _ in plan]
-        _, states, dues = yield Script("get_entries", (self.keys.root(partition),), names, repeatable=True)
+        _, known = yield Script("get_entries", (self.keys.root(partition),), names, repeatable=True)
         kept: list[_Plan] = []
         stale: list[str] = []
-        for one, state, due in zip(plan, states, dues, strict=True):
+        for one, value in zip(plan, known, strict=True):
             firing, _, elsewhere = one
-            seen = None if state is None else (int(state[:EDITION_DIGITS]), None if due is None else float(due))
-            if seen != (firing.edition, firing.due):
+            if value is None or _known(value)[:2] != (firing.edition, firing.due):
                 stale.append(firing.name)
                 continue
             kept.append(one)
@@ -137,27 +137,41 @@ class ScheduleOperations:
                 yield from enqueue_all(root, [(message, payload)], sending)
         return kept, stale
 
-    def _sorted(self, messages: Iterable[Message], partition: int) -> tuple[Runs, list[tuple[Message, bytes]]]:
-        here = Runs()
-        elsewhere: list[tuple[Message, bytes]] = []
+    def _sorted(self, messages: Iterable[Message], partition: int) -> tuple[_Packed, _Packed]:
+        """Return the messages of this partition, and the others."""
+        here: _Packed = []
+        elsewhere: _Packed = []
         for message, payload in packed(messages):
-            if self.keys.of_queue(message.queue) == partition:
-                here.add(message, payload)
-            else:
-                elsewhere.append((message, payload))
+            (here if self.keys.of_queue(message.queue) == partition else elsewhere).append((message, payload))
         return here, elsewhere
 
-    def _fire(self, partition: int, args: Sequence[Argument]) -> RedisOperation[list[str]]:
-        reply = yield Script("fire_entries", (self.keys.root(partition),), args)
-        return [name.decode() for name in reply]
+    def _fire(self, partition: int, plan: list[_Plan]) -> RedisOperation[list[str]]:
+        """Fire all, or else all but those that are refused: what is the same for many messages is said once for all."""
+        refused: list[str] = []
+        while plan:
+            args: list[Argument] = [len(plan)]
+            runs = Runs()
+            for firing, here, _ in plan:
+                seen = f"{_digits(firing.edition)}{moment(firing.due)}\0"
+                args += (firing.name, seen, moment(firing.next_due), firing.state)
+                for message, payload in here:
+                    runs.add(message, payload)
+            reply = yield Script("fire_entries", (self.keys.root(partition),), (*args, *runs.args))
+            if not reply:
+                break
+            names = {name.decode() for name in reply}
+            refused += names
+            plan = [one for one in plan if one[0].name not in names]
+        return refused
 
     def get_entries(self, names: Sequence[str]) -> RedisOperation[list[StoredEntry]]:
         found: list[StoredEntry] = []
         for partition, some in self._by_partition(names).items():
             reply = yield Script("get_entries", (self.keys.root(partition),), some, repeatable=True)
-            for name, record, state, due in zip(some, *reply, strict=True):
-                if record is not None and state is not None:
-                    found.append(_entry(name, record, state, due))
+            for name, record, known in zip(some, *reply, strict=True):
+                if record is not None and known is not None:
+                    edition, due, state = _known(known)
+                    found.append(unpack_entry(name, edition, due, state, record))
         return found
 
     def page_entries(self, after: str, limit: int) -> RedisOperation[list[StoredEntry]]:
@@ -189,6 +203,8 @@ def _name(entry: StoredEntry) -> bytes:
     return entry.name.encode()
 
 
-def _entry(name: str, record: bytes, state: bytes, due: Any) -> StoredEntry:
-    edition, rest = int(state[:EDITION_DIGITS]), state[EDITION_DIGITS:]
-    return unpack_entry(name, edition, None if due is None else float(due), rest, record)
+def _known(value: bytes) -> tuple[int, float | None, bytes]:
+    """Return edition, due time and state, which stand in one value."""
+    end = value.index(b"\0", EDITION_DIGITS)
+    due = value[EDITION_DIGITS:end]
+    return int(value[:EDITION_DIGITS]), float(due) if due else None, value[end + 1 :]

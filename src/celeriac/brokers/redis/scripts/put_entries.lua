@@ -11,17 +11,17 @@ local there = read('HMGET', T .. 'e:s', names)
 local records, states, waiting, gone, order = {}, {}, {}, {}, {}
 for nth, name in ipairs(names) do
     local at = 7 * nth - 5
-    local edition, due, replaces, was = ARGV[at + 1], ARGV[at + 2], ARGV[at + 5], there[nth]
-    local found = was and sub(was, 1, 16)
+    local edition, due, replaces = ARGV[at + 1], ARGV[at + 2], ARGV[at + 5]
+    local found, old_due, state
+    if there[nth] then found, old_due, state = known_of(there[nth]) end
     if replaces ~= '' and tonumber(found or 0) ~= tonumber(replaces) and found ~= edition then
         refused[#refused + 1] = name
     else
+        if found and ARGV[at + 6] == '1' then due = old_due end
         push(records, name, ARGV[at + 4])
-        push(states, name, edition .. (was and sub(was, 17) or ARGV[at + 3]))
-        if not was then push(order, '0', name) end
-        if not was or ARGV[at + 6] ~= '1' then
-            if due == '' then gone[#gone + 1] = name else push(waiting, due, name) end
-        end
+        push(states, name, edition .. due .. '\0' .. (state or ARGV[at + 3]))
+        if not found then push(order, '0', name) end
+        if due == '' then gone[#gone + 1] = name else push(waiting, due, name) end
     end
 end
 each('HSET', T .. 'e', records)

@@ -1,0 +1,236 @@
+"""How many schedule entries one scheduler keeps on time.
+
+``python -m benchmarks.schedule URL`` fills a store with 150,000 entries, each due every ten seconds, starts a scheduler
+in a process of its own, bound to one core where the system can do that, and tells how late runs are sent, what that
+costs, and whether anything grows. ``--stored 1000000`` fills it with crontabs that are due rarely, and tells how long
+it takes to add, to change and to remove one.
+
+What was sent is thrown away every half second by another process: workers are measured elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import resource
+import sys
+import threading
+import time
+from typing import Any, Final
+
+import msgspec
+
+from celeriac import Celeriac
+from celeriac.brokers.facade import SyncBroker
+from celeriac.core.schedule import Crontab, Entry, Interval
+from celeriac.core.scheduled import StoredEntry, Writing
+from celeriac.events import Bus, EntriesFired
+from celeriac.scheduler import flows
+
+QUEUE: Final = "bench-schedule"
+BATCH: Final = 500
+PAGE: Final = resource.getpagesize()
+
+
+class Window(msgspec.Struct):
+    """What a scheduler did in one part of the run.
+
+    Attributes:
+        seconds: How long it was.
+        fired: Runs sent.
+        p50, p99, most: Lateness of runs in seconds; of several that were sent in one step, the longest of them.
+        cpu: Seconds of CPU time of the scheduler's process.
+        rss: Resident bytes of it at the end.
+    """
+
+    seconds: float
+    fired: int
+    p50: float
+    p99: float
+    most: float
+    cpu: float
+    rss: int
+
+
+def make_app(url: str) -> Celeriac:
+    """Return the app; its task's code is nowhere needed."""
+    app = Celeriac("bench", broker=url, backend=None, set_as_current=False)
+
+    @app.task(name="bench.tick", queue=QUEUE)
+    def tick(number: int) -> None:
+        """Do nothing."""
+
+    return app
+
+
+def fill(broker: SyncBroker[Any, Any], entries: list[tuple[Entry, float]]) -> float:
+    """Write entries with their first due times; return the seconds it took."""
+    began = time.perf_counter()
+    for first in range(0, len(entries), BATCH):
+        part = entries[first : first + BATCH]
+        broker.put_entries(
+            [
+                Writing(StoredEntry(name=entry.name, body=flows.pack_body(entry), edition=flows.new_edition(), due=due))
+                for entry, due in part
+            ]
+        )
+    return time.perf_counter() - began
+
+
+def every(count: int, seconds: float, now: float) -> list[tuple[Entry, float]]:
+    """Return entries that are due every so many seconds, spread over that time."""
+    return [
+        (
+            Entry(name=f"tick-{number:07d}", task="bench.tick", trigger=Interval(seconds), args=(number,)),
+            now + 3.0 + seconds * number / count,
+        )
+        for number in range(count)
+    ]
+
+
+def crontabs(count: int, now: float) -> list[tuple[Entry, float]]:
+    """Return entries with mixed crontabs, due some time in the next month."""
+    rng = random.Random(1)
+    found: list[tuple[Entry, float]] = []
+    for number in range(count):
+        trigger = Crontab(str(rng.randrange(60)), str(rng.randrange(24)), rng.choice(("*", "1", "15")))
+        due = now + 3600 + rng.random() * 30 * 86400
+        found.append((Entry(name=f"cron-{number:07d}", task="bench.tick", trigger=trigger, args=(number,)), due))
+    return found
+
+
+def throw_away(url: str, until: float) -> None:
+    """Empty the queue, time and again, until this moment of the steady clock."""
+    app = make_app(url)
+    while time.monotonic() < until:
+        app.broker.purge(QUEUE)
+        app.broker.prune(None, BATCH)
+        time.sleep(0.5)
+
+
+def schedule(url: str, seconds: float, window: float, told: Any) -> None:
+    """Run a scheduler for so many seconds, and tell what it did in each window."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    app = make_app(url)
+    bus = Bus()
+    late: list[tuple[float, int]] = []
+    bus.subscribe(EntriesFired, lambda event: late.append((event.lateness, len(event.runs))))
+    began = time.monotonic()
+    scheduler = app.schedule.scheduler(bus)
+    thread = threading.Thread(target=scheduler.run)
+    thread.start()
+    while not scheduler.status.leads:
+        time.sleep(0.001)
+    told.send(time.monotonic() - began)
+    end = began + seconds
+    cpu = time.process_time()
+    while time.monotonic() < end:
+        start = time.monotonic()
+        time.sleep(min(window, max(0.0, end - start)))
+        done, late[:] = sorted(late), []
+        before, cpu = cpu, time.process_time()
+        told.send(_window(time.monotonic() - start, done, cpu - before))
+    scheduler.stop()
+    thread.join()
+    told.send(None)
+
+
+def _window(seconds: float, done: list[tuple[float, int]], cpu: float) -> Window:
+    total = sum(count for _, count in done)
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        rss = int(statm.read().split()[1]) * PAGE
+    return Window(
+        seconds,
+        total,
+        _quantile(done, total * 0.5),
+        _quantile(done, total * 0.99),
+        done[-1][0] if done else 0.0,
+        cpu,
+        rss,
+    )
+
+
+def _quantile(done: list[tuple[float, int]], place: float) -> float:
+    for late, count in done:
+        place -= count
+        if place <= 0:
+            return late
+    return 0.0
+
+
+def measure(url: str, seconds: float, window: float) -> tuple[float, list[Window]]:
+    """Run a scheduler in a process of its own; return the seconds to its first turn, and its windows."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    thrower = context.Process(target=throw_away, args=(url, time.monotonic() + seconds + 2))
+    process = context.Process(target=schedule, args=(url, seconds, window, there))
+    thrower.start()
+    process.start()
+    started: float = here.recv()
+    windows: list[Window] = []
+    while (one := here.recv()) is not None:
+        windows.append(one)
+        print(
+            f"{one.fired / one.seconds:8,.0f} runs/s, late p50 {one.p50 * 1e3:6.1f} ms, p99 {one.p99 * 1e3:6.1f} ms,"
+            f" most {one.most * 1e3:6.1f} ms, CPU {one.cpu / one.seconds:4.0%}, {one.rss / 2**20:4.0f} MiB",
+            flush=True,
+        )
+    process.join()
+    thrower.join()
+    return started, windows
+
+
+def edits(url: str, count: int) -> dict[str, float]:
+    """Add, change and remove entries among many; return the median and the longest seconds of each."""
+    app = make_app(url)
+    took: dict[str, list[float]] = {"add": [], "update": [], "remove": []}
+    for number in range(count):
+        name = f"edit-{number}"
+        for what, call in (
+            ("add", lambda name=name: app.schedule.add(name, "bench.tick", cron="5 4 * * *", args=(1,))),
+            ("update", lambda name=name: app.schedule.update(name, cron="6 4 * * *")),
+            ("remove", lambda name=name: app.schedule.remove(name)),
+        ):
+            began = time.perf_counter()
+            call()
+            took[what].append(time.perf_counter() - began)
+    found: dict[str, float] = {}
+    for what, each in took.items():
+        each.sort()
+        found[f"{what} p50"] = each[len(each) // 2]
+        found[f"{what} p99"] = each[int(len(each) * 0.99)]
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure as the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.schedule", description=__doc__)
+    parser.add_argument("url", help="an empty store")
+    parser.add_argument("--entries", type=int, default=150_000)
+    parser.add_argument("--every", type=float, default=10.0, help="seconds")
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--window", type=float, default=20.0, help="seconds of one line")
+    parser.add_argument("--stored", type=int, default=0, help="so many rare crontabs instead, and time edits")
+    given = parser.parse_args(argv)
+    app = make_app(given.url)
+    app.broker.install()
+    now = app.broker.now()
+    entries = (
+        crontabs(given.stored, now) if given.stored else every(given.entries, given.every, now + given.entries / 5e4)
+    )
+    took = fill(app.broker, entries)
+    print(f"{len(entries):,} entries written in {took:.1f} s", flush=True)
+    if given.stored:
+        print(json.dumps({name: f"{value * 1e3:.2f} ms" for name, value in edits(given.url, 500).items()}))
+    started, windows = measure(given.url, given.seconds, given.window)
+    print(f"{started:.2f} s from nothing to the lead; {sum(one.fired for one in windows):,} runs")
+    app.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
