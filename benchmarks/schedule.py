@@ -220,7 +220,7 @@ def main(argv: list[str] | None = None) -> int:
     app.broker.install()
     now = app.broker.now()
     entries = (
-        crontabs(given.stored, now) if given.stored else every(given.entries, given.every, now + given.entries / 5e4)
+        crontabs(given.stored, now) if given.stored else every(given.entries, given.every, now + given.entries / 1e4)
     )
     took = fill(app.broker, entries)
     print(f"{len(entries):,} entries written in {took:.1f} s", flush=True)

@@ -15,17 +15,15 @@ DECLARE
     held integer[];
     all_hold boolean;
 BEGIN
-    -- Locked in the order of the names, which is the order given.
-    WITH locked AS MATERIALIZED (
-        SELECT g.n::integer AS n
-        FROM unnest(p_name, p_edition, p_due) WITH ORDINALITY AS g (name, edition, due, n)
-        CROSS JOIN LATERAL (
-            SELECT 1 FROM celeriac.entry e
-            WHERE e.name = g.name AND e.edition = g.edition AND e.due IS NOT DISTINCT FROM g.due
-            OFFSET 0 FOR UPDATE
-        ) AS one
+    -- In the order of the names, which is the order given: of two who fire the same one waits, and then finds that it is
+    -- too late.
+    WITH fired AS (
+        UPDATE celeriac.entry e SET due = g.next, state = g.state
+        FROM unnest(p_name, p_edition, p_due, p_next, p_state) WITH ORDINALITY AS g (name, edition, due, next, state, n)
+        WHERE e.name = g.name AND e.edition = g.edition AND e.due IS NOT DISTINCT FROM g.due
+        RETURNING g.n::integer AS n
     )
-    SELECT array_agg(n) INTO held FROM locked;
+    SELECT array_agg(n) INTO held FROM fired;
     all_hold := coalesce(cardinality(held), 0) = size;
     IF held IS NULL THEN
         RETURN ARRAY(SELECT n FROM generate_series(1, size) AS g (n));
@@ -35,8 +33,9 @@ BEGIN
             PERFORM celeriac.keep(m_id, m_queue, m_task, m_priority, m_eta, m_payload);
         ELSE
             PERFORM celeriac.keep(
-                array_agg(id ORDER BY k), array_agg(queue ORDER BY k), array_agg(task ORDER BY k),
-                array_agg(priority ORDER BY k), array_agg(eta ORDER BY k), array_agg(payload ORDER BY k)
+                array_agg(id ORDER BY k), array_agg(coalesce(queue, m_queue[1]) ORDER BY k),
+                array_agg(coalesce(task, m_task[1]) ORDER BY k), array_agg(coalesce(priority, m_priority[1]) ORDER BY k),
+                array_agg(eta ORDER BY k), array_agg(payload ORDER BY k)
             )
             FROM unnest(m_n, m_id, m_queue, m_task, m_priority, m_eta, m_payload) WITH ORDINALITY
                 AS f (n, id, queue, task, priority, eta, payload, k)
@@ -45,9 +44,6 @@ BEGIN
         END IF;
         PERFORM celeriac.wake('work');
     END IF;
-    UPDATE celeriac.entry e SET due = g.next, state = g.state
-    FROM unnest(p_name, p_next, p_state) WITH ORDINALITY AS g (name, next, state, n)
-    WHERE e.name = g.name AND (all_hold OR g.n = ANY (held));
     IF all_hold THEN
         RETURN '{}';
     END IF;
