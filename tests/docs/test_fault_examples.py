@@ -53,3 +53,11 @@ def test_with_an_outbox_no_task_comes_before_the_commit() -> None:
     assert "Without the outbox, tasks that found no row: 10 of 10" in told
     assert "With the outbox, tasks that found their row: 10 of 10" in told
     assert "rolled back: PENDING" in told
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_four_web_processes_are_one_scheduler() -> None:
+    told = play("examples.web_schedule.demo")
+    assert "missed 0, sent twice 0" in told
+    assert float(re.findall(r"within ([0-9.]+) s", told)[0]) < 15

@@ -1,10 +1,10 @@
-"""The part of a task that asks to be tried again."""
+"""The part of a task that asks to be tried again, or to run again later."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 from celeriac.app import times
@@ -12,6 +12,7 @@ from celeriac.app.canvas import Signature
 from celeriac.app.options import check_send_names
 from celeriac.app.running import Running
 from celeriac.app.sending import keywords, positional
+from celeriac.core.ids import follow_up_id
 from celeriac.errors import MaxRetriesExceededError, Retry
 from celeriac.execution.context import Request
 
@@ -80,6 +81,52 @@ class Retrying(Running):
             request.pending_retry = retry
             return retry
         raise retry from exc
+
+    def reschedule(
+        self,
+        countdown: float | timedelta | None = None,
+        *,
+        eta: datetime | None = None,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[ResendOptions],
+    ) -> str | None:
+        """Let this task run again, later and as another task: one that goes on for ever.
+
+        The next one is sent in the same step that finishes this one, whatever comes of it: a return, an exception, a
+        rejection. A run that is lost with its process is repeated, and asks again; the id of the next one follows from
+        this one's, so there is one next all the same. Being revoked ends the chain, as do a hard time limit and
+        becoming a dead letter for killing its workers: there nothing is left of what the run asked for. Nothing follows
+        a retry: the next try asks again. The last call in a run counts.
+
+        Args:
+            countdown: Seconds from this call until the next run; default: at once.
+            eta: The time of the next run instead.
+            args: Positional arguments; default: the same.
+            kwargs: Keyword arguments; default: the same.
+            **options: As for ``apply_async``; queue, priority and headers are as this run's by default.
+
+        Returns:
+            The id of the next one; None where there is none, because the task was called like a function or runs
+            eagerly.
+
+        Raises:
+            TypeError, InvalidTaskError: As ``apply_async``.
+        """
+        request = self.request
+        message = request.message
+        if request.called_directly or request.is_eager or message is None or request.id is None:
+            return None
+        given: dict[str, Any] = {"queue": message.queue, "priority": message.priority, **options}
+        if message.headers:
+            given.setdefault("headers", message.headers)
+        given["task_id"] = follow_up_id(request.id, "next")
+        given["countdown"], given["eta"] = countdown, eta
+        positionals = request.args if args is None else positional(args, self.name)
+        named = request.kwargs if kwargs is None else keywords(kwargs, self.name)
+        following = self.app.publisher.plan(self.name).message(tuple(positionals), dict(named), given)
+        request.following = (following,)
+        return following.id
 
     def _due(self, eta: datetime | None, countdown: float | None, request: Request) -> float | datetime:
         if eta is not None:

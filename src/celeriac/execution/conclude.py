@@ -49,7 +49,8 @@ def conclude(call: Call, surroundings: Surroundings, outcome: Outcome) -> Settle
             return _retried(call, surroundings, outcome)
         case Ignored():
             surroundings.bus.emit(TaskIgnored(call.message.id, call.message.task))
-            return Settlement(lease=call.delivery.lease, action="done", state=state.IGNORED)
+            following = call.request.following
+            return Settlement(lease=call.delivery.lease, action="done", state=state.IGNORED, follow_ups=following)
         case Rejected():
             return _rejected(call, surroundings, outcome)
         case Revoked():
@@ -93,9 +94,9 @@ def settle_crash(delivery: Delivery, surroundings: Surroundings, exc: BaseExcept
 def _succeeded(call: Call, surroundings: Surroundings, value: Any) -> Settlement:
     message, task, request = call.message, call.task, call.request
     runtime = surroundings.clock.monotonic() - call.started
-    follow_ups: tuple[Message, ...] = ()
+    follow_ups = request.following
     if request.embed and request.embed.get("callbacks"):
-        follow_ups = surroundings.follow_ups.callbacks(request.embed["callbacks"], message, value)
+        follow_ups += surroundings.follow_ups.callbacks(request.embed["callbacks"], message, value)
     stored: StoredResult | None = None
     if wants_result(call, surroundings):
         kept = value if task.converter is None else task.converter.dump_result(value)
@@ -133,7 +134,7 @@ def _failed(call: Call, surroundings: Surroundings, outcome: Failed) -> Settleme
         result=results.failure(
             message, surroundings, exc, traceback=outcome.traceback, request=call.request, runtime=runtime
         ),
-        follow_ups=_errbacks(call, surroundings, exc, outcome.traceback),
+        follow_ups=call.request.following + _errbacks(call, surroundings, exc, outcome.traceback),
     )
 
 
@@ -147,7 +148,7 @@ def bury(call: Call, surroundings: Surroundings, exc: BaseException) -> Settleme
         action="dead",
         reason=reason,
         result=results.failure(message, surroundings, exc, state_name=state.DEAD, request=call.request),
-        follow_ups=_errbacks(call, surroundings, exc, None),
+        follow_ups=call.request.following + _errbacks(call, surroundings, exc, None),
     )
 
 
@@ -209,6 +210,7 @@ def _rejected(call: Call, surroundings: Surroundings, outcome: Rejected) -> Sett
         result=results.failure(
             message, surroundings, _rejection(outcome), state_name=state.REJECTED, request=call.request
         ),
+        follow_ups=call.request.following,
     )
 
 

@@ -49,6 +49,8 @@ class Request:
     utc: bool = True
     pending_retry: Retry | None = None
     """A retry asked for with ``throw=False``; carried out when the run ends."""
+    following: tuple[Message, ...] = ()
+    """What is sent in the same step that finishes the task, whatever comes of it: ``self.reschedule()``."""
 
     def __init__(self, **fields: Any) -> None:
         """Create the request of a direct call, with any of the fields."""

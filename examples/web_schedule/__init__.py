@@ -1,0 +1,1 @@
+"""A web application whose four processes are its schedulers."""
