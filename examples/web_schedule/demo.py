@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -98,7 +99,7 @@ def check(found: list[tuple[str, float]]) -> tuple[int, int]:
     missed = 0
     for name in NAMES:
         dues = sorted({due for whom, due in found if whom == name})
-        missed += sum(round((later - sooner) / EVERY) - 1 for sooner, later in zip(dues, dues[1:], strict=False))
+        missed += sum(round((later - sooner) / EVERY) - 1 for sooner, later in itertools.pairwise(dues))
     return missed, len(found) - len(set(found))
 
 
@@ -111,7 +112,7 @@ def run(folder: Path) -> int:
     with running(folder, *worker), running(folder, *server):
         first = wait_for(site.leader, "a process to lead")
         for name in NAMES:
-            wait_for(lambda name=name: site.ask(f"reminders?{name}={EVERY}", "POST"), "an answer")
+            site.ask(f"reminders?{name}={EVERY}", "POST")
         wait_for(lambda: len(reminders(folder)) > 20, "reminders")
         before = len(reminders(folder))
         began = time.monotonic()
