@@ -70,7 +70,7 @@ class Family:
         return (self.ours, *self.peers)
 
 
-SYNC_TASKS: Final = frozenset({"noop", "noop_early", "noop_stored", "stamp"})
+SYNC_TASKS: Final = frozenset({"noop", "noop_early", "noop_stored", "stamp", "hold"})
 ALL_TASKS: Final = SYNC_TASKS | {"async_noop", "async_noop_stored"}
 _CELERIAC_WORKER: Final = (
     *("-m", "celeriac", "-A", "benchmarks.celeriac_app", "worker", "-c", str(PROCESSES), "-l", "WARNING"),
