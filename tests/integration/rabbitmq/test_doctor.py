@@ -137,10 +137,12 @@ def test_a_message_that_waits_is_not_touched(node: RabbitNode, vhost: str, tmp_p
     ("permissions", "lacks"),
     [
         (("", ".*", ".*"), "configure 'celery'"),
-        ((".*", "", ".*"), "write 'amq.default'"),
+        ((".*", "", ".*"), "write 'amq.gen-*', 'amq.default', 'celeriac.levels'"),
         ((".*", ".*", ""), "read 'celery'"),
         (("^celery", ".*", ".*"), "configure 'celeriac.levels'"),
-        ((OWN_NAMES, "^celery", OWN_NAMES), "write 'amq.default'"),
+        ((OWN_NAMES, "^celery", OWN_NAMES), "'amq.default'"),
+        ((".*", ".*", "^(?!celeriac.levels)"), "read 'celeriac.levels'"),
+        ((".*", "^(?!amq.gen)", ".*"), "write 'amq.gen-*'"),
     ],
 )
 def test_a_missing_right_is_named_with_the_line_to_run(
@@ -169,6 +171,8 @@ def test_the_exchanges_of_a_queue_are_tried_too(node: RabbitNode, vhost: str, so
     call(at(node, vhost), wire.DeclareExchange(exchange="files", exchange_type="topic", durable=True))
     node.control("set_permissions", "-p", vhost, "somebody", ".*", "^(?!files)", ".*")
     assert "read or write 'files'" in examined(somebody, None, queues)["RabbitMQ permissions"].text
+    node.control("set_permissions", "-p", vhost, "somebody", ".*", "^(?!celery)", ".*")
+    assert "may not write 'celery' in" in examined(somebody, None, queues)["RabbitMQ permissions"].text
     node.control("set_permissions", "-p", vhost, "somebody", ".*", ".*", ".*")
     assert examined(somebody, None, queues)["RabbitMQ permissions"].level == "ok"
 
