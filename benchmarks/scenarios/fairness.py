@@ -2,7 +2,8 @@
 
 Short and long tasks wait in one queue, mixed by dice, when a worker with two processes starts. While both processes run
 long tasks the short ones must wait; that is unavoidable, and how long is worked out: a queue in its order, two servers,
-nobody idle while something waits. What a short task waits beyond that is measured.
+nobody idle while something waits, and short tasks that take as long as they took on average. What a short task waits
+beyond that is measured: behind a long one in the same hands, or because a later long one came first.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class Fairness:
         if len(stamps) != len(order):
             raise ProcessFailed(f"{site.system.title}: ran {len(stamps)} tasks of {len(order)}")
         first = min(ran for _, ran in stamps)
-        could = ideal(order, 1.0 / site.system.load)
+        begins = [(ran - first) / 1e9 for _, ran in stamps]
+        could = ideal(order, cost_of_short(order, begins))
         waits = [max(0.0, (ran - first) / 1e6 - could[place] * 1e3) for place, ran in stamps if not order[place]]
         return {"fairness_p50": percentile(waits, 50), "fairness_p99": percentile(waits, 99)}
 
@@ -74,6 +76,18 @@ def mixed(shorts: int, longs: int) -> list[bool]:
     order = [False] * shorts + [True] * longs
     random.Random(SEED).shuffle(order)
     return order
+
+
+def cost_of_short(order: Sequence[bool], begins: Sequence[float]) -> float:
+    """Return the seconds of a process that a short task took: all that the long ones left over, until the last began.
+
+    Args:
+        order: The queue.
+        begins: When each task began, seconds after the first.
+    """
+    until = max(begin for long, begin in zip(order, begins, strict=True) if not long)
+    busy = sum(max(0.0, min(until, begin + LONG) - begin) for long, begin in zip(order, begins, strict=True) if long)
+    return max(0.0, PROCESSES * until - busy) / order.count(False)
 
 
 def ideal(order: Sequence[bool], short: float) -> list[float]:
