@@ -43,6 +43,7 @@ class Effort:
         load_seconds: Seconds for which a worker is kept half busy.
         idle_seconds: Seconds over which an idle worker is watched.
         settle_seconds: Seconds after start-up before that.
+        share: Of what is measured once in a run, where it is much.
     """
 
     drain: int
@@ -51,10 +52,15 @@ class Effort:
     load_seconds: float
     idle_seconds: float
     settle_seconds: float
+    share: float
 
 
-FULL: Final = Effort(drain=4_000, send_seconds=1.0, samples=60, load_seconds=4.0, idle_seconds=10.0, settle_seconds=2.0)
-QUICK: Final = Effort(drain=1_500, send_seconds=0.5, samples=25, load_seconds=2.0, idle_seconds=3.0, settle_seconds=1.0)
+FULL: Final = Effort(
+    drain=4_000, send_seconds=1.0, samples=60, load_seconds=4.0, idle_seconds=10.0, settle_seconds=2.0, share=1.0
+)
+QUICK: Final = Effort(
+    drain=1_500, send_seconds=0.5, samples=25, load_seconds=2.0, idle_seconds=3.0, settle_seconds=1.0, share=0.1
+)
 
 
 class Site:
@@ -85,6 +91,11 @@ class Site:
             command, "-m", "benchmarks.producer", self.system.module, command, *(str(each) for each in arguments)
         )
         return json.loads(line)
+
+    def forget_counts(self) -> None:
+        """Begin to count tasks anew; no worker runs."""
+        for path in self.folder.glob("counts-*"):
+            path.unlink()
 
     @contextlib.contextmanager
     def worker(self, *more: str) -> Iterator[Running]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from typing import Any, Final
@@ -51,6 +52,13 @@ def stamp(sent: int = 0) -> None:
     tally.stamp(sent)
 
 
+@app.task(ignore_result=True)
+def hold(place: int, seconds: float) -> None:
+    """Note when it runs, and take long."""
+    tally.stamp(place)
+    time.sleep(seconds)
+
+
 tasks: Final[dict[str, Any]] = {
     "noop": noop,
     "noop_early": noop_early,
@@ -61,9 +69,18 @@ tasks: Final[dict[str, Any]] = {
 }
 
 
-def send_many(name: str, count: int) -> str:
+def send_many(name: str, count: int, queue: str | None = None) -> str:
     """Send a task many times; return the last id."""
-    return str(tasks[name].apply_many([()] * count)[-1].id)
+    last = ""
+    for begin in range(0, count, 100_000):  # A million receipts would need a gigabyte.
+        size = min(100_000, count - begin)
+        last = str(tasks[name].apply_many(itertools.repeat((), size), **({"queue": queue} if queue else {}))[-1].id)
+    return last
+
+
+def send_mixed(order: str, seconds: float) -> None:
+    """Send short and long tasks in this order, each with its place in it."""
+    app.send_tasks(hold.s(place, seconds) if one == "L" else stamp.s(place) for place, one in enumerate(order))
 
 
 def send_stamps(count: int) -> None:

@@ -44,9 +44,15 @@ class Plan:
     effort: Effort
     limit: float
 
-    def round(self) -> Iterator[tuple[Scenario, System]]:
-        """Return one round: for each scenario the systems take turns."""
-        return ((scenario, system) for scenario in self.scenarios for system in self.systems if scenario.fits(system))
+    def round(self, number: int) -> Iterator[tuple[Scenario, System]]:
+        """Return one round, from 1: for each scenario the systems take turns."""
+        return (
+            (scenario, system)
+            for scenario in self.scenarios
+            if number == 1 or not scenario.once
+            for system in self.systems
+            if scenario.fits(system)
+        )
 
 
 @dataclass
@@ -74,7 +80,7 @@ def measure(plan: Plan, arena: Arena) -> Findings:
         if run > 1 and started - began + longest > plan.limit:
             findings.notes.append(f"Only {run - 1} of {plan.runs} runs fitted into {plan.limit:.0f} s.")
             break
-        for scenario, system in plan.round():
+        for scenario, system in plan.round(run):
             name = (scenario.name, system.key)
             # What failed once is not tried again: it may have taken all of its timeouts.
             if name not in failed and not _one(scenario, system, arena, plan, findings):

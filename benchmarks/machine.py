@@ -14,7 +14,21 @@ import psutil
 
 PACKAGES: Final = (
     *("celeriac", "msgspec", "uvloop", "hiredis", "psycopg", "pamqp"),
-    *("celery", "kombu", "billiard", "redis", "amqp", "dramatiq", "pika", "procrastinate"),
+    *(
+        "celery",
+        "kombu",
+        "billiard",
+        "redis",
+        "amqp",
+        "dramatiq",
+        "pika",
+        "procrastinate",
+        "taskiq",
+        "huey",
+        "rq",
+        "saq",
+        "streaq",
+    ),
 )
 
 

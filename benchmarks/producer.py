@@ -33,15 +33,25 @@ class Subject(Protocol):
 
     tasks: Mapping[str, Any]
 
-    def send_many(self, name: str, count: int) -> str: ...
+    def send_many(self, name: str, count: int, queue: str | None = None) -> str: ...
+    def send_mixed(self, order: str, seconds: float) -> None: ...
     def send_stamps(self, count: int) -> None: ...
     def left(self) -> int: ...
     def state(self, task_id: str) -> str: ...
 
 
-def preload(subject: Subject, task: str, count: str) -> str:
-    """Send many tasks; return the id of the last one."""
-    return subject.send_many(task, int(count))
+def preload(subject: Subject, task: str, count: str, queues: str = "") -> str:
+    """Send many tasks, the same number to each queue if some are named; return the id of the last one."""
+    if not queues:
+        return subject.send_many(task, int(count))
+    names = queues.split(",")
+    return [subject.send_many(task, int(count) // len(names), name) for name in names][-1]
+
+
+def mixed(subject: Subject, order: str, seconds: str) -> int:
+    """Send short tasks (``s``) and some that take so long (``L``), each with its place; return how many."""
+    subject.send_mixed(order, float(seconds))
+    return len(order)
 
 
 def single(subject: Subject, task: str, seconds: str) -> float:
@@ -152,6 +162,7 @@ def check(subject: Subject, task_id: str) -> dict[str, Any]:
 
 COMMANDS: Final = {
     "preload": preload,
+    "mixed": mixed,
     "single": single,
     "bulk": bulk,
     "concurrent": concurrent,

@@ -70,7 +70,7 @@ class Family:
         return (self.ours, *self.peers)
 
 
-SYNC_TASKS: Final = frozenset({"noop", "noop_early", "noop_stored", "stamp"})
+SYNC_TASKS: Final = frozenset({"noop", "noop_early", "noop_stored", "stamp", "hold"})
 ALL_TASKS: Final = SYNC_TASKS | {"async_noop", "async_noop_stored"}
 _CELERIAC_WORKER: Final = (
     *("-m", "celeriac", "-A", "benchmarks.celeriac_app", "worker", "-c", str(PROCESSES), "-l", "WARNING"),
@@ -226,9 +226,101 @@ PROCRASTINATE: Final = System(
     peer=True,
 )
 
+CELERY_THREADS: Final = _celery(
+    "redis-threads",
+    "Redis, threads",
+    pool="threads",
+    kept="memory",
+    settings=f"redis-py with hiredis; one process; {MEMORY_OF_REDIS}",
+    broker="redis",
+)
+
+
+def _on_redis(
+    key: str,
+    title: str,
+    *,
+    worker: tuple[str, ...],
+    settings: str,
+    tasks: frozenset[str],
+    scale: float,
+    kept: str = "memory",
+    coroutines: bool = False,
+) -> System:
+    return System(
+        key=key,
+        title=title,
+        package=key,
+        module=f"benchmarks.baselines.{key}_app",
+        worker=worker,
+        kept=kept,
+        settings=f"{settings}; {MEMORY_OF_REDIS}",
+        tasks=tasks,
+        scale=scale,
+        broker="redis",
+        backend="redis",
+        coroutines=coroutines,
+        peer=True,
+    )
+
+
+TASKIQ: Final = _on_redis(
+    "taskiq",
+    "Taskiq",
+    worker=(
+        *("-m", "taskiq", "worker", "benchmarks.baselines.taskiq_app:broker", "--workers", str(PROCESSES)),
+        *("--log-level", "WARNING", "--max-async-tasks", "200"),
+    ),
+    settings=f"{PROCESSES} processes, RedisStreamBroker (the one that acknowledges), 200 tasks at once",
+    tasks=frozenset({"async_noop", "stamp"}),
+    scale=3,
+    coroutines=True,
+)
+
+SAQ: Final = _on_redis(
+    "saq",
+    "SAQ",
+    worker=("-m", "benchmarks.baselines.together", str(PROCESSES), "benchmarks.baselines.saq_app"),
+    settings=f"{PROCESSES} processes, 50 tasks at once each, results not kept; its tasks are coroutines",
+    tasks=frozenset({"async_noop", "stamp"}),
+    scale=1.5,
+    coroutines=True,
+)
+
+STREAQ: Final = _on_redis(
+    "streaq",
+    "streaQ",
+    worker=("-m", "benchmarks.baselines.together", str(PROCESSES), "benchmarks.baselines.streaq_app"),
+    settings=f"{PROCESSES} processes, 64 tasks at once each, results not kept; its tasks are coroutines",
+    tasks=frozenset({"async_noop", "stamp"}),
+    scale=1.5,
+    coroutines=True,
+)
+
+HUEY: Final = _on_redis(
+    "huey",
+    "Huey",
+    worker=(
+        *("-m", "huey.bin.huey_consumer", "benchmarks.baselines.huey_app.huey", "-w", str(PROCESSES)),
+        *("-k", "process", "-q", "-n"),
+    ),
+    settings=f"{PROCESSES} processes, no results, no periodic tasks; at most once, which is all it has",
+    tasks=frozenset({"noop_early", "stamp"}),
+    scale=3,
+)
+
+RQ: Final = _on_redis(
+    "rq",
+    "RQ",
+    worker=("-m", "benchmarks.baselines.together", str(PROCESSES), "benchmarks.baselines.rq_app"),
+    settings=f"{PROCESSES} processes of SimpleWorker, which does not fork for each task; results not kept",
+    tasks=frozenset({"noop", "stamp"}),
+    scale=0.5,
+)
+
 FAMILIES: Final = (
     Family("SQLite", CELERIAC, (CELERY,)),
-    Family("Redis", CELERIAC_REDIS, (CELERY, DRAMATIQ_REDIS)),
+    Family("Redis", CELERIAC_REDIS, (CELERY, CELERY_THREADS, DRAMATIQ_REDIS, TASKIQ, HUEY, RQ, SAQ, STREAQ)),
     Family("PostgreSQL", CELERIAC_POSTGRES, (PROCRASTINATE,)),
     Family("RabbitMQ", CELERIAC_RABBITMQ, (CELERY_RABBITMQ, DRAMATIQ_RABBITMQ)),
 )

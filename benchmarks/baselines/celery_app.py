@@ -52,16 +52,33 @@ def stamp(sent: int = 0) -> None:
     tally.stamp(sent)
 
 
+@app.task(acks_late=True)  # type: ignore[untyped-decorator]
+def hold(place: int, seconds: float) -> None:
+    """Note when it runs, and take long."""
+    tally.stamp(place)
+    time.sleep(seconds)
+
+
 tasks: Final = {"noop": noop, "noop_early": noop_early, "noop_stored": noop_stored, "stamp": stamp}
 
 
-def send_many(name: str, count: int) -> str:
+def send_mixed(order: str, seconds: float) -> None:
+    """Send short and long tasks in this order, each with its place in it."""
+    with app.producer_pool.acquire(block=True) as producer:
+        for place, one in enumerate(order):
+            if one == "L":
+                hold.apply_async((place, seconds), producer=producer)
+            else:
+                stamp.apply_async((place,), producer=producer)
+
+
+def send_many(name: str, count: int, queue: str | None = None) -> str:
     """Send a task many times over one connection; Celery has no call for many. Return the last id."""
     task = tasks[name]
     last = ""
     with app.producer_pool.acquire(block=True) as producer:
         for _ in range(count):
-            last = task.apply_async((), producer=producer).id
+            last = task.apply_async((), producer=producer, queue=queue).id
     return last
 
 

@@ -11,6 +11,10 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import Final
+
+GRACE: Final = 3.0
+"""Seconds that a process has to end after SIGTERM."""
 
 
 def _work(module: str) -> None:
@@ -25,14 +29,20 @@ def main(argv: Sequence[str]) -> int:
     for process in processes:
         process.start()
 
+    stopped: list[int] = []
+
     def stop(number: int, _: FrameType | None) -> None:
+        stopped.append(number)
         for process in processes:
             process.terminate()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    while any(process.is_alive() for process in processes) and not stopped:
+        processes[0].join(0.2)
     for process in processes:
-        process.join()
+        process.join(GRACE if stopped else None)
+        process.kill()  # Some wait for ever for what they believe to run.
     return 0
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from benchmarks.scenarios.backlog import Backlog, Processes, Queues
 from benchmarks.scenarios.drain import DRAINS
 from benchmarks.scenarios.enqueue import BulkEnqueue, ConcurrentEnqueue, SingleEnqueue
+from benchmarks.scenarios.fairness import Fairness
 from benchmarks.scenarios.footprint import Footprint
 from benchmarks.scenarios.imports import ImportTime
 from benchmarks.scenarios.latency import IdleLatency
@@ -17,8 +19,12 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     BulkEnqueue(),
     ConcurrentEnqueue(),
     *DRAINS,
+    Backlog(),
+    Processes(),
+    Queues(),
     IdleLatency(),
     LoadedLatency(),
+    Fairness(),
     Footprint(),
     ImportTime(),
 )

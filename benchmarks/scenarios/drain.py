@@ -42,6 +42,11 @@ class Drain:
     logged: bool = False
 
     @property
+    def once(self) -> bool:
+        """In each round."""
+        return False
+
+    @property
     def name(self) -> str:
         """How the command line calls it."""
         return f"drain-{self.task}-info" if self.logged else f"drain-{self.task}"

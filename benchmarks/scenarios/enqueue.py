@@ -14,6 +14,7 @@ class SingleEnqueue:
     """``delay()`` in a loop, from sync code of one process."""
 
     name = "enqueue"
+    once = False
     metrics = (
         Metric(
             key="enqueue_single",
@@ -37,6 +38,7 @@ class BulkEnqueue:
     """Many tasks with the quickest public way that a system has."""
 
     name = "bulk"
+    once = False
     metrics = (
         Metric(
             key="enqueue_bulk",
@@ -60,6 +62,7 @@ class ConcurrentEnqueue:
     """``await adelay()`` in a hundred coroutines at once."""
 
     name = "concurrent"
+    once = False
     metrics = (
         Metric(
             key="enqueue_concurrent",

@@ -23,6 +23,7 @@ class ImportTime:
     """A fresh interpreter, with the bytecode cached."""
 
     name = "import"
+    once = False
     metrics = (Metric(key="import", title="import of the library and one app, fresh interpreter", unit="ms"),)
 
     def fits(self, system: System) -> bool:

@@ -17,6 +17,7 @@ class IdleLatency:
     """One task at a time, with random pauses between them."""
 
     name = "latency"
+    once = False
     metrics = (
         Metric(key="latency_p50", title="idle latency, `delay()` to first line: p50", unit="ms", promise=AT_LEAST_ONCE),
         Metric(key="latency_p99", title="idle latency, `delay()` to first line: p99", unit="ms", promise=AT_LEAST_ONCE),

@@ -14,6 +14,7 @@ class LoadedLatency:
     """Tasks in a steady stream, some every 20 ms."""
 
     name = "load"
+    once = False
     metrics = (
         Metric(key="load_p50", title="latency under half load: p50", unit="ms", promise=AT_LEAST_ONCE),
         Metric(key="load_p99", title="latency under half load: p99", unit="ms", promise=AT_LEAST_ONCE),

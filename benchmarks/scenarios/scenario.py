@@ -22,6 +22,11 @@ class Scenario(Protocol):
         ...
 
     @property
+    def once(self) -> bool:
+        """It is measured in the first round only, since it takes long."""
+        ...
+
+    @property
     def metrics(self) -> tuple[Metric, ...]:
         """The rows it fills."""
         ...

@@ -14,8 +14,23 @@ from benchmarks.scenarios import SCENARIOS
 from benchmarks.stores import Stores
 from benchmarks.system import CELERIAC
 
-TINY = Effort(drain=20, send_seconds=0.05, samples=3, load_seconds=0.3, idle_seconds=0.1, settle_seconds=0.0)
-FAST = ("enqueue", "bulk", "concurrent", "drain-noop_stored", "drain-noop-info", "drain-async_noop", "latency", "load", "footprint", "import")
+TINY = Effort(
+    drain=20, send_seconds=0.05, samples=3, load_seconds=0.3, idle_seconds=0.1, settle_seconds=0.0, share=0.0001
+)
+FAST = (
+    "enqueue",
+    "bulk",
+    "concurrent",
+    "drain-noop_stored",
+    "drain-noop-info",
+    "drain-async_noop",
+    "backlog",
+    "queues",
+    "latency",
+    "load",
+    "footprint",
+    "import",
+)
 
 
 @pytest.fixture

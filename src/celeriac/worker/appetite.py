@@ -63,6 +63,14 @@ class Appetite:
         """Return whether every sync slot runs something long: what is claimed for them now would only wait."""
         return load.newest_start is not None and now - load.newest_start > self._claim_ahead
 
+    def patience(self, mean: float) -> float:
+        """Return the seconds for which every slot may run one task while others wait behind it, claimed ahead.
+
+        Half of what is claimed ahead, unless runs of that length are usual: tasks of ten milliseconds are not given
+        back, tasks of fifty microseconds are before another process has come far past them.
+        """
+        return max(0.5 * self._claim_ahead, min(3.0 * mean, 2.0 * self._claim_ahead))
+
     def target(self, load: Load) -> int:
         """Return how many deliveries the sync slots should hold: one each, and what they do in ``claim_ahead``."""
         return load.slots + min(MAX_BATCH, int(self._claim_ahead / max(load.mean, _TINY)))

@@ -27,7 +27,7 @@ from celeriac.worker.slots import SlotTable
 from celeriac.worker.sync_slots import SyncSlots
 from celeriac.worker.threads import SYSTEM_THREADS, Threads
 
-WATCH: Final = 0.02
+WATCH: Final = 0.01
 """Seconds between two looks at running tasks while any run."""
 IDLE_WATCH: Final = 0.25
 FIRST_MEAN: Final = 0.02

@@ -158,7 +158,7 @@ class Fetcher:
         if self._table.take_loss():
             self.give_back()
         newest = self._sync.newest_start()
-        if newest is not None and now - newest > 2 * self._options.claim_ahead and self._sync.waiting:
+        if newest is not None and now - newest > self._appetite.patience(self._sync.mean) and self._sync.waiting:
             self._release(self._sync.take_back(), "claimed ahead")
         if self._overflow and now - self._overflow_since > 2 * self._options.claim_ahead:
             self._release(self._overflow, "claimed ahead")

@@ -19,7 +19,11 @@ from celeriac.worker.runs import FOREVER, Home, Run, admit, given_back, may_begi
 from celeriac.worker.threads import SYSTEM_THREADS, Backlog, Threads
 
 _WEIGHT: Final = 0.1
-"""Of the newest run time in the moving mean."""
+"""Of the newest run time in the quick moving mean."""
+_SLOW_WEIGHT: Final = 0.001
+"""The same in the slow one, which remembers a long task for a thousand short ones: where one was, more may come."""
+_LONGEST: Final = 10.0
+"""Seconds that a run counts for in the slow mean, at most: an hour's task shall not be remembered for days."""
 
 
 class SyncSlots:
@@ -55,6 +59,9 @@ class SyncSlots:
         self._handed_over = [0] * self.count
         self.runs = 0
         self.mean = mean
+        """Of the run times in seconds: the quick or the slow moving mean, whichever is greater."""
+        self._quick = self._slow = mean
+        self._slow_weight = 1.0
         self.running: list[Run | None] = [None] * self.count
         self._interrupters = machine.interrupters(threads)
         self._threads = [
@@ -158,6 +165,15 @@ class SyncSlots:
         )
         home.table.occupy(index, delivery.lease, now, FOREVER if hard is None else now + hard)
         settlement = execute(call, home.surroundings, interrupter.guard)
-        self.mean += (self._clock.monotonic() - now - self.mean) * _WEIGHT
+        self._learn(self._clock.monotonic() - now)
         self.runs += 1
         return settlement
+
+    def _learn(self, seconds: float) -> None:
+        """Take note of how long a task ran. Threads that race here lose one of a thousand."""
+        quick = self._quick = self._quick + (seconds - self._quick) * _WEIGHT
+        weight = self._slow_weight
+        if weight > _SLOW_WEIGHT:  # At first it is the mean of all.
+            self._slow_weight = weight = weight / (1.0 + weight)
+        slow = self._slow = self._slow + (min(seconds, _LONGEST) - self._slow) * weight
+        self.mean = max(quick, slow)

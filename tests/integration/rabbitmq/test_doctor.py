@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pamqp import commands
 
 from celeriac import Exchange, Queue
 from celeriac.app.doctor import examine_broker, examine_store, try_out, worst
@@ -14,11 +15,11 @@ from celeriac.brokers import NO_QUEUES, connect
 from celeriac.brokers.facade import SyncBroker
 from celeriac.brokers.port import Finding
 from celeriac.brokers.rabbitmq import wire
+from celeriac.brokers.rabbitmq.failures import NoSuchThing
 from celeriac.brokers.rabbitmq.hub import hub
 from celeriac.brokers.rabbitmq.link import Link
-from celeriac.brokers.rabbitmq.url import parse
+from celeriac.brokers.rabbitmq.url import QUEUE_TYPES, parse
 from celeriac.core.clock import SYSTEM
-from celeriac.core.ids import new_id
 from celeriac.core.message import Message, Settlement
 from celeriac.core.queues import QueuePlan
 from celeriac.errors import BrokerError
@@ -37,22 +38,30 @@ def node() -> Iterator[RabbitNode]:
     close_shared()
 
 
+@pytest.fixture(scope="module")
+def place(node: RabbitNode) -> str:
+    """A virtual host in which guest may do anything, and the user somebody nothing."""
+    node.control("add_vhost", "doctor")
+    node.control("set_permissions", "-p", "doctor", "guest", ".*", ".*", ".*")
+    node.control("add_user", "somebody", "secret")
+    return "doctor"
+
+
 @pytest.fixture
-def vhost(node: RabbitNode) -> Iterator[str]:
-    """A virtual host of the test's own, in which guest may do anything, and the user somebody as yet nothing."""
-    name = f"v{new_id()}"
-    node.control("add_vhost", name)
-    node.control("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
-    yield name
-    node.control("delete_vhost", name)
+def vhost(node: RabbitNode, place: str) -> Iterator[str]:
+    """That virtual host, empty."""
+    yield place
+    for name in ("celery", "celery@p9", *(f"{name}-{kind}" for name in ("of", "short") for kind in QUEUE_TYPES)):
+        call(at(node, place), wire.DeleteQueue(queue=name))
+    for name in ("files", "celeriac.levels"):
+        call(at(node, place), commands.Exchange.Delete(exchange=name))
 
 
 @pytest.fixture
 def somebody(node: RabbitNode, vhost: str) -> Iterator[str]:
     """The URL of the virtual host for the user somebody."""
-    node.control("add_user", "somebody", "secret")
     yield f"amqp://somebody:secret@127.0.0.1:{node.port}/{vhost}"
-    node.control("delete_user", "somebody")
+    node.control("clear_permissions", "-p", vhost, "somebody")
 
 
 def broker_at(url: str, tmp_path: Path | None = None, queues: Any = None) -> SyncBroker[Any, Any]:
@@ -109,6 +118,7 @@ def test_a_server_in_order_has_no_error_and_is_left_as_it_was(
         assert "latency" not in found, "a time that nobody measured"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alone", [False, True])
 def test_a_trial_passes_and_its_queue_goes(node: RabbitNode, vhost: str, tmp_path: Path, alone: bool) -> None:
     with broker_at(at(node, vhost), None if alone else tmp_path) as broker:
@@ -137,10 +147,12 @@ def test_a_message_that_waits_is_not_touched(node: RabbitNode, vhost: str, tmp_p
     ("permissions", "lacks"),
     [
         (("", ".*", ".*"), "configure 'celery'"),
-        ((".*", "", ".*"), "write 'amq.default'"),
+        ((".*", "", ".*"), "write 'amq.gen-*', 'amq.default', 'celeriac.levels'"),
         ((".*", ".*", ""), "read 'celery'"),
         (("^celery", ".*", ".*"), "configure 'celeriac.levels'"),
-        ((OWN_NAMES, "^celery", OWN_NAMES), "write 'amq.default'"),
+        ((OWN_NAMES, "^celery", OWN_NAMES), "'amq.default'"),
+        ((".*", ".*", "^(?!celeriac.levels)"), "read 'celeriac.levels'"),
+        ((".*", "^(?!amq.gen)", ".*"), "write 'amq.gen-*'"),
     ],
 )
 def test_a_missing_right_is_named_with_the_line_to_run(
@@ -151,7 +163,8 @@ def test_a_missing_right_is_named_with_the_line_to_run(
     assert found.level == "error"
     assert lacks in found.text
     assert f"rabbitmqctl set_permissions -p {vhost} somebody '.*' '.*' '.*'" in found.remedy
-    assert queues_in(node, vhost) == []
+    with pytest.raises(NoSuchThing):
+        call(at(node, vhost), wire.DeclareQueue(queue="celery", passive=True))
 
 
 def test_rights_that_are_called_enough_are_enough(node: RabbitNode, vhost: str, somebody: str, tmp_path: Path) -> None:
@@ -169,6 +182,8 @@ def test_the_exchanges_of_a_queue_are_tried_too(node: RabbitNode, vhost: str, so
     call(at(node, vhost), wire.DeclareExchange(exchange="files", exchange_type="topic", durable=True))
     node.control("set_permissions", "-p", vhost, "somebody", ".*", "^(?!files)", ".*")
     assert "read or write 'files'" in examined(somebody, None, queues)["RabbitMQ permissions"].text
+    node.control("set_permissions", "-p", vhost, "somebody", ".*", "^(?!celery)", ".*")
+    assert "may not write 'celery' in" in examined(somebody, None, queues)["RabbitMQ permissions"].text
     node.control("set_permissions", "-p", vhost, "somebody", ".*", ".*", ".*")
     assert examined(somebody, None, queues)["RabbitMQ permissions"].level == "ok"
 
@@ -213,7 +228,7 @@ def test_a_queue_that_somebody_made_otherwise_is_told(
 
 
 def test_queues_that_celeriac_made_are_as_they_should_be(node: RabbitNode, vhost: str) -> None:
-    for kind in ("classic", "quorum"):
+    for kind in QUEUE_TYPES:
         url = f"{at(node, vhost)}?queue_type={kind}"
         queues = [Queue(f"of-{kind}"), Queue(f"short-{kind}", queue_arguments={"x-message-ttl": 60000})]
         with broker_at(url, None, queues) as broker:

@@ -22,6 +22,7 @@ class Counting:
 
     def __init__(self, name: str, act: Callable[[System], object] = bool) -> None:
         self.name = name
+        self.once = False
         self.metrics = (Metric(key=name, title=name, unit="s"),)
         self.measured: list[str] = []
         self._act = act
@@ -57,6 +58,12 @@ def test_the_systems_take_turns(arena: Arena, tmp_path: Path) -> None:
     assert findings.rows[0].values == {CELERIAC.key: [1, 3], CELERY.key: [2, 4]}
     assert findings.notes == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_takes_long_is_measured_in_the_first_round_only(arena: Arena) -> None:
+    scenario = Counting("both")
+    scenario.once = True
+    assert measure(plan(scenario, runs=3), arena).rows[0].values == {CELERIAC.key: [1], CELERY.key: [2]}
 
 
 def test_a_system_is_spared_what_does_not_fit_it(arena: Arena) -> None:

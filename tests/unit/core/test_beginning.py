@@ -48,8 +48,7 @@ def test_only_the_first_request_is_sent_before_the_end() -> None:
 
 def test_an_operation_without_a_request_has_ended() -> None:
     def nothing(wanted: tuple[str, ...] = ()) -> Ops:
-        for one in wanted:
-            yield one
+        yield from wanted
         return []
 
     server = Server()

@@ -29,6 +29,10 @@ from celeriac.errors import OperationalError
 
 MOST: Final = 20
 """Most queues that are looked at."""
+OF_SERVER: Final = "amq.gen-*"
+"""Queues that the server gives names to."""
+_OF_EXCHANGE: Final = "access to exchange "
+"""In what the server says, if it is an exchange that a right is missing for."""
 _ROUNDS: Final = 10
 """Most differences of one queue that are found: the server tells one at a time."""
 _DIFFERENT: Final = re.compile(
@@ -144,7 +148,10 @@ class _Inspection:
 
     async def _missing(self, queues: Sequence[str]) -> list[Missing]:
         names = [written(queue) for queue in queues]
-        exchanges = sorted({one.exchange for queue in queues for one in self._topology.spec(queue).bindings} - {""})
+        bound = [
+            (written(one), by.exchange) for one in queues for by in self._topology.spec(one).bindings if by.exchange
+        ]
+        exchanges = sorted({exchange for _, exchange in bound})
         # No queue can be made like this: where to send dead letters is no number. Nor can anybody consume with a
         # priority that is no number. A binding that is not there can be taken away.
         odd: dict[str, Any] = {"x-dead-letter-exchange": 1}
@@ -152,26 +159,55 @@ class _Inspection:
         made = dict.fromkeys([*names, *exchanges, NEWS])
         tries: list[tuple[str, str, base.Frame]] = [
             *(("configure", name, wire.DeclareQueue(queue=name, durable=True, arguments=odd)) for name in made),
-            ("configure", "amq.gen-*", wire.DeclareQueue(queue="", exclusive=True, auto_delete=True)),
             *(("read", name, wire.Consume(queue=name, arguments={"x-priority": "none"})) for name in names),
             *(
                 ("read or write", name, UnbindExchange(destination=name, source=name, routing_key=unused))
                 for name in exchanges
             ),
+            *(
+                ("write", queue, UnbindQueue(queue=queue, exchange=exchange, routing_key=unused))
+                for queue, exchange in bound
+            ),
         ]
-        return [Missing(right, name) for right, name, request in tries if await self._refused(request)]
+        missing: dict[Missing, None] = {}
+        for right, name, request in tries:
+            told = await self._refusal(request)
+            # That the exchange may not be read has been said.
+            if told is not None and not (isinstance(request, UnbindQueue) and _OF_EXCHANGE in told):
+                missing[Missing(right, name)] = None
+        if (one := await self._missing_for_news(unused)) is not None:
+            missing[one] = None
+        return list(missing)
 
-    async def _refused(self, request: base.Frame) -> bool:
+    async def _refusal(self, request: base.Frame) -> str | None:
         channel = await self._connection.channel()
         try:
             await channel.call(request)
-        except NotAllowed:
-            return True
+        except NotAllowed as exc:
+            return str(exc)
         except ChannelEnded:
-            return False
+            return None
         finally:
             channel.close()
-        return False
+        return None
+
+    async def _missing_for_news(self, unused: str) -> Missing | None:
+        """Return what keeps a reader from hearing of new levels: it binds a queue that the server has named."""
+        channel = await self._connection.channel()
+        name: str | None = None
+        try:
+            answer: Any = await channel.call(wire.DeclareQueue(queue="", exclusive=True, auto_delete=True))
+            name = answer.queue
+            await channel.call(UnbindQueue(queue=name or "", exchange=NEWS, routing_key=unused))
+        except NotAllowed as exc:
+            if name is None:
+                return Missing("configure", OF_SERVER)
+            return Missing("read", NEWS) if _OF_EXCHANGE in str(exc) else Missing("write", OF_SERVER)
+        except ChannelEnded:
+            return None
+        finally:
+            channel.close()
+        return None
 
     async def _blocked(self, missing: list[Missing]) -> str | None:
         """Return why the server takes no messages, which only who publishes is told, and then hears no more."""
@@ -206,6 +242,10 @@ class _Inspection:
 
 class UnbindExchange(wire.AnyName, commands.Exchange.Unbind):
     """exchange.unbind"""
+
+
+class UnbindQueue(wire.AnyName, commands.Queue.Unbind):
+    """queue.unbind"""
 
 
 def _told(value: Any, otherwise: str) -> str:

@@ -1,0 +1,59 @@
+"""The tasks of the benchmarks on Taskiq, with its broker that acknowledges (Redis streams)."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Final
+
+import redis
+from taskiq_redis import RedisStreamBroker
+
+from benchmarks.baselines.coroutines import Loop, Task
+from benchmarks.tally import tally_from_environment
+
+URL: Final = os.environ["CELERIAC_BENCH_BROKER"]
+broker: Final = RedisStreamBroker(url=URL)
+tally: Final = tally_from_environment()
+
+
+@broker.task(task_name="async_noop")
+async def async_noop() -> None:
+    """Count, at least once, no result."""
+    tally.hit()
+
+
+@broker.task(task_name="stamp")
+async def stamp(sent: int = 0) -> None:
+    """Note when it runs."""
+    tally.stamp(sent)
+
+
+loop: Final = Loop(broker.startup)
+tasks: Final[dict[str, Any]] = {
+    "async_noop": Task(loop, async_noop.kiq, broker.startup),
+    "noop": Task(loop, async_noop.kiq, broker.startup),
+    "stamp": Task(loop, stamp.kiq, broker.startup),
+}
+
+
+def send_many(name: str, count: int) -> str:
+    """Send a task many times, a hundred at once: it has no call for many. Return the last id."""
+    return str(loop.together(tasks[name].send, count, 100).task_id)
+
+
+def send_stamps(count: int) -> None:
+    """Send so many tasks that note when they run."""
+    loop.together(lambda: tasks["stamp"].send(time.monotonic_ns()), count, 100)
+
+
+def left() -> int:
+    """Return how many tasks the broker still holds: those nobody has read, and those that are not acknowledged."""
+    with redis.Redis.from_url(URL) as client:
+        (group,) = client.xinfo_groups(broker.queue_name)
+        return int(group["lag"] or 0) + int(group["pending"])
+
+
+def state(task_id: str) -> str:
+    """Return the state of a task, which is not kept here."""
+    raise NotImplementedError(task_id)
