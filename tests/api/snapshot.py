@@ -28,6 +28,7 @@ ALSO: Final = (
     ("celeriac.app.options", "ResendOptions"),
     ("celeriac.app.options", "SendOptions"),
     ("celeriac.app.options", "TaskOptions"),
+    ("celeriac.app.schedule", "Schedule"),
     ("celeriac.execution.context", "Request"),
 )
 """Classes that users meet without importing them."""

@@ -17,6 +17,7 @@ from celeriac import AsyncResult, Celeriac, Signature, Task, errors, result
 from celeriac.app import state
 from celeriac.app.control import Control, Inspect
 from celeriac.app.eager_result import EagerResult
+from celeriac.app.schedule import Schedule
 from tests.api import snapshot, typing_sample
 
 
@@ -52,6 +53,10 @@ TWINS: dict[type, dict[str, str | None]] = {
         "shutdown": "ashutdown",
         "purge": "apurge",
         "ask": "aask",
+    },
+    Schedule: {
+        name: f"a{name}"
+        for name in ("add", "update", "enable", "disable", "remove", "run_now", "get", "list", "history")
     },
     Inspect: {
         name: f"a{name}"

@@ -16,6 +16,7 @@ from celeriac.core.message import Message
 from celeriac.core.schedule import Entry, Plan, plan
 from celeriac.core.schedule.entry import put_off
 from celeriac.events import Bus, EntryDoubted
+from celeriac.execution.capture import SCHEDULED
 from celeriac.scheduler import flows
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from celeriac.brokers.facade import SyncBroker
     from celeriac.core.scheduled import StoredEntry
 
-NAME_HEADER = "periodic_task_name"
 DUE_HEADER = "periodic_task_due"
 
 
@@ -105,5 +105,5 @@ class AppDesk:
             sent_at=now,
             eta=eta,
             expires=template.expires if entry.expires is None else now + entry.expires,
-            headers={**template.headers, NAME_HEADER: entry.entry.name, DUE_HEADER: due},
+            headers={**template.headers, SCHEDULED: entry.entry.name, DUE_HEADER: due},
         )

@@ -46,6 +46,7 @@ class ScheduledRun(msgspec.Struct, frozen=True):
         lateness: Seconds between the two.
         state: The task's; ``EXPIRED`` where nothing is kept of it any more.
         result: Its stored result; None without one.
+        log: The last lines that it logged, as far as loggers' levels let them through; None if nothing is kept.
     """
 
     task_id: str
@@ -54,6 +55,7 @@ class ScheduledRun(msgspec.Struct, frozen=True):
     lateness: float
     state: str
     result: StoredResult | None = None
+    log: str | None = None
 
 
 class ScheduledEntry(msgspec.Struct, frozen=True):
@@ -350,7 +352,9 @@ def _joined(
         task_id = id_of(name, run)
         due, fired = datetime.fromtimestamp(run.due, UTC), datetime.fromtimestamp(run.fired, UTC)
         shown = _state(task_id, results, states)
-        found.append(ScheduledRun(task_id, due, fired, max(0.0, run.fired - run.due), shown, results.get(task_id)))
+        result = results.get(task_id)
+        log = None if result is None else result.log
+        found.append(ScheduledRun(task_id, due, fired, max(0.0, run.fired - run.due), shown, result, log))
     return found
 
 

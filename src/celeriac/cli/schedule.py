@@ -231,4 +231,5 @@ def _run(one: ScheduledRun) -> dict[str, Any]:
         "fired": one.fired.isoformat(),
         "lateness": round(one.lateness, 6),
         "state": one.state,
+        "log": one.log,
     }

@@ -242,6 +242,7 @@ class StoredResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         task, args, kwargs: The task's name and the representations of its arguments.
         worker: The node name of the worker.
         runtime: Seconds the run took, where it ran.
+        log: The last lines that it logged, where it is the run of a schedule entry.
         expires: When the store may forget it, seconds since the epoch; None means never.
         reply_to: Where the message said that its result is to go; None where it is kept in a store.
         seal: As a message's.
@@ -265,6 +266,7 @@ class StoredResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     root_id: str | None = None
     group: str | None = None
     runtime: float | None = None
+    log: str | None = None
     expires: float | None = None
     reply_to: str | None = None
     seal: Seal | None = None

@@ -18,7 +18,7 @@ from celeriac.core.codec import decode_args
 from celeriac.core.message import Delivery, Message, Refusal, Settlement
 from celeriac.errors import DecodeError, NotRegistered
 from celeriac.events import SecurityRefused, TaskDead, TaskParked
-from celeriac.execution import results
+from celeriac.execution import capture, results
 from celeriac.execution.conclude import conclude, revoke
 from celeriac.execution.context import DeliveredRequest, current_request
 from celeriac.execution.outcome import Outcome, Revoked, Succeeded, classify
@@ -50,6 +50,8 @@ def open_call(delivery: Delivery, surroundings: Surroundings) -> Call | Settleme
     except DecodeError as exc:
         return _bury(delivery, surroundings, f"its body cannot be decoded: {exc}", exc)
     request = DeliveredRequest(delivery, message, args=args, kwargs=kwargs, embed=embed, hostname=surroundings.hostname)
+    if message.headers and capture.SCHEDULED in message.headers:
+        capture.begin(request)
     call = Call(delivery, message, task, request)
     if delivery.cancelled:
         return revoke(call, surroundings, Revoked("revoked"))

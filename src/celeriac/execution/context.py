@@ -8,10 +8,13 @@ from __future__ import annotations
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celeriac.core.message import Delivery, Message
 from celeriac.errors import Retry
+
+if TYPE_CHECKING:
+    from collections import deque
 
 
 def iso(moment: float | None) -> str | None:
@@ -49,6 +52,8 @@ class Request:
     utc: bool = True
     pending_retry: Retry | None = None
     """A retry asked for with ``throw=False``; carried out when the run ends."""
+    lines: deque[str] | None = None
+    """The last lines that the run has logged, where it is that of a schedule entry."""
     following: tuple[Message, ...] = ()
     """What is sent in the same step that finishes the task, whatever comes of it: ``self.reschedule()``."""
 

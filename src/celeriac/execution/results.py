@@ -13,6 +13,7 @@ from celeriac.core import state
 from celeriac.core.codec import encode, encode_exception
 from celeriac.core.message import Delivery, Message, StoredResult
 from celeriac.errors import SerializationError
+from celeriac.execution import capture
 from celeriac.execution.context import Request
 from celeriac.execution.runnable import Surroundings
 
@@ -39,6 +40,7 @@ def success(
         content_encoding=encoded.content_encoding,
         children=tuple(request.children),
         runtime=runtime,
+        log=None if request.lines is None else capture.text_of(request),
     )
 
 
@@ -66,6 +68,7 @@ def failure(
         traceback=traceback,
         children=tuple(request.children) if request is not None else (),
         runtime=runtime,
+        log=capture.text_of(request),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -344,3 +345,42 @@ def test_every_field_of_an_entry_survives_its_bytes() -> None:
     assert set(msgspec.structs.asdict(entry)) == set(Entry.__struct_fields__)
     stored = StoredEntry(name="all", body=flows.pack_body(entry), edition=1)
     assert flows.read_entry(stored) == entry
+
+
+def test_a_run_keeps_the_last_lines_that_it_logged(
+    app: Celeriac, worker: HandWorker, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger("proj")
+
+    @app.task(name="proj.chatty")
+    def chatty(fails: bool = False) -> None:
+        for number in range(1000):
+            logger.warning("line %d %s", number, "x" * 200)
+        logger.debug("not seen")
+        logger.warning("bad %d", "arguments")
+        if fails:
+            raise ValueError("no")
+
+    logging.raiseExceptions, before = False, logging.raiseExceptions
+    try:
+        chatty.delay()
+        assert worker.step() is not None
+        (plain,) = app.backend.fetch([worker.settled[0].lease.id])
+        assert plain.log is None
+        app.schedule.add("job", chatty, every=10)
+        app.schedule.add("fails", chatty, every=10, args=(True,))
+        clock.advance(10)
+        tick(app)
+        worker.step()
+        worker.step()
+    finally:
+        logging.raiseExceptions = before
+    for name, state in (("job", "SUCCESS"), ("fails", "FAILURE")):
+        (run,) = app.schedule.history(name)
+        assert run.state == state
+        assert run.log is not None
+        lines = run.log.splitlines()
+        assert lines[-1].endswith("x" * 200)
+        assert "WARNING proj: line 999 " in lines[-1]
+        assert 40 < len(lines) <= 200
+        assert len(run.log) <= 16_384

@@ -86,8 +86,9 @@ RESULT: Final[Subject[StoredResult]] = Subject(
         "traceback": None,
         "args": None,
         "kwargs": None,
+        "log": None,
     },
-    _reader(tuple[bytes, str, str, str | None, str | None, str | None]),
+    _reader(tuple[bytes, str, str, str | None, str | None, str | None, str | None]),
 )
 ENTRY: Final[Subject[StoredEntry]] = Subject(
     "schedule entry", {"body": b""}, _reader(tuple[bytes]), loose={"due": None, "state": b""}
