@@ -96,6 +96,8 @@ def test_a_worker_can_be_the_scheduler(project: Project) -> None:
     assert "SUCCESS" in [run.state for run in runs]
     assert max(run.lateness for run in runs[:-1]) < 1.0
     assert "there is one scheduler" in worker.log()
+    wait_for(lambda: app.broker.workers()[0].info["scheduler"]["fired"], 10, "the heartbeat to tell of it")
+    assert app.broker.workers()[0].info["scheduler"]["leads"] is True
     worker.signal(signal.SIGTERM)
     assert worker.process.wait(20) == 0
     assert app.broker.elect(ROLE, "another", 1.0), "the lead was not handed over"

@@ -199,6 +199,9 @@ class Keeper:
         if self._relay is not None:
             waiting, oldest = self._relay.lag
             info["outbox"] = {"waiting": waiting, "oldest": round(oldest, 3)}
+        if self._scheduler is not None:
+            does = self._scheduler.status
+            info["scheduler"] = {"leads": does.leads, "fired": does.fired, "lateness": round(does.lateness, 3)}
         return WorkerRecord(name=self._options.node, owners=tuple(self.children()), info=info)
 
     def _farewell(self) -> None:
