@@ -47,8 +47,7 @@ Celery = Celeriac
 _LATER: Final = {
     **dict.fromkeys(("chain", "chord", "chunks", "group", "xmap", "xstarmap"), "workflows: use link= and link_error="),
     "signals": "signals: use the hooks of a task's base class, such as on_failure",
-    "schedules": "periodic tasks: let cron or a systemd timer run `celeriac call`",
-    "beat": "periodic tasks: let cron or a systemd timer run `celeriac call`",
+    "beat": "periodic tasks of its own classes: use celeriac.schedules and app.schedule",
 }
 
 if not TYPE_CHECKING:  # or type checkers would believe in every name

@@ -60,7 +60,7 @@ def changes(zone: ZoneInfo) -> list[tuple[int, int]]:
         if sooner[1] == later[1]:
             continue
         moments = range(sooner[0], later[0] + 1)
-        at = sooner[0] + bisect_left(moments, True, key=lambda moment: ahead(moment) != sooner[1])  # noqa: B023
+        at = sooner[0] + bisect_left(moments, True, key=lambda moment: ahead(moment) != sooner[1])
         found.append((at, ahead(at) - sooner[1]))
     return found
 

@@ -16,8 +16,8 @@ from celeriac.app.control import Control
 from celeriac.app.follow_ups import AppFollowUps
 from celeriac.app.narrowing import is_mapping
 from celeriac.app.options import SendOptions
+from celeriac.app.periodic import Periodic
 from celeriac.app.publisher import Order, Publisher
-from celeriac.app.registering import Registering
 from celeriac.app.result import AsyncResult as Result
 from celeriac.app.schedule import Schedule
 from celeriac.app.sending import keywords, positional
@@ -39,7 +39,7 @@ _PARTS = frozenset({"loader", "amqp", "events", "log", "control", "tasks", "fixu
 """Arguments of Celery's with which parts of the app are exchanged; here they cannot be."""
 
 
-class Celeriac(Registering):
+class Celeriac(Periodic):
     """An app.
 
     Args:

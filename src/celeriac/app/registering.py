@@ -186,6 +186,9 @@ class Registering(Configured):
             self.finalize(auto=True)
         return self._registry
 
+    def _before_use(self) -> None:
+        """Do what is to be done once all tasks are bound; an app that knows something overrides it."""
+
     def finalize(self, auto: bool = False) -> None:
         """Bind all tasks, shared ones too. Safe to call again.
 
@@ -213,6 +216,7 @@ class Registering(Configured):
                     make(self._self)
                 for task in list(self._registry.values()):
                     task.bind(self._self)
+                self._before_use()
                 self.finalized = True
             finally:
                 self._in_finalize = False

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -20,7 +19,7 @@ from celeriac.app.schedule_entries import ScheduleEntries
 from celeriac.core.ids import new_id
 from celeriac.core.schedule import Entry
 from celeriac.errors import ImproperlyConfigured, InvalidTaskError
-from celeriac.events import Bus
+from celeriac.events import Bus, EntryFailed
 from celeriac.scheduler.service import Scheduler
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Schedule(ScheduleEntries):
         """
         self._app.finalize(auto=True)
         name = holder or f"{socket.gethostname()}:{os.getpid()}:{new_id()[-8:]}"
-        return Scheduler(self._app.broker, AppDesk(self._app, self.from_settings, bus), bus, name)
+        return Scheduler(self._app.broker, AppDesk(self._app, lambda: self._isolated(bus), bus), bus, name)
 
     def start_background(self) -> Scheduler:
         """Start a scheduler in a thread of this process, once; of all that run anywhere one works.
@@ -81,24 +80,42 @@ class Schedule(ScheduleEntries):
             found[2].join(FAREWELL)
 
     def from_settings(self) -> _Said:
-        """Return the entries that the setting ``beat_schedule`` says.
+        """Return the entries that the setting ``beat_schedule`` and the app's code say.
 
         Raises:
             ImproperlyConfigured: One is wrong.
         """
-        return [self._said(name, given) for name, given in self._app.conf.beat_schedule.items()]
+        found, problems = self.said()
+        if problems:
+            raise ImproperlyConfigured(next(iter(problems.values())))
+        return found
 
-    def _said(self, name: str, given: Any) -> Entry:
-        try:
-            if not is_mapping(given) or "task" not in given or "schedule" not in given:
-                raise InvalidTaskError("it must be a dictionary with task and schedule")
-            fields = {key: value for key, value in given.items() if key not in ("task", "schedule", "relative")}
-            when = given["schedule"]
-            if isinstance(when, str):
-                fields["cron"] = when
-            else:
-                fields["every" if isinstance(when, (int, float, timedelta)) else "trigger"] = when
-            entry = self._entry(name, given["task"], fields)
-        except (InvalidTaskError, TypeError, ValueError) as exc:
-            raise ImproperlyConfigured(f"setting beat_schedule: entry {name!r:.100}: {exc}") from exc
-        return msgspec.structs.replace(entry, origin="settings")
+    def said(self) -> tuple[_Said, dict[str, str]]:
+        """Return the entries that the setting ``beat_schedule`` and the app's code say; of the wrong ones, why."""
+        self._app.finalize(auto=True)
+        found: _Said = []
+        problems: dict[str, str] = {}
+        periodic = self._app.periodic_tasks
+        for name, given in {**periodic, **self._app.conf.beat_schedule}.items():
+            try:
+                found.append(self._said(name, given))
+            except (InvalidTaskError, ImproperlyConfigured, TypeError, ValueError) as exc:
+                where = "setting beat_schedule" if given is not periodic.get(name) else "periodic tasks"
+                problems[str(name)] = f"{where}: entry {name!r:.100}: {exc}"
+        return found, problems
+
+    def _isolated(self, bus: Bus) -> _Said:
+        found, problems = self.said()
+        for name, problem in problems.items():
+            bus.emit(EntryFailed(name, problem))
+        return found
+
+    def _said(self, name: Any, given: Any) -> Entry:
+        if not isinstance(name, str) or not is_mapping(given) or "task" not in given or "schedule" not in given:
+            raise InvalidTaskError("it must be a dictionary with task and schedule, under a name")
+        fields = {key: value for key, value in given.items() if key not in ("task", "schedule")}
+        if given["schedule"] is None:
+            raise InvalidTaskError("schedule is None")
+        return msgspec.structs.replace(
+            self._entry(name, given["task"], {**fields, "schedule": given["schedule"]}), origin="settings"
+        )

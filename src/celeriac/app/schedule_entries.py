@@ -7,7 +7,7 @@ it runs. Each call has an awaitable twin.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
@@ -15,9 +15,11 @@ import msgspec
 from celeriac.app.result import AsyncResult
 from celeriac.app.schedule_desk import AppDesk
 from celeriac.app.times import moment, seconds
+from celeriac.app.timetables import BaseSchedule, maybe_schedule
 from celeriac.core import state
 from celeriac.core.message import StoredResult
-from celeriac.core.schedule import Crontab, Entry, Interval, Once, Trigger
+from celeriac.core.schedule import Crontab, Entry, Once, Trigger
+from celeriac.core.schedule.entry import zone_of
 from celeriac.errors import CeleriacError, DecodeError, InvalidTaskError
 from celeriac.scheduler import flows
 from celeriac.scheduler.runs import History, Run, id_of, unpack_history
@@ -34,6 +36,7 @@ EXPIRED: Final = "EXPIRED"
 _TIMES: Final = ("start", "end")
 _SECONDS: Final = ("jitter", "window")
 _TRIGGERS: Final = ("every", "cron", "at", "trigger")
+_ALIASES: Final = {"schedule": "trigger", "start_time": "start", "end_time": "end"}
 
 
 class ScheduledRun(msgspec.Struct, frozen=True):
@@ -108,8 +111,9 @@ class ScheduleEntries:
             name: Its name, 1 to 200 bytes.
             task: A task or a task's name.
             replace: Take the place of an entry of this name.
-            **fields: ``every`` (seconds or timedelta), ``cron`` (five fields) or ``at`` (datetime) say when; the rest
-                are fields of :class:`celeriac.core.schedule.Entry`.
+            **fields: ``every`` (seconds or timedelta), ``cron`` (five fields), ``at`` (datetime) or ``schedule`` (any
+                of :mod:`celeriac.schedules`) say when; ``relative`` has ``every`` count from midnight; the rest are
+                fields of :class:`celeriac.core.schedule.Entry`.
 
         Raises:
             InvalidTaskError: A field is wrong, or there is an entry of this name.
@@ -227,7 +231,8 @@ class ScheduleEntries:
         Raises:
             InvalidTaskError: One is unknown or wrong.
         """
-        fields = dict(given)
+        fields = {_ALIASES.get(name, name): value for name, value in given.items()}
+        relative = fields.pop("relative", False)
         times = {name: fields.pop(name) for name in _TRIGGERS if fields.get(name) is not None}
         if len(times) > 1 or (needs_trigger and not times):
             raise InvalidTaskError("a schedule entry needs one of every=, cron=, at= and trigger=")
@@ -239,33 +244,35 @@ class ScheduleEntries:
                 f"a schedule entry has no field {min(unknown)!r}; it has {', '.join(Entry.__struct_fields__)}"
             )
         for name, value in times.items():
-            fields["trigger"] = self._trigger(name, value)
+            fields |= self._when(name, value, relative=bool(relative), zone=fields.get("zone"))
         if "task" in fields:
             fields["task"] = _task_name(fields["task"])
         if "args" in fields:
             fields["args"] = tuple(fields["args"])
         for name in _TIMES:
             if isinstance(fields.get(name), datetime):
-                fields[name] = moment(fields[name], self._app.timezone, name)
+                fields[name] = moment(fields[name], zone_of(fields.get("zone"), self._app.timezone), name)
         for name in _SECONDS:
             if fields.get(name) is not None:
                 fields[name] = seconds(fields[name], name)
         return fields
 
-    def _trigger(self, name: str, value: Any) -> Trigger:
+    def _when(self, name: str, value: Any, *, relative: bool, zone: str | None) -> dict[str, Any]:
+        """Return the trigger, and the time zone if the value has one of its own."""
         match name:
             case "every":
-                return Interval(seconds(value, "every"))
-            case "cron":
-                return Crontab.parse(value)
+                return {"trigger": self._of(maybe_schedule(seconds(value, "every"), relative), zone)}
+            case "cron" if isinstance(value, str):
+                return {"trigger": Crontab.parse(value)}
             case "at":
-                return Once(moment(value, self._app.timezone, "at"))
+                return {"trigger": Once(moment(value, zone_of(zone, self._app.timezone), "at"))}
             case _:
-                if isinstance(value, timedelta):
-                    return Interval(value.total_seconds())
-                if not isinstance(value, (Interval, Crontab, Once)):
-                    raise InvalidTaskError(f"trigger={value!r:.200} is no trigger")
-                return value
+                found: BaseSchedule = maybe_schedule(value, relative)
+                own = zone or found.zone_name
+                return {"trigger": self._of(found, own)} | ({} if own is None else {"zone": own})
+
+    def _of(self, found: BaseSchedule, zone: str | None) -> Trigger:
+        return found.trigger(zone_of(zone, self._app.timezone))
 
     def _message(self, stored: StoredEntry, now: float, task_id: str) -> Message:
         desk = AppDesk(self._app, list_nothing)

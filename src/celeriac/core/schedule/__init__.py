@@ -5,6 +5,8 @@ Times are seconds since the epoch; a time zone says what a clock on the wall the
 
 from celeriac.core.schedule.crontab import Crontab
 from celeriac.core.schedule.entry import MISFIRES, OVERLAPS, Entry, Plan, plan
+from celeriac.core.schedule.rule import Rule
+from celeriac.core.schedule.solar import Solar
 from celeriac.core.schedule.triggers import Interval, Once, Trigger, from_dict, to_dict
 
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     "Interval",
     "Once",
     "Plan",
+    "Rule",
+    "Solar",
     "Trigger",
     "from_dict",
     "plan",

@@ -13,8 +13,11 @@ import msgspec
 
 from celeriac.errors import InvalidTaskError
 
-_MONTHS: Final = tuple("january february march april may june july august september october november december".split())
-_DAYS: Final = tuple("sunday monday tuesday wednesday thursday friday saturday".split())
+_MONTHS: Final = (
+    "january", "february", "march", "april", "may", "june",
+    "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
+_DAYS: Final = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -70,9 +73,9 @@ class Sets(msgspec.Struct, frozen=True):
             times = self.times
             at = bisect_right(times, wall.hour * 60 + wall.minute)
             if at < len(times):
-                return datetime(year, month, day, *divmod(times[at], 60))
+                return datetime(year, month, day, *divmod(times[at], 60))  # noqa: DTZ001 -- a wall has no zone
         found = self._day_after(year, month, day)
-        return None if found is None else datetime(*found, self.hours[0], self.minutes[0])
+        return None if found is None else datetime(*found, self.hours[0], self.minutes[0])  # noqa: DTZ001
 
     def _falls(self, weekday: int) -> bool:
         return self.weekdays is None or self.weekdays[weekday]
@@ -125,8 +128,8 @@ def numbers(text: str, field: Field) -> frozenset[int]:
     except ValueError as exc:
         words = f" or names such as {field.names[0][:3]}" if field.names else ""
         raise InvalidTaskError(
-            f"crontab: {field.name}={text!r:.100}: {exc}: it must be *, numbers from {field.low} to {field.high}{words},"
-            " ranges (1-5), steps (*/2, 1-9/2) or a list of them"
+            f"crontab: {field.name}={text!r:.100}: {exc}: it must be *, numbers from {field.low} to {field.high}"
+            f"{words}, ranges (1-5), steps (*/2, 1-9/2) or a list of them"
         ) from None
     return found
 

@@ -9,7 +9,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from celeriac.core.schedule.crontab import Crontab
-from celeriac.errors import InvalidTaskError
+from celeriac.core.schedule.rule import Rule
+from celeriac.core.schedule.solar import Solar
+from celeriac.errors import ImproperlyConfigured, InvalidTaskError
 
 
 class Interval(msgspec.Struct, frozen=True, tag="interval"):
@@ -55,7 +57,7 @@ class Once(msgspec.Struct, frozen=True, tag="once"):
         return "once"
 
 
-Trigger: TypeAlias = Interval | Crontab | Once
+Trigger: TypeAlias = Interval | Crontab | Once | Solar | Rule
 
 
 def to_dict(trigger: Trigger) -> dict[str, Any]:
@@ -71,6 +73,8 @@ def from_dict(values: dict[str, Any]) -> Trigger:
         InvalidTaskError: They say none.
     """
     try:
-        return msgspec.convert(values, Interval | Crontab | Once)
+        return msgspec.convert(values, Trigger)
+    except ImproperlyConfigured:  # of a library that is missing here
+        raise
     except (msgspec.ValidationError, TypeError, ValueError) as exc:
         raise InvalidTaskError(f"no trigger: {exc}") from exc
