@@ -11,17 +11,18 @@ import msgspec
 from celeriac.errors import ImproperlyConfigured, InvalidTaskError
 
 EVENTS: Final = {
-    "dawn_astronomical": ("dawn", 18.0),
-    "dawn_nautical": ("dawn", 12.0),
-    "dawn_civil": ("dawn", 6.0),
-    "sunrise": ("sunrise", None),
-    "solar_noon": ("noon", None),
-    "sunset": ("sunset", None),
-    "dusk_civil": ("dusk", 6.0),
-    "dusk_nautical": ("dusk", 12.0),
-    "dusk_astronomical": ("dusk", 18.0),
+    "dawn_astronomical": (1, 18.0),
+    "dawn_nautical": (1, 12.0),
+    "dawn_civil": (1, 6.0),
+    "sunrise": (1, 16 / 60),
+    "solar_noon": (0, 0.0),
+    "sunset": (-1, 16 / 60),
+    "dusk_civil": (-1, 6.0),
+    "dusk_nautical": (-1, 12.0),
+    "dusk_astronomical": (-1, 18.0),
 }
-"""What is asked for each event, and how many degrees the sun is below the horizon then."""
+"""Whether the sun goes up or down, and how many degrees its middle is below the horizon then."""
+_DAY: Final = 86400.0
 _HORIZON: Final = 370
 """Days that are looked at: near the poles an event may not come for months."""
 
@@ -54,25 +55,45 @@ class Solar(msgspec.Struct, frozen=True, tag="solar"):
 
     def next_after(self, moment: float, zone: tzinfo) -> float | None:
         """Return the first time after ``moment`` at which it is due, to the second; None if none is in a year."""
-        day = datetime.fromtimestamp(moment, UTC).date() - timedelta(days=1)
+        day = datetime.fromtimestamp(moment, UTC).date() - timedelta(days=2)
+        before = _at(self.event, self.latitude, self.longitude, day)
         for _ in range(_HORIZON):
-            found = _at(self.event, self.latitude, self.longitude, day)
-            if found is not None and found > moment:
-                return found
             day += timedelta(days=1)
+            found = _at(self.event, self.latitude, self.longitude, day)
+            for one in _between(before, found):
+                if one > moment:
+                    return one
+            before = found
         return None
 
     def __str__(self) -> str:
         return f"{self.event} at {self.latitude:g}, {self.longitude:g}"
 
 
-@lru_cache(maxsize=4096)
+def _between(before: float | None, found: float | None) -> tuple[float, ...]:
+    """Return the events after that of the day before until that of a day.
+
+    The library gives each day of UTC one event. Where the event moves over midnight in the course of the year, it gives
+    one event to two days, or leaves one out.
+    """
+    if found is None:
+        return ()
+    if before is not None and found - before > _DAY * 1.5:
+        return float(round((before + found) / 2)), found
+    return () if before is not None and found - before < _DAY / 2 else (found,)
+
+
+@lru_cache(maxsize=8192)
 def _at(event: str, latitude: float, longitude: float, day: date) -> float | None:
-    sun, observer = _library()
-    name, depression = EVENTS[event]
-    more = {} if depression is None else {"depression": depression}
+    sun, astral = _library()
+    way, depression = EVENTS[event]
+    observer = astral.Observer(latitude, longitude)
     try:
-        found: datetime = getattr(sun, name)(observer(latitude, longitude), date=day, tzinfo=UTC, **more)
+        if not way:
+            found: datetime = sun.noon(observer, day, UTC)
+        else:
+            direction = astral.SunDirection.RISING if way > 0 else astral.SunDirection.SETTING
+            found = sun.time_of_transit(observer, day, 90.0 + depression, direction)
     except ValueError:  # not on this day
         return None
     return float(round(found.timestamp()))
@@ -87,4 +108,4 @@ def _library() -> tuple[Any, Any]:
         raise ImproperlyConfigured(
             "schedules by the sun need the package astral: pip install 'celeriac[solar]'"
         ) from exc
-    return astral.sun, astral.Observer
+    return astral.sun, astral

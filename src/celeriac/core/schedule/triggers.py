@@ -73,7 +73,8 @@ def from_dict(values: dict[str, Any]) -> Trigger:
         InvalidTaskError: They say none.
     """
     try:
-        return msgspec.convert(values, Trigger)
+        found: Trigger = msgspec.convert(values, Interval | Crontab | Once | Solar | Rule)
+        return found
     except ImproperlyConfigured:  # of a library that is missing here
         raise
     except (msgspec.ValidationError, TypeError, ValueError) as exc:
