@@ -17,6 +17,7 @@ from celeriac.errors import CeleriacError
 from celeriac.execution import results as stored_results
 from celeriac.execution.record import Call
 from celeriac.execution.runnable import Surroundings
+from celeriac.execution.steps import if_revoked
 from celeriac.worker.coroutine_slots import CoroutineSlots
 from celeriac.worker.fetcher import Fetcher
 from celeriac.worker.holdings import Auditor, Holdings
@@ -249,7 +250,8 @@ class Engine:
         try:
             lost = await asyncio.wait_for(self._record_start(call), START_PATIENCE)
         except (CeleriacError, OSError, TimeoutError):
-            self.settler.add(Settlement(lease=lease, action="release", reason="its start could not be recorded"))
+            reason, arrival = "its start could not be recorded", if_revoked(call.message)
+            self.settler.add(Settlement(lease=lease, action="release", reason=reason, arrival=arrival))
             return False
         if lost:
             self.holdings.drop([lease])

@@ -20,10 +20,12 @@ from celeriac.brokers.port import MAX_BATCH, AsyncWaiter, Promoted
 from celeriac.core.message import Delivery, Lease, Settlement
 from celeriac.errors import CeleriacError
 from celeriac.events import Bus, ServiceFailed, TaskReceived
+from celeriac.execution import steps
 from celeriac.execution.runnable import Surroundings
 from celeriac.worker.appetite import Appetite, Load
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.coroutine_slots import CoroutineSlots
+from celeriac.worker.given import HarvestBroker, with_given
 from celeriac.worker.holdings import Holdings
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.settler import Settler
@@ -39,7 +41,7 @@ LAST_CHANCE_REST: Final = 2.0
 """Seconds for which it is then parked, so that this process can work on and another may take it."""
 
 
-class FetchBroker(Protocol):
+class FetchBroker(HarvestBroker, Protocol):
     """What the fetcher needs of a broker."""
 
     async def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> list[Delivery]: ...
@@ -191,7 +193,8 @@ class Fetcher:
     def _release(self, deliveries: Iterable[Delivery], reason: str) -> None:
         for delivery in deliveries:
             self._returning.add(delivery.lease)
-            self._settler.add(Settlement(lease=delivery.lease, action="release", reason=reason))
+            arrival = steps.if_revoked(delivery.message)
+            self._settler.add(Settlement(lease=delivery.lease, action="release", reason=reason, arrival=arrival))
 
     async def _claim(self, wanted: int) -> float:
         """Claim and dispatch; return the seconds for which nothing can be expected, 0 to go on at once."""
@@ -206,12 +209,28 @@ class Fetcher:
         self._table.note_poll(self._clock.monotonic())
         if deliveries:
             self._table.note_claim(asked + self._options.lease)
-            self._dispatch(deliveries)
-            return 0.0 if len(deliveries) >= wanted else 0.001
+            whole = len(deliveries) >= wanted
+            later = [one for one in deliveries if steps.awaits(one)]
+            if later:
+                deliveries = [one for one in deliveries if not steps.awaits(one)]
+            if deliveries:
+                self._dispatch(deliveries)
+            if later:
+                await self._dispatch_steps(later)
+            return 0.0 if whole else 0.001
         promoted = await self._broker.promote(PROMOTE_BATCH)
         if promoted.count:
             return 0.0
         return IDLE_LOOK if promoted.next_in is None else max(0.001, min(IDLE_LOOK, promoted.next_in))
+
+    async def _dispatch_steps(self, deliveries: Sequence[Delivery]) -> None:
+        """Read what steps of workflows are given, and dispatch them; what cannot be read is given back."""
+        try:
+            given = await with_given(self._broker, deliveries)
+        except BaseException:
+            self._release(deliveries, "what it is given could not be read")
+            raise
+        self._dispatch(given)
 
     async def _pause(self, seconds: float) -> None:
         """Wait; a stop ends it early."""
@@ -295,6 +314,11 @@ class Fetcher:
     def _park_last_chances(self) -> None:
         due = self._surroundings.clock.now() + LAST_CHANCE_REST
         while self._last_chance:
-            lease = self._last_chance.popleft().lease
-            reason = "its last chance must be alone in a process, and others run here"
-            self._settler.add(Settlement(lease=lease, action="release", due=due, reason=reason))
+            delivery = self._last_chance.popleft()
+            reason, arrival = (
+                "its last chance must be alone in a process, and others run here",
+                steps.if_revoked(delivery.message),
+            )
+            self._settler.add(
+                Settlement(lease=delivery.lease, action="release", due=due, reason=reason, arrival=arrival)
+            )
