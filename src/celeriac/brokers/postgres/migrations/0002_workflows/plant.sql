@@ -1,4 +1,4 @@
--- Keep a workflow, or a part of one. j_*: joins. m_*: what waits for them.
+-- Keep a workflow, or a part of one. j_*: joins. m_*: what waits for them, as keep.sql takes messages.
 CREATE FUNCTION celeriac.plant(
     p_id text, p_keep double precision, p_record bytea, j_number integer[], j_size integer[],
     m_number integer[], m_seq integer[], m_delay double precision[],
@@ -13,7 +13,8 @@ BEGIN
     ON CONFLICT (workflow, number) DO NOTHING;
     IF m_id IS NOT NULL THEN
         INSERT INTO celeriac.workflow_message (workflow, number, seq, id, queue, task, priority, eta, delay, payload)
-        SELECT p_id, number, seq, id, queue, task, priority, eta, delay, payload
+        SELECT p_id, number, seq, id, coalesce(queue, m_queue[1]), coalesce(task, m_task[1]),
+            coalesce(priority, m_priority[1]), eta, delay, payload
         FROM unnest(m_number, m_seq, m_delay, m_id, m_queue, m_task, m_priority, m_eta, m_payload)
             AS g (number, seq, delay, id, queue, task, priority, eta, payload)
         ORDER BY number, seq
