@@ -293,8 +293,13 @@ class SyncWorkflowCalls(SyncCalls[Operations[Req, Rep]]):
     def workflows(self, ids: Sequence[str], cursor: float, limit: int) -> list[WorkflowRecord]:
         return self._run(self._ops.workflows(ids, cursor, min(limit, MAX_BATCH)))
 
-    def reopen(self, workflow: str, places: Sequence[tuple[int, int]]) -> int:
-        return sum([self._run(self._ops.reopen(workflow, part)) for part in parts(places)])
+    def reopen(self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()) -> int:
+        """Many places are emptied in several steps; the messages are kept in the last."""
+        cut = [*parts(places)] or [()]
+        done = sum([self._run(self._ops.reopen(workflow, part)) for part in cut[:-1]])
+        for part in [*parts(messages)][1:]:
+            self._run(self._ops.reopen(workflow, (), part))
+        return done + self._run(self._ops.reopen(workflow, cut[-1], messages[:MAX_BATCH]))
 
     def uproot(self, ids: Sequence[str]) -> int:
         return sum([self._run(self._ops.uproot(part)) for part in parts(ids)])
@@ -499,8 +504,13 @@ class AsyncWorkflowCalls(AsyncCalls[Operations[Req, Rep]]):
     async def workflows(self, ids: Sequence[str], cursor: float, limit: int) -> list[WorkflowRecord]:
         return await self._run(self._ops.workflows(ids, cursor, min(limit, MAX_BATCH)))
 
-    async def reopen(self, workflow: str, places: Sequence[tuple[int, int]]) -> int:
-        return sum([await self._run(self._ops.reopen(workflow, part)) for part in parts(places)])
+    async def reopen(self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()) -> int:
+        """Many places are emptied in several steps; the messages are kept in the last."""
+        cut = [*parts(places)] or [()]
+        done = sum([await self._run(self._ops.reopen(workflow, part)) for part in cut[:-1]])
+        for part in [*parts(messages)][1:]:
+            await self._run(self._ops.reopen(workflow, (), part))
+        return done + await self._run(self._ops.reopen(workflow, cut[-1], messages[:MAX_BATCH]))
 
     async def uproot(self, ids: Sequence[str]) -> int:
         return sum([await self._run(self._ops.uproot(part)) for part in parts(ids)])

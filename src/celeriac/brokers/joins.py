@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from celeriac.core.message import Arrival
+from celeriac.core.message import Arrival, Message
 from celeriac.core.operation import Operation
 from celeriac.core.workflow import Harvest, Join, Workflow, WorkflowRecord
 
@@ -44,10 +44,13 @@ class WorkflowOperations(Protocol[ReqOut, RepIn]):
         """Return the workflows with these ids; without ids up to ``limit`` after the cursor, the oldest first."""
         ...
 
-    def reopen(self, workflow: str, places: Sequence[tuple[int, int]]) -> Operation[ReqOut, RepIn, int]:
+    def reopen(
+        self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()
+    ) -> Operation[ReqOut, RepIn, int]:
         """Empty these slots (join, slot) where failures lie, and open what these had closed; return how many.
 
-        Nothing becomes ready by it. Idempotent.
+        In the same step, keep the messages, as ``enqueue`` does. Repeated, it finds nothing to empty, and the messages
+        known, unless they have run by then.
         """
         ...
 

@@ -180,8 +180,10 @@ class WorkflowOperations:
     def workflows(self, ids: Sequence[str], cursor: float, limit: int) -> Operation[Request, Any, list[WorkflowRecord]]:
         return _ask(lambda store: store.joins.workflows(ids, cursor, limit))
 
-    def reopen(self, workflow: str, places: Sequence[tuple[int, int]]) -> Operation[Request, Any, int]:
-        return _ask(lambda store: store.joins.reopen(workflow, places))
+    def reopen(
+        self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()
+    ) -> Operation[Request, Any, int]:
+        return _ask(lambda store: store.reopen(workflow, places, messages))
 
     def uproot(self, ids: Sequence[str]) -> Operation[Request, Any, int]:
         return _ask(lambda store: store.joins.uproot(ids))

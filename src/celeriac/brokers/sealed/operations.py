@@ -52,7 +52,6 @@ class SealedOperations(SealedResults[Req, Rep]):
         self.tallies = inner.tallies
         self.workers = inner.workers
         self.workflows = inner.workflows
-        self.reopen = inner.reopen
         self.uproot = inner.uproot
 
     # Messages.
@@ -130,6 +129,12 @@ class SealedOperations(SealedResults[Req, Rep]):
             for one in joins
         ]
         yield from self._inner.plant(workflow, sealed)
+
+    def reopen(
+        self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()
+    ) -> Operation[Req, Rep, int]:
+        now = self._clock.now()
+        return (yield from self._inner.reopen(workflow, places, [self._sealed(one, now) for one in messages]))
 
     def arrive(self, arrivals: Sequence[Arrival]) -> Operation[Req, Rep, None]:
         now = self._clock.now()

@@ -243,7 +243,8 @@ async def a_reopened_slot_takes_another_outcome(kit: Kit) -> None:
     await kit.broker.arrive([arrival(0), arrival(1, failed=True)])
     await kit.settle(done(await kit.take_next("body"), arrival=arrival(0, join=0, failed=True)))
     assert await kit.broker.reopen("flow", [(1, 1), (0, 0), (1, 0)]) == 2
-    assert await kit.broker.reopen("flow", [(1, 1), (0, 0)]) == 0
+    assert await kit.broker.reopen("flow", [(1, 1), (0, 0)], [kit.message("again")]) == 0
+    assert await kit.drain() == ["again"]
     (again,) = await kit.broker.workflows(["flow"], 0, 1)
     assert (again.remaining, again.failed, again.ended) == (1, False, None)
     assert await kit.drain() == []

@@ -74,10 +74,17 @@ class WorkflowOperations(Asking):
             for seq, id, created, ended, size, remaining, failed, record in rows
         ]
 
-    def reopen(self, workflow: str, places: Sequence[tuple[int, int]]) -> SqlOperation[int]:
+    def reopen(
+        self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()
+    ) -> SqlOperation[int]:
         wanted = list(dict.fromkeys(places))
+        columns: Columns = message_columns(packed(messages)) if messages else (None,) * 6
         ((row,),) = yield self._calls.call(
-            "reopen", text(workflow), numbers([join for join, _ in wanted]), numbers([slot for _, slot in wanted])
+            "reopen",
+            text(workflow),
+            numbers([join for join, _ in wanted]),
+            numbers([slot for _, slot in wanted]),
+            *columns,
         )
         count: int = row[0]
         return count

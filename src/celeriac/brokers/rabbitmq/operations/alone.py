@@ -304,7 +304,9 @@ class AloneOperations(AloneQueues, AloneControl):
         yield from _nothing()
         return []
 
-    def reopen(self, workflow: str, places: Sequence[tuple[int, int]]) -> RabbitOperation[int]:
+    def reopen(
+        self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()
+    ) -> RabbitOperation[int]:
         yield from _nothing()
         return 0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from celeriac.brokers.port import Command, CommandReply, Operations, Promoted, WorkerRecord
 from celeriac.brokers.rabbitmq.requests import RabbitOperation
-from celeriac.core.message import Arrival, Lease, Start, StoredResult
+from celeriac.core.message import Arrival, Lease, Message, Start, StoredResult
 from celeriac.core.workflow import Harvest, Join, Workflow, WorkflowRecord
 
 
@@ -52,8 +52,10 @@ class PassedWorkflows(PassedQueues):
     def workflows(self, ids: Sequence[str], cursor: float, limit: int) -> RabbitOperation[list[WorkflowRecord]]:
         return self.paired.workflows(ids, cursor, limit)
 
-    def reopen(self, workflow: str, places: Sequence[tuple[int, int]]) -> RabbitOperation[int]:
-        return self.paired.reopen(workflow, places)
+    def reopen(
+        self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()
+    ) -> RabbitOperation[int]:
+        return self.paired.reopen(workflow, places, messages)
 
     def uproot(self, ids: Sequence[str]) -> RabbitOperation[int]:
         return self.paired.uproot(ids)

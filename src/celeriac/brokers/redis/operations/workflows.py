@@ -11,7 +11,7 @@ import msgspec
 from celeriac.brokers.port import Sending
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.operations.keeping import enqueue_all
-from celeriac.brokers.redis.operations.records import payload_of, queue_of, stored
+from celeriac.brokers.redis.operations.records import Runs, payload_of, queue_of, stored
 from celeriac.brokers.redis.requests import Argument, RedisOperation, Script
 from celeriac.brokers.rules import arrived, opened, packed
 from celeriac.core.message import Arrival, Message, pack, pack_result
@@ -64,9 +64,23 @@ class WorkflowOperations:
         records.sort(key=lambda one: one.cursor)
         return records if ids else records[:limit]
 
-    def reopen(self, workflow: str, places: Sequence[tuple[int, int]]) -> RedisOperation[int]:
-        args: list[Argument] = [workflow, *[number for place in places for number in place]]
-        count: int = yield Script("reopen", (self._home(workflow),), args, repeatable=True)
+    def reopen(
+        self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()
+    ) -> RedisOperation[int]:
+        """Empty slots and keep messages; with several partitions one after the other, and messages of others last."""
+        home = self.keys.of_id(workflow)
+        here = Runs()
+        elsewhere: defaultdict[int, list[tuple[Message, bytes]]] = defaultdict(list)
+        for message, payload in packed(messages):
+            partition = self.keys.of_queue(message.queue)
+            if partition == home:
+                here.add(message, payload)
+            else:
+                elsewhere[partition].append((message, payload))
+        args: list[Argument] = [workflow, len(places), *[number for place in places for number in place], *here.args]
+        count: int = yield Script("reopen", (self._home(workflow),), args)
+        for partition, group in elsewhere.items():
+            yield from enqueue_all(self.keys.root(partition), group)
         return count
 
     def uproot(self, ids: Sequence[str]) -> RedisOperation[int]:

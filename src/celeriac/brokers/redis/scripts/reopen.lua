@@ -1,9 +1,19 @@
 -- Empty slots in which failures lie, and open what these had closed.
--- KEYS: the partition's messages. ARGV: workflow; join and slot of each.
+-- KEYS: the partition's messages. ARGV: workflow; how many slots, join and slot of each; runs of messages to keep, as
+-- parts/add.lua reads them.
 -- Returns how many were emptied.
 -- include: head
-local key, count = T .. 'w:' .. ARGV[1], 0
-for at = 2, #ARGV, 2 do
+-- include: numbers
+-- include: records
+-- include: ready
+-- include: add
+local key, count, runs, from = T .. 'w:' .. ARGV[1], 0, {}, 3 + 2 * tonumber(ARGV[2])
+while from <= #ARGV do
+    runs[#runs + 1] = from
+    from = from + 4 + 2 * tonumber(ARGV[from + 3])
+end
+if #runs > 0 then add(runs) end
+for at = 3, 2 + 2 * tonumber(ARGV[2]), 2 do
     local join, slot = ARGV[at], ARGV[at + 1]
     local value = call('HGET', key, 's' .. join .. ':' .. slot)
     if value and sub(value, 1, 1) == '1' then
@@ -33,4 +43,5 @@ for at = 2, #ARGV, 2 do
         end
     end
 end
+wake()
 return count

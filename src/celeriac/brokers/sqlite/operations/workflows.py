@@ -9,7 +9,7 @@ from celeriac.brokers.rules import arrived, packed
 from celeriac.brokers.sql.requests import Many, SqlOperation, Statement, Step, Transaction, for_items
 from celeriac.brokers.sqlite.operations.rows import arrival_row, message_row
 from celeriac.brokers.sqlite.queries import query
-from celeriac.core.message import Arrival
+from celeriac.core.message import Arrival, Message
 from celeriac.core.workflow import ROOT, Harvest, Join, Workflow, WorkflowRecord
 
 PLANT: Final = query("plant")
@@ -21,6 +21,7 @@ HARVEST: Final = query("harvest")
 WORKFLOWS: Final = query("workflows")
 WORKFLOWS_BY_ID: Final = query("workflows_by_id")
 REOPEN: Final = query("reopen")
+ENQUEUE: Final = query("enqueue")
 REOPEN_JOIN: Final = query("reopen_join")
 REOPEN_ROOT: Final = query("reopen_root")
 UPROOT: Final = tuple(query(name) for name in ("uproot_slot", "uproot_message", "uproot_join", "uproot"))
@@ -79,11 +80,15 @@ class WorkflowOperations:
             for seq, id, created, ended, size, remaining, failed, record in rows
         ]
 
-    def reopen(self, workflow: str, places: Sequence[tuple[int, int]]) -> SqlOperation[int]:
+    def reopen(
+        self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()
+    ) -> SqlOperation[int]:
         wanted = list(dict.fromkeys(places))
         steps: list[Step] = [Statement(REOPEN, (workflow, join, slot)) for join, slot in wanted]
         steps.append(Many(REOPEN_JOIN, [(workflow, join) for join in dict.fromkeys(join for join, _ in wanted)]))
         steps.append(Statement(REOPEN_ROOT, (workflow,)))
+        if messages:
+            steps.append(Many(ENQUEUE, [message_row(message, payload) for message, payload in packed(messages)]))
         reply = yield Transaction(steps)
         return sum([len(rows) for rows in reply[: len(wanted)]])
 

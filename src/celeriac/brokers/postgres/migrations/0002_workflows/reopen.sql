@@ -1,6 +1,8 @@
--- Empty slots in which failures lie, and open what these had closed; return how many were emptied.
-CREATE FUNCTION celeriac.reopen(p_workflow text, p_number integer[], p_slot integer[])
-RETURNS integer LANGUAGE plpgsql AS $$
+-- Empty slots in which failures lie, and open what these had closed; return how many were emptied. m_*: messages to keep.
+CREATE FUNCTION celeriac.reopen(
+    p_workflow text, p_number integer[], p_slot integer[],
+    m_id text[], m_queue text[], m_task text[], m_priority smallint[], m_eta double precision[], m_payload bytea[]
+) RETURNS integer LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     went integer;
@@ -26,5 +28,8 @@ BEGIN
     WHERE id = p_workflow AND EXISTS (
         SELECT 1 FROM celeriac.workflow_join j WHERE j.workflow = p_workflow AND j.number = 0 AND NOT j.closed
     );
+    IF m_id IS NOT NULL THEN
+        PERFORM celeriac.enqueue(m_id, m_queue, m_task, m_priority, m_eta, m_payload);
+    END IF;
     RETURN went;
 END $$;
