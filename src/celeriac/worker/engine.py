@@ -211,6 +211,8 @@ class Engine:
         leases = [settlement.lease for settlement in batch]
         self.holdings.drop(leases)
         self.fetcher.settled(leases)
+        if any(settlement.arrival is not None or settlement.follow_ups for settlement in batch):
+            self.fetcher.expect()
         self._settled()
 
     def _settled(self) -> None:

@@ -83,6 +83,7 @@ class Fetcher:
         self._last_chance: deque[Delivery] = deque()
         self._room = asyncio.Event()
         self._stop_asked = asyncio.Event()
+        self._news = asyncio.Event()
         self._last_chance_since = 0.0
         place = owner.rpartition("/")[2]
         self._courtesy = (int(place) - 1) % options.processes * 0.0015 if place.isdecimal() else 0.0
@@ -107,9 +108,14 @@ class Fetcher:
         if self._returning:
             self._returning.difference_update(leases)
 
+    def expect(self) -> None:
+        """Look at once: something may be ready that this process made so."""
+        self._news.set()
+
     def stop(self) -> None:
         """Claim no more."""
         self._stop_asked.set()
+        self._news.set()
         self._room.set()
 
     @property
@@ -122,6 +128,8 @@ class Fetcher:
         backoff = Backoff(self._bus, "fetcher", clock=self._clock, rng=self._surroundings.rng)
         while not self.stopping:
             self._room.clear()
+            if not self.stopping:
+                self._news.clear()
             wanted = self._wanted()
             if wanted <= 0:
                 await self._wait_for_room(self._appetite.retry_in(self._clock.monotonic()))
@@ -240,9 +248,9 @@ class Fetcher:
             return
 
     async def _wait(self, seconds: float) -> None:
-        """Wait for something new in the store; a stop ends it early."""
+        """Wait for something new in the store; a stop, or what this process made ready itself, ends it early."""
         looking = asyncio.ensure_future(self._waiter.wait(seconds))
-        stopping = asyncio.ensure_future(self._stop_asked.wait())
+        stopping = asyncio.ensure_future(self._news.wait())
         try:
             await asyncio.wait((looking, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -115,8 +115,16 @@ class PairedOperations(PassedOn):
         for result in results:
             message = steps[result.id]
             if message.place is not None and is_over(result):
-                where = {"workflow": message.workflow or "", "join": message.place.join, "slot": message.place.slot}
-                arrivals.append(Arrival(result=result, failed=True, message=message, **where))
+                arrivals.append(
+                    Arrival(
+                        workflow=message.workflow or "",
+                        join=message.place.join,
+                        slot=message.place.slot,
+                        result=result,
+                        failed=True,
+                        message=message,
+                    )
+                )
         if arrivals:
             yield from self.paired.arrive(arrivals)
 
