@@ -27,7 +27,11 @@ def functions(app: Celeriac) -> dict[str, Callable[..., Any]]:
         called = Signature.from_dict(task, app=app)
         return [_call(called, tuple(one)) for one in it]
 
-    return {"celery.map": over_each, "celery.starmap": over_tuples}
+    def accumulate(*args: Any, **kwargs: Any) -> Any:
+        index = kwargs.get("index")
+        return args[index] if index is not None else args[0] if len(args) == 1 else list(args)
+
+    return {"celery.accumulate": accumulate, "celery.map": over_each, "celery.starmap": over_tuples}
 
 
 def _call(called: Signature, given: tuple[Any, ...]) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 from celeriac.app import state
 from celeriac.app.narrowing import is_list, is_mapping
 from celeriac.app.options import SendOptions
+from celeriac.app.stamping import StampingVisitor, stamp
 from celeriac.errors import InvalidTaskError
 
 if TYPE_CHECKING:
@@ -178,6 +179,17 @@ class Signature(dict[str, Any]):
     def on_error(self, errback: Signature) -> Signature:
         """Run ``errback`` when the task fails; return the signature itself."""
         self.link_error(errback)
+        return self
+
+    def stamp(self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any) -> Signature:
+        """Put headers on it, and on all that it is made of; return the signature itself.
+
+        Args:
+            visitor: Says what to put on which.
+            append_stamps: Values of stamps that are there already, and new ones, become lists.
+            **headers: For all of them.
+        """
+        stamp(self, visitor, headers, append=append_stamps)
         return self
 
     def _append(self, option: str, signature: Signature) -> Signature:

@@ -76,7 +76,9 @@ class Control:
     ) -> list[Cancelled]:
         """See to it that tasks do not run, or not again.
 
-        The steps of a workflow that wait for a revoked one end like it. A task that waits goes from the broker and becomes REVOKED at once, whether a worker lives or not. One that runs
+        The steps of a workflow that wait for a revoked one end like it.
+
+        A task that waits goes from the broker and becomes REVOKED at once, whether a worker lives or not. One that runs
         goes on, unless ``terminate``, but is not tried again.
 
         Args:

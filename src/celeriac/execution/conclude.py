@@ -26,7 +26,7 @@ from celeriac.execution.outcome import (
     Succeeded,
     format_traceback,
 )
-from celeriac.execution.record import Call
+from celeriac.execution.record import Call, Replacement
 from celeriac.execution.runnable import Surroundings
 
 REQUEUE_DELAY = 1.0
@@ -35,8 +35,10 @@ REQUEUE_DELAY = 1.0
 
 def conclude(call: Call, surroundings: Surroundings, outcome: Outcome) -> Settlement:
     """Return the settlement of a run that ended with this outcome."""
-    settlement = _concluded(call, surroundings, outcome)
     message = call.message
+    if call.request.replacement is not None and isinstance(outcome, Ignored):
+        return _replaced(call, surroundings, call.request.replacement)
+    settlement = _concluded(call, surroundings, outcome)
     return settlement if message.place is None else steps.arriving(settlement, message)
 
 
@@ -201,6 +203,16 @@ def _retried(call: Call, surroundings: Surroundings, outcome: Retried) -> Settle
         )
     lease, arrival = call.delivery.lease, steps.if_revoked(message)
     return Settlement(lease=lease, action="retry", message=again, due=due, result=stored, arrival=arrival)
+
+
+def _replaced(call: Call, surroundings: Surroundings, replacement: Replacement) -> Settlement:
+    """Return the settlement of a task whose place another takes, or a workflow, whose last step has its id."""
+    lease, message = call.delivery.lease, call.message
+    surroundings.bus.emit(TaskIgnored(message.id, message.task))
+    if replacement.again is None:
+        return Settlement(lease=lease, action="done", state=state.IGNORED, follow_ups=replacement.first)
+    now, arrival = surroundings.clock.now(), steps.if_revoked(message)
+    return Settlement(lease=lease, action="retry", message=replacement.again, due=now, arrival=arrival)
 
 
 def _rejection(outcome: Rejected) -> TaskError:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from celeriac import AsyncResult, Celeriac, GroupResult, ResultSet, Signature, Task, chain, chord, chunks, group
-from celeriac.canvas import maybe_signature
+from celeriac.canvas import GroupStampingVisitor, StampingVisitor, maybe_signature
 from celeriac.core.message import Delivery, Settlement
 from celeriac.errors import CeleriacError, ChordError, InvalidTaskError
 from celeriac.execution.call import open_call
@@ -517,3 +517,80 @@ def test_a_workflow_outlives_its_results_while_it_is_not_over(make_app: Callable
     clock.advance(20)
     app.broker.prune(None, 100)
     assert app.control.workflows.list() == []
+
+
+def test_a_task_may_be_replaced(canvas: Canvas) -> None:
+    @canvas.app.task(name="chooses", bind=True)
+    def chooses(self: Any, kind: str) -> Any:
+        add = canvas.add
+        made: dict[str, Signature] = {
+            "task": add.s(1, 1),
+            "chain": add.s(1, 1) | add.s(10),
+            "group": group(add.s(1, 1), add.s(2, 2)),
+            "chord": chord([add.s(1, 1), add.s(2, 2)], canvas.total.s()),
+            "itself": chooses.s("chain"),
+        }
+        return self.replace(made[kind])
+
+    expected = {"task": 2, "chain": 12, "group": [2, 4], "chord": 6, "itself": 12}
+    for kind, value in expected.items():
+        assert canvas.value(chooses.s(kind)) == value
+        assert canvas.value(chooses.s(kind) | canvas.seen.s()) == [value]
+        assert canvas.value(chord([chooses.s(kind), canvas.add.s(3, 3)], canvas.seen.s())) == [[value, 6]]
+    if not canvas.eager:
+        result = chooses.apply_async(("chain",), link=canvas.tell.s("linked"))
+        canvas.worker.run()
+        assert (result.get(timeout=1), canvas.told) == (12, [(12, "linked")])
+    with pytest.raises(RuntimeError, match="called like a function"):
+        chooses("task")
+
+
+def test_a_replacement_that_fails_fails_what_waits(on_broker: Canvas) -> None:
+    @on_broker.app.task(name="doomed", bind=True)
+    def doomed(self: Any) -> Any:
+        raise self.replace(on_broker.add.s(1, 1) | on_broker.bad.s() | on_broker.add.s(1))
+
+    result = on_broker.send(doomed.s() | on_broker.tell.s())
+    assert (result.state, result.parent.state, on_broker.told) == ("FAILURE", "FAILURE", [])
+
+
+def test_stamps_are_on_every_task_of_a_canvas(canvas: Canvas) -> None:
+    @canvas.app.task(name="stamped", bind=True)
+    def stamped(self: Any, *given: Any) -> Any:
+        return [sorted(self.request.stamped_headers or ()), self.request.stamps]
+
+    class Numbering(StampingVisitor):
+        def on_signature(self, sig: Signature, **headers: Any) -> dict[str, Any]:
+            return {"task": sig.task, "secret": 1, "stamped_headers": ["task"]}
+
+    plain = stamped.s().stamp(colour="blue")
+    assert canvas.value(plain) == [["colour"], {"colour": "blue"}]
+    whole = chord([stamped.s(), stamped.s() | stamped.s()], stamped.s())
+    whole.stamp(Numbering(), colour="red")
+    result = canvas.send(whole)
+    assert result.get(timeout=1) == [["colour", "task"], {"colour": "red", "task": "stamped"}]
+    assert all(one.get() == result.get() for one in result.parent.results)
+    whole.stamp(append_stamps=True, colour="green")
+    assert canvas.value(whole)[1]["colour"] == ["red", "green"]
+
+
+def test_groups_stamp_their_tasks(canvas: Canvas) -> None:
+    @canvas.app.task(name="groups", bind=True)
+    def groups(self: Any) -> Any:
+        return self.request.stamps["groups"]
+
+    whole = group(groups.s(), group(groups.s()))
+    whole.stamp(GroupStampingVisitor())
+    result = canvas.send(whole)
+    outer, (both,) = result.get(timeout=1)
+    assert outer == [result.id]
+    assert both == [result.id, result.results[1].id]
+
+
+def test_callbacks_are_stamped_too(canvas: Canvas) -> None:
+    one = canvas.add.s(1, 1)
+    one.link(canvas.tell.s())
+    one.stamp(colour="blue")
+    assert one.options["link"][0]["options"]["colour"] == "blue"
+    assert canvas.value(one) == 2
+    assert canvas.told == [(2,)]
