@@ -1,4 +1,4 @@
-"""Stamps: headers that a visitor puts on every signature of a canvas, for its tasks to find in ``self.request.stamps``."""
+"""Stamps: headers that a visitor puts on every signature of a canvas; tasks find them in ``self.request.stamps``."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from itertools import islice
 
 from celeriac.brokers.rules import packed
 from celeriac.core.clock import Clock
-from celeriac.core.message import Arrival, Message, pack_result, unpack_result
+from celeriac.core.message import Arrival, Message, check, pack_result, unpack_result
 from celeriac.core.workflow import (
     ROOT,
     Arrived,
@@ -121,8 +121,9 @@ class Joins:
             cursor=float(planted.number),
         )
 
-    def reopen(self, workflow: str, places: Sequence[tuple[int, int]]) -> int:
-        """Empty slots in which failures lie; return how many."""
+    def reopen(self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message]) -> int:
+        """Empty slots in which failures lie, and keep the messages; return how many were emptied."""
+        self._ready([(check(one), None) for one in messages])
         planted = self._planted.get(workflow)
         count = 0
         for number, slot in places if planted is not None else ():

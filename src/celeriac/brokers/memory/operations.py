@@ -183,7 +183,7 @@ class WorkflowOperations:
     def reopen(
         self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()
     ) -> Operation[Request, Any, int]:
-        return _ask(lambda store: store.reopen(workflow, places, messages))
+        return _ask(lambda store: store.joins.reopen(workflow, places, messages))
 
     def uproot(self, ids: Sequence[str]) -> Operation[Request, Any, int]:
         return _ask(lambda store: store.joins.uproot(ids))

@@ -94,11 +94,6 @@ class Store:
         ]
         self._add(waiting)
 
-    def reopen(self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message]) -> int:
-        """Empty slots in which failures lie, and keep the messages; return how many were emptied."""
-        self._add(packed(messages))
-        return self.joins.reopen(workflow, places)
-
     def cancel(self, revoked: Sequence[StoredResult]) -> list[Cancelled]:
         """Remove what waits, mark what runs."""
         outcomes: list[Cancelled] = []
