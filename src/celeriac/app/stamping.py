@@ -66,7 +66,7 @@ class GroupStampingVisitor(StampingVisitor):
         self.groups: list[str] = []
 
     def on_group_start(self, sig: Signature, **headers: Any) -> dict[str, Any]:
-        options = cast("dict[str, Any]", sig.options)
+        options = sig.options
         self.groups.append(str(options.setdefault("task_id", new_id())))
         return super().on_group_start(sig, **headers)
 

@@ -105,12 +105,13 @@ def _tree(view: WorkflowView, form: Any, indent: str) -> Iterator[str]:
         when = f"  {moment(step.done)}" if step.done is not None else ""
         yield f"{indent}{step.state:8}  {step.task}  {step.id}{when}"
         return
-    kind, *parts = form
+    kind: str = form[0]
+    parts: list[Any] = form[1:]
     yield f"{indent}{kind}"
     whole = kind == "chain" or len(parts) <= _SHOWN_OF_GROUP or not all(isinstance(one, int) for one in parts)
-    bad = [one for one in parts if whole or view.steps[one].state in ("FAILURE", "REVOKED")]
+    bad = [one for one in parts if whole or view.steps[int(one)].state in ("FAILURE", "REVOKED")]
     for part in bad if whole else bad[:_SHOWN_OF_GROUP]:
         yield from _tree(view, part, indent + "  ")
     if not whole:
-        counts = Counter(view.steps[one].state for one in parts)
+        counts = Counter(view.steps[int(one)].state for one in parts)
         yield f"{indent}  {', '.join(f'{count} {name}' for name, count in sorted(counts.items()))}"
