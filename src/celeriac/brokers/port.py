@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from celeriac.brokers.joins import WorkflowOperations
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
 from celeriac.core.operation import Operation
 from celeriac.core.seal import Seal
@@ -478,6 +479,7 @@ class Operations(
     ControlOperations[ReqOut, RepIn],
     InspectOperations[ReqOut, RepIn],
     ResultOperations[ReqOut, RepIn],
+    WorkflowOperations[ReqOut, RepIn],
     Protocol[ReqOut, RepIn],
 ):
     """All that a full driver offers."""

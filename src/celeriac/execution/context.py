@@ -50,6 +50,9 @@ class Request:
     pending_retry: Retry | None = None
     """A retry asked for with ``throw=False``; carried out when the run ends."""
 
+    replacement: Any = None
+    """What takes the task's place, once it has asked for that."""
+
     def __init__(self, **fields: Any) -> None:
         """Create the request of a direct call, with any of the fields."""
         self.children: list[str] = []
