@@ -85,11 +85,10 @@ class Site:
             raise running.failure("printed nothing")
         return lines[-1]
 
-    def produce(self, command: str, *arguments: object) -> Any:
+    def produce(self, command: str, *arguments: object, timeout: float = 60.0) -> Any:
         """Run a command of :mod:`benchmarks.producer` and return what it measured."""
-        line = self.run(
-            command, "-m", "benchmarks.producer", self.system.module, command, *(str(each) for each in arguments)
-        )
+        words = (str(each) for each in arguments)
+        line = self.run(command, "-m", "benchmarks.producer", self.system.module, command, *words, timeout=timeout)
         return json.loads(line)
 
     def forget_counts(self) -> None:

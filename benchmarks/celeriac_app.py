@@ -8,7 +8,7 @@ import time
 from typing import Any, Final
 
 from benchmarks.tally import tally_from_environment
-from celeriac import Celeriac
+from celeriac import Celeriac, chain, chord
 
 app: Final = Celeriac(
     "benchmarks", broker=os.environ["CELERIAC_BENCH_BROKER"], backend=os.environ["CELERIAC_BENCH_BACKEND"]
@@ -59,6 +59,24 @@ def hold(place: int, seconds: float) -> None:
     time.sleep(seconds)
 
 
+@app.task(ignore_result=False)
+def same(number: int) -> int:
+    """Return it."""
+    return number
+
+
+@app.task(ignore_result=False)
+def more(number: int) -> int:
+    """Return one more."""
+    return number + 1
+
+
+@app.task(ignore_result=False)
+def total(numbers: list[int]) -> int:
+    """Return their sum."""
+    return sum(numbers)
+
+
 tasks: Final[dict[str, Any]] = {
     "noop": noop,
     "noop_early": noop_early,
@@ -86,6 +104,16 @@ def send_mixed(order: str, seconds: float) -> None:
 def send_stamps(count: int) -> None:
     """Send so many tasks that note when they run, each with the time of its sending."""
     stamp.apply_many([(time.monotonic_ns(),) for _ in range(count)])
+
+
+def run_workflow(kind: str, count: int) -> int:
+    """Send a chord or a chain of so many tasks, and return what it comes to."""
+    whole = (
+        chord((same.s(number) for number in range(count)), total.s())
+        if kind == "chord"
+        else chain(more.s(0), *[more.s() for _ in range(count - 1)])
+    )
+    return int(whole.apply_async().get(timeout=120))
 
 
 def left() -> int:

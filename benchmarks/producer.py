@@ -36,6 +36,7 @@ class Subject(Protocol):
     def send_many(self, name: str, count: int, queue: str | None = None) -> str: ...
     def send_mixed(self, order: str, seconds: float) -> None: ...
     def send_stamps(self, count: int) -> None: ...
+    def run_workflow(self, kind: str, count: int) -> int: ...
     def left(self) -> int: ...
     def state(self, task_id: str) -> str: ...
 
@@ -137,6 +138,23 @@ def latency(subject: Subject, samples: str, seed: str) -> list[float]:
     return [(ran - sent) / 1e6 for sent, ran in wait_for(subject, int(samples), first)]
 
 
+def workflow(subject: Subject, kind: str, count: str) -> float:
+    """Send a chord or a chain of so many tasks and wait for its value; return tasks per second.
+
+    Raises:
+        SystemExit: It came to something else.
+    """
+    wait_for(subject, 0)
+    time.sleep(1.0)
+    began = time.perf_counter()
+    value = subject.run_workflow(kind, int(count))
+    took = time.perf_counter() - began
+    expected = sum(range(int(count))) if kind == "chord" else int(count)
+    if value != expected:
+        raise SystemExit(f"a {kind} of {count} tasks came to {value!r}, and not to {expected}")
+    return int(count) / took
+
+
 def wait_for(subject: Subject, samples: int, first: int = 0) -> list[tuple[int, int]]:
     """Wait until so many stamps since ``first`` are there, and return them; 0 sends one task and waits for it.
 
@@ -168,6 +186,7 @@ COMMANDS: Final = {
     "concurrent": concurrent,
     "latency": latency,
     "load": load,
+    "workflow": workflow,
     "check": check,
 }
 

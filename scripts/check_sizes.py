@@ -89,8 +89,12 @@ ALLOWED: Final = (
     Allowance(PARAMETERS, "src/celeriac/app/app.py::Celeriac.__init__", 14, "Celery's public signature, kept by name"),
     Allowance(METHODS, "src/celeriac/execution/context.py::Request", 25, "Celery's request fields, each a property"),
     Allowance(PARAMETERS, "src/celeriac/worker/fetcher.py::Fetcher.__init__", 10, "wiring, each part by keyword"),
-    Allowance(METHODS, "src/celeriac/app/canvas.py::Signature", 25, "Celery's public class, kept by name"),
+    Allowance(METHODS, "src/celeriac/app/canvas.py::Signature", 28, "Celery's public class, kept by name"),
     Allowance(METHODS, "src/celeriac/app/result.py::AsyncResult", 35, "Celery's public class, and its awaitable twins"),
+    Allowance(METHODS, "src/celeriac/app/app.py::Celeriac", 24, "Celery's public class, kept by name"),
+    Allowance(
+        METHODS, "src/celeriac/app/group_result.py::ResultSet", 30, "Celery's public class, and its awaitable twins"
+    ),
     Allowance(PARAMETERS, "src/celeriac/cli/*", 40, "a command's parameters are its options"),
     Allowance(POSITIONAL, "src/celeriac/cli/*", 40, "click passes options by name"),
     Allowance(OWN_IMPORTS, "src/celeriac/cli/*", 20, "a command loads only what it needs, so that --help is quick"),

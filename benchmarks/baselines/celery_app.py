@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import Any, Final
 
-from celery import Celery
+from celery import Celery, chain, chord
 
 from benchmarks.tally import tally_from_environment
 
@@ -59,6 +60,24 @@ def hold(place: int, seconds: float) -> None:
     time.sleep(seconds)
 
 
+@app.task(acks_late=True, ignore_result=False)  # type: ignore[untyped-decorator]
+def same(number: int) -> int:
+    """Return it."""
+    return number
+
+
+@app.task(acks_late=True, ignore_result=False)  # type: ignore[untyped-decorator]
+def more(number: int) -> int:
+    """Return one more."""
+    return number + 1
+
+
+@app.task(acks_late=True, ignore_result=False)  # type: ignore[untyped-decorator]
+def total(numbers: list[int]) -> int:
+    """Return their sum."""
+    return sum(numbers)
+
+
 tasks: Final = {"noop": noop, "noop_early": noop_early, "noop_stored": noop_stored, "stamp": stamp}
 
 
@@ -87,6 +106,17 @@ def send_stamps(count: int) -> None:
     with app.producer_pool.acquire(block=True) as producer:
         for _ in range(count):
             stamp.apply_async((time.monotonic_ns(),), producer=producer)
+
+
+def run_workflow(kind: str, count: int) -> int:
+    """Send a chord or a chain of so many tasks, and return what it comes to."""
+    sys.setrecursionlimit(100_000)  # A long chain needs it here.
+    whole: Any = (
+        chord([same.s(number) for number in range(count)], total.s())
+        if kind == "chord"
+        else chain(more.s(0), *[more.s() for _ in range(count - 1)])
+    )
+    return int(whole.apply_async().get(timeout=120))
 
 
 def left() -> int:

@@ -13,6 +13,7 @@ from benchmarks.scenarios.imports import ImportTime
 from benchmarks.scenarios.latency import IdleLatency
 from benchmarks.scenarios.load import LoadedLatency
 from benchmarks.scenarios.scenario import Scenario
+from benchmarks.scenarios.workflows import Workflows
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
     SingleEnqueue(),
@@ -25,6 +26,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     IdleLatency(),
     LoadedLatency(),
     Fairness(),
+    Workflows(),
     Footprint(),
     ImportTime(),
 )

@@ -15,10 +15,12 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.app.app import Celeriac
-from celeriac.app.canvas import Signature, signature
+from celeriac.app.canvas import Signature, maybe_signature, signature
 from celeriac.app.current import current_app, current_task, shared_task
+from celeriac.app.group_result import GroupResult, ResultSet
 from celeriac.app.result import AsyncResult
 from celeriac.app.task import Task
+from celeriac.app.workflows import chain, chord, chunks, group, xmap, xstarmap
 from celeriac.core.ids import new_id as uuid
 from celeriac.core.queues import Broadcast, Exchange, Queue
 
@@ -28,15 +30,24 @@ __all__ = [
     "Celeriac",
     "Celery",
     "Exchange",
+    "GroupResult",
     "Queue",
+    "ResultSet",
     "Signature",
     "Task",
     "__version__",
+    "chain",
+    "chord",
+    "chunks",
     "current_app",
     "current_task",
+    "group",
+    "maybe_signature",
     "shared_task",
     "signature",
     "uuid",
+    "xmap",
+    "xstarmap",
 ]
 
 __version__ = "0.1.0"
@@ -45,7 +56,6 @@ Celery = Celeriac
 """The app's class under the name that Celery's users know."""
 
 _LATER: Final = {
-    **dict.fromkeys(("chain", "chord", "chunks", "group", "xmap", "xstarmap"), "workflows: use link= and link_error="),
     "signals": "signals: use the hooks of a task's base class, such as on_failure",
     "beat": "periodic tasks of its own classes: use celeriac.schedules and app.schedule",
 }

@@ -15,6 +15,7 @@ __all__ = [
     "BrokerError",
     "CeleriacError",
     "CeleriacWarning",
+    "ChordError",
     "ContentDisallowed",
     "DecodeError",
     "Ignore",
@@ -129,6 +130,10 @@ class InvalidTaskError(TaskError):
 
 class TimeoutError(TaskError):  # Celery's public name shadows the built-in one on purpose.
     """The result did not arrive in time."""
+
+
+class ChordError(TaskError):
+    """A task whose value a later step of a workflow needs did not return one."""
 
 
 class MaxRetriesExceededError(TaskError):

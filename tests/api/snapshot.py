@@ -16,6 +16,7 @@ from typing import Any, Final
 
 MODULES: Final = (
     "celeriac",
+    "celeriac.canvas",
     "celeriac.exceptions",
     "celeriac.result",
     "celeriac.states",

@@ -266,7 +266,7 @@ def test_times_keep_their_microseconds(moment: datetime) -> None:
 
 
 def test_every_field_of_a_message_has_its_place_in_protocol_2_or_is_celeriacs_own() -> None:
-    own = {"queue", "headers", "sent_at", "workflow", "node", "parked_at", "seal"}
+    own = {"queue", "headers", "sent_at", "workflow", "node", "place", "parked_at", "seal"}
     mapped = {field for field, _, _ in TABLE.values()}
     assert mapped | own == set(Message.__struct_fields__)
     assert not mapped & own

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from celeriac.core.message import Message, StoredResult, pack, pack_result, unpack, unpack_result
+from celeriac.core.message import Message, Place, StoredResult, pack, pack_result, unpack, unpack_result
 from celeriac.core.security import MESSAGE, RESULT, Guard
 from celeriac.errors import DecodeError, SecurityError
 
@@ -50,6 +50,7 @@ messages = st.builds(
     root_id=st.none() | names,
     sent_at=times,
     workflow=st.none() | names,
+    place=st.none() | st.builds(Place, st.integers(0, 9), st.integers(0, 9), takes=st.none() | st.integers(-1, 9)),
     parked_at=times,
 )
 results = st.builds(

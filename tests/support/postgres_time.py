@@ -24,6 +24,8 @@ AS $$ SELECT date_part('epoch', clock_timestamp()) + {offset!r} $$
 _EMPTY: Final = """
 DELETE FROM celeriac.message; DELETE FROM celeriac.owner; DELETE FROM celeriac.result; DELETE FROM celeriac.tally;
 DELETE FROM celeriac.worker; DELETE FROM celeriac.sender; DELETE FROM celeriac.entry;
+DELETE FROM celeriac.workflow; DELETE FROM celeriac.workflow_join; DELETE FROM celeriac.workflow_message;
+DELETE FROM celeriac.workflow_slot;
 DELETE FROM celeriac.role; DELETE FROM celeriac.command; DELETE FROM celeriac.reply;
 """
 _used: Final[list[str]] = []

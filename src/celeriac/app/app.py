@@ -14,6 +14,8 @@ from celeriac.app.canvas import Signature, signature
 from celeriac.app.connections import Connections
 from celeriac.app.control import Control
 from celeriac.app.follow_ups import AppFollowUps
+from celeriac.app.group_result import GroupResult as Group
+from celeriac.app.group_result import ResultSet as Results
 from celeriac.app.narrowing import is_mapping
 from celeriac.app.options import SendOptions
 from celeriac.app.periodic import Periodic
@@ -185,6 +187,14 @@ class Celeriac(Periodic):
         """Return the result of a task by its id."""
         return Result(id, app=self, **kwargs)
 
+    def GroupResult(self, id: str, results: Iterable[Any] = (), **kwargs: Any) -> Group:
+        """Return the result of a group by its id and its results."""
+        return Group(id, results, app=self, **kwargs)
+
+    def ResultSet(self, results: Iterable[Any], **kwargs: Any) -> Results:
+        """Return some results as one."""
+        return Results(results, app=self, **kwargs)
+
     # Connections.
 
     def transaction(self, connection: Any) -> Transaction:
@@ -246,6 +256,7 @@ class Celeriac(Periodic):
             tasks=self._registry,
             hostname=hostname,
             accept=self.accept,
+            result_accept=self.result_accept,
             follow_ups=self._follow_ups,
             clock=self.clock,
             bus=Bus(),

@@ -5,12 +5,13 @@ A signature names the task, so it can be made where the task's code is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, Unpack, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 
 from celeriac.app import state
 from celeriac.app.narrowing import is_list, is_mapping
 from celeriac.app.options import SendOptions
+from celeriac.app.stamping import StampingVisitor, stamp
 from celeriac.errors import InvalidTaskError
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class Signature(dict[str, Any]):
         app: Default: the current app.
     """
 
+    kinds: ClassVar[dict[str, type[Signature]]] = {}
+    """The classes of workflows, by their ``subtask_type``."""
+    joined: ClassVar[Callable[[Signature, Any], Signature]]
+    """What ``|`` makes of two of them."""
     changed: bool = False
     """In what ``Task.retry`` asks for: the next try differs from this one."""
 
@@ -79,7 +84,10 @@ class Signature(dict[str, Any]):
         Raises:
             InvalidTaskError: It is not one.
         """
-        return cls(_checked(d), app=app)
+        kind = Signature.kinds.get(str(d.get("subtask_type")))
+        if kind is not None and kind is not cls:
+            return kind.from_dict(d, app=app)
+        return cls(checked(d), app=app)
 
     # What it holds.
 
@@ -124,6 +132,11 @@ class Signature(dict[str, Any]):
         return self._app or state.get_current()
 
     @property
+    def bound_app(self) -> Celeriac | None:
+        """The app that it was made for; None: the current one."""
+        return self._app if self._app is not None or self._type is None else self._type.app
+
+    @property
     def type(self) -> Task[..., Any]:
         """The task.
 
@@ -137,7 +150,8 @@ class Signature(dict[str, Any]):
     def clone(self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Signature:
         """Return a copy with arguments put before its own, and options added."""
         merged_args, merged_kwargs, merged_options = self.merge(tuple(args), kwargs or {}, options)
-        copy = Signature(self, type=self._type, app=self._app)
+        copy = Signature.from_dict(self, app=self._app)
+        copy._type = self._type
         copy.update(args=merged_args, kwargs=merged_kwargs, options=merged_options)
         return copy
 
@@ -167,9 +181,20 @@ class Signature(dict[str, Any]):
         self.link_error(errback)
         return self
 
+    def stamp(self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any) -> Signature:
+        """Put headers on it, and on all that it is made of; return the signature itself.
+
+        Args:
+            visitor: Says what to put on which.
+            append_stamps: Values of stamps that are there already, and new ones, become lists.
+            **headers: For all of them.
+        """
+        stamp(self, visitor, headers, append=append_stamps)
+        return self
+
     def _append(self, option: str, signature: Signature) -> Signature:
         listed = signatures(self.options.get(option), option)
-        one = _checked(signature)
+        one = checked(signature)
         if one not in listed:
             listed.append(one)
         self.options[option] = listed
@@ -236,22 +261,22 @@ class Signature(dict[str, Any]):
         """The task, where its code is here."""
         return self._type or self.app.tasks.get(self.task)
 
-    # Its dictionary's own operators would merge two signatures into nonsense.
+    def __or__(self, other: Any) -> Signature:  # type: ignore[override]
+        """Run ``other`` after this, with what it returns; a group with something behind it is a chord."""
+        if not is_mapping(other):
+            return NotImplemented
+        return Signature.joined(self, other)
 
-    def _no_workflow(self, other: object) -> NoReturn:
-        raise TypeError("joining signatures with | needs workflows, which this version does not have: use link=")
+    def __ror__(self, other: Any) -> Signature:  # type: ignore[override]
+        if not is_mapping(other):
+            return NotImplemented
+        return Signature.joined(Signature.from_dict(other, app=self._app), self)
 
-    def __or__(self, other: object) -> NoReturn:
-        self._no_workflow(other)
-
-    def __ror__(self, other: object) -> NoReturn:
-        self._no_workflow(other)
-
-    def __ior__(self, other: object) -> NoReturn:
-        self._no_workflow(other)
+    def __ior__(self, other: Any) -> Signature:  # type: ignore[override]
+        return self.__or__(other)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Signature, (dict(self),)
+        return type(self).from_dict, (dict(self),)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Signature:
         return self.clone()
@@ -276,6 +301,19 @@ def signature(varies: str | Task[..., Any] | Mapping[str, Any], *args: Any, **kw
     return Signature(varies, *args, **kwargs)
 
 
+def maybe_signature(d: Any, app: Celeriac | None = None, clone: bool = False) -> Any:
+    """Return the signature that a dictionary says; a signature, or None, as it is.
+
+    Args:
+        d: The dictionary.
+        app: The app it is sent through.
+        clone: Copy a signature.
+    """
+    if isinstance(d, Signature):
+        return d.clone() if clone else d
+    return None if d is None else Signature.from_dict(d, app=app)
+
+
 def signatures(value: Any, option: str) -> list[dict[str, Any]]:
     """Return the plain dictionaries of one signature or several, as ``link`` takes them.
 
@@ -290,11 +328,11 @@ def signatures(value: Any, option: str) -> list[dict[str, Any]]:
             raise TypeError(
                 f"{option}={one!r} is not a signature: give task.s(...) or task.si(...), or a list of these"
             )
-        found.append(_checked(one))
+        found.append(checked(one))
     return found
 
 
-def _checked(value: Mapping[str, Any]) -> dict[str, Any]:
+def checked(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return a signature's plain dictionary.
 
     Raises:
@@ -303,9 +341,10 @@ def _checked(value: Mapping[str, Any]) -> dict[str, Any]:
     plain = _plain(value)
     if not isinstance(plain["task"], str) or not plain["task"]:
         raise InvalidTaskError(f"{dict(value)!r} is not a signature: it has no task name")
-    if plain["subtask_type"] is not None:
+    if plain["subtask_type"] is not None and plain["subtask_type"] not in Signature.kinds:
         raise InvalidTaskError(
-            f"the signature of {plain['task']!r} is a {plain['subtask_type']}, which this version does not run"
+            f"the signature of {plain['task']!r} is a {plain['subtask_type']!r};"
+            f" workflows are {', '.join(Signature.kinds)}"
         )
     if not isinstance(plain["args"], (list, tuple)) or not isinstance(plain["kwargs"], dict):
         raise InvalidTaskError(

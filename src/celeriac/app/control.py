@@ -11,14 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from celeriac.app.workflow_control import Workflows
 from celeriac.brokers.port import Cancelled, Command, CommandReply, Record
 from celeriac.core import state
 from celeriac.core.codec import encode, encode_exception
 from celeriac.core.ids import new_id
-from celeriac.core.message import StoredResult
+from celeriac.core.message import Arrival, StoredResult
 from celeriac.core.seal import LOCKED, is_locked
 from celeriac.errors import TaskRevokedError
 from celeriac.execution.context import iso
+from celeriac.execution.steps import if_revoked
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
@@ -31,6 +33,12 @@ _WAITING: Final = (state.SCHEDULED, state.RETRY)
 
 Destination = Sequence[str] | str | None
 Ids = str | Iterable[str]
+
+
+def _ended_steps(records: Iterable[Record]) -> list[Arrival]:
+    """Return what the workflows are told of steps that wait and will not run; of one that runs, it tells by itself."""
+    found = [if_revoked(one.message) for one in records if one.state in state.WAITING_STATES]
+    return [one for one in found if one is not None]
 
 
 class Control:
@@ -49,6 +57,11 @@ class Control:
         """Return what makes an :class:`Inspect`: call it with ``destination=`` and ``timeout=``."""
         return InspectFactory(self)
 
+    @property
+    def workflows(self) -> Workflows:
+        """The workflows that were sent."""
+        return Workflows(self._app)
+
     # Revoking.
 
     def revoke(
@@ -62,6 +75,8 @@ class Control:
         timeout: float | None = None,
     ) -> list[Cancelled]:
         """See to it that tasks do not run, or not again.
+
+        The steps of a workflow that wait for a revoked one end like it.
 
         A task that waits goes from the broker and becomes REVOKED at once, whether a worker lives or not. One that runs
         goes on, unless ``terminate``, but is not tried again.
@@ -77,7 +92,11 @@ class Control:
         Returns:
             What became of each id in the broker.
         """
-        found = self._app.broker.cancel(self._revoked(task_id))
+        ids = _ids(task_id)
+        ended = _ended_steps(self._app.broker.get(ids))
+        if ended:
+            self._app.broker.arrive(ended)
+        found = self._app.broker.cancel(self._revoked(ids))
         self._store_elsewhere(found)
         running = [one.id for one in found if one.outcome == "running"]
         if running:
@@ -100,7 +119,11 @@ class Control:
     ) -> list[Cancelled]:
         """See to it that tasks do not run; the awaitable twin of :meth:`revoke`."""
         broker = self._app.async_broker()
-        found = await broker.cancel(self._revoked(task_id))
+        ids = _ids(task_id)
+        ended = _ended_steps(await broker.get(ids))
+        if ended:
+            await broker.arrive(ended)
+        found = await broker.cancel(self._revoked(ids))
         elsewhere = self._elsewhere(found)
         if elsewhere:
             await self._app.async_backend().store(elsewhere)

@@ -14,7 +14,7 @@ from celeriac.app import loops
 from celeriac.app.eager_result import EagerResult
 from celeriac.app.reading import value_of
 from celeriac.core import state
-from celeriac.core.message import Delivery, Lease, Message, Settlement
+from celeriac.core.message import Delivery, Lease, Message, Settlement, StoredResult
 from celeriac.events import TaskSucceeded
 from celeriac.events import log as event_log
 from celeriac.execution.call import aexecute, execute, open_call
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
     from celeriac.app.task import Task
 
-_PLACEMENT: Final = frozenset(
+PLACEMENT: Final = frozenset(
     {"countdown", "eta", "queue", "priority", "retry", "retry_policy", "exchange", "routing_key"}
 )
 """Options that say when and where; a task that runs here and now runs here and now."""
@@ -48,9 +48,9 @@ def apply(
         throw: Raise what the task raises; None: as the setting ``task_eager_propagates`` says.
     """
     app = task.app
-    kept = {name: value for name, value in options.items() if name not in _PLACEMENT}
+    kept = {name: value for name, value in options.items() if name not in PLACEMENT}
     message = app.publisher.plan(task).message(args, kwargs, kept)
-    run = _Run(app, message.id)
+    run = Run(app)
     settlement = run.complete(message)
     following = list(settlement.follow_ups)
     while following:
@@ -70,28 +70,31 @@ def call(task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any])
     return loops.finish(lambda: found) if task.is_async else found
 
 
-class _Run:
+class Run:
     """What one call of :func:`apply` runs: the task, again and again if it asks for it, and what follows."""
 
-    def __init__(self, app: Celeriac, task_id: str) -> None:
+    def __init__(self, app: Celeriac) -> None:
         self._app = app
         self._surroundings = app.worker_surroundings(f"eager@{os.uname().nodename}", results=True)
-        self._task_id = task_id
-        self._value: Any = None
+        self._values: dict[str, Any] = {}
         bus = self._surroundings.bus
         bus.subscribe(TaskSucceeded, self._succeeded)
         event_log.subscribe(bus)
 
     def _succeeded(self, event: TaskSucceeded) -> None:
-        if event.id == self._task_id:
-            self._value = event.value
+        self._values[event.id] = event.value
 
-    def complete(self, message: Message) -> Settlement:
-        """Run a message until it is over."""
+    def complete(self, message: Message, given: dict[int, StoredResult] | None = None) -> Settlement:
+        """Run a message until it is over.
+
+        Args:
+            message: The message.
+            given: What a step of a workflow is given.
+        """
         token = 0
         while True:
             token += 1
-            settlement = self._once(Delivery(message, Lease(message.id, "eager", token)))
+            settlement = self._once(Delivery(message, Lease(message.id, "eager", token), given=given))
             if settlement.action != "retry" or settlement.message is None:
                 return settlement
             message = settlement.message
@@ -111,6 +114,6 @@ class _Run:
         if stored is None:
             # The task's result is ignored, or the task raised Ignore. Callers of apply() want the value all the same.
             ended = state.SUCCESS if settlement.action == "done" else state.REJECTED
-            return EagerResult(message.id, self._value, ended, name=message.task)
+            return EagerResult(message.id, self._values.get(message.id), ended, name=message.task)
         value = value_of(stored, self._app)
         return EagerResult(message.id, value, stored.state, traceback=stored.traceback, name=message.task)

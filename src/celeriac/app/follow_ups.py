@@ -106,6 +106,8 @@ class AppFollowUps:
         changes["content_encoding"] = encoded.content_encoding
         changes["compression"] = encoded.compression
         changes["argsrepr"], changes["kwargsrepr"] = plan.shown(again.args, again.kwargs)
+        if message.place is not None:  # What it was given is among its arguments now.
+            changes["place"] = msgspec.structs.replace(message.place, takes=None)
         return changes
 
     def _message(self, signature: Signature, first: tuple[Any, ...], parent: Message, step: str) -> Message:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from celeriac.app import state as process
 from celeriac.app import waiting
+from celeriac.app.reading import meta_of
 from celeriac.app.result import AsyncResult, check_joinable
 from celeriac.app.waiting import Watch
 
@@ -65,6 +67,45 @@ async def agather(
     if waiter.pending:
         await waiting.await_(waiter.app.async_backend(), waiter.watch(timeout, interval))
     return waiter.values(propagate)
+
+
+def stream(
+    app: Celeriac, ids: Sequence[str], *, timeout: float | None, interval: float | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the id and the meta of each task as it is over.
+
+    Raises:
+        TimeoutError: Some are not over in time.
+    """
+    come: list[StoredResult] = []
+    left = set(ids)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while left:
+        watch = Watch(left, timeout=_left(deadline), interval=interval, on_done=come.append, stop_early=True)
+        waiting.wait(app.backend, watch)
+        left.difference_update(one.id for one in come)
+        yield from ((one.id, meta_of(one, app)) for one in come)
+        come.clear()
+
+
+async def astream(
+    app: Celeriac, ids: Sequence[str], *, timeout: float | None, interval: float | None
+) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Yield each task as it is over; the awaitable twin of :func:`stream`."""
+    come: list[StoredResult] = []
+    left = set(ids)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while left:
+        watch = Watch(left, timeout=_left(deadline), interval=interval, on_done=come.append, stop_early=True)
+        await waiting.await_(app.async_backend(), watch)
+        left.difference_update(one.id for one in come)
+        for one in come:
+            yield one.id, meta_of(one, app)
+        come.clear()
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 class _Gathering:

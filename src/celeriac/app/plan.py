@@ -134,9 +134,18 @@ class Plan:
                 self._fields = self._fields_of(self._route, 0.0)
 
     def message(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any] | None = None
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: Mapping[str, Any] | None = None,
+        given: tuple[Any, ...] = (),
     ) -> Message:
         """Return the message that one call sends.
+
+        Args:
+            args, kwargs: The arguments.
+            options: Options of the call.
+            given: What stands for arguments that come before these when it runs; it is checked and not sent.
 
         Raises:
             TypeError: The arguments do not fit the task, cannot be encoded, or an option is unknown.
@@ -144,7 +153,7 @@ class Plan:
         """
         if self.check is not None:
             try:
-                self.check(*args, **kwargs)
+                self.check(*given, *args, **kwargs)
             except TypeError as exc:
                 raise TypeError(f"task {self.name!r} cannot be called with these arguments: {exc}") from None
         now = self.rules.clock.now()

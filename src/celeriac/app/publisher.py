@@ -28,7 +28,9 @@ from celeriac.errors import OperationalError
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
     from celeriac.app.connections import Connections
+    from celeriac.app.planting import Planting
     from celeriac.app.task import Task
+    from celeriac.core.workflow import Join, Workflow
 
 _PLANS_BY_NAME: Final = 1000
 """Most names of tasks whose code is elsewhere for which a plan is kept."""
@@ -178,6 +180,62 @@ class Publisher:
                     batch.messages.append(message)
                     batch.receipts.append(self._receipt(plan, message, merged))
             yield batch
+
+    # Workflows.
+
+    def plant(self, planting: Planting, options: Mapping[str, Any]) -> None:
+        """Store a workflow and send its first messages, in as few round trips as its size allows."""
+        if planting.workflow is not None:
+            for part in planting.parts():
+                self._plant(planting.workflow, part, options)
+        for start in range(0, len(planting.first), MAX_BATCH):
+            self._enqueue(planting.first[start : start + MAX_BATCH], options, start)
+        _note_children(planting)
+
+    async def aplant(self, planting: Planting, options: Mapping[str, Any]) -> None:
+        """Store a workflow and send its first messages; the awaitable twin of :meth:`plant`."""
+        if planting.workflow is not None:
+            for part in planting.parts():
+                await self._aplant(planting.workflow, part, options)
+        for start in range(0, len(planting.first), MAX_BATCH):
+            await self._aenqueue(planting.first[start : start + MAX_BATCH], options, start)
+        _note_children(planting)
+
+    def _plant(self, workflow: Workflow, joins: Sequence[Join], options: Mapping[str, Any]) -> None:
+        began = time.monotonic()
+        lent = connection_for(self._app, options)
+        if lent is not None:
+            self._connections.lent(lent).plant(workflow, joins)
+            return
+        pauses = self._pauses(options, began)
+        while True:
+            try:
+                with Until(began + self.rules.timeout):
+                    self._app.broker.plant(workflow, joins)
+                return
+            except OperationalError as exc:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise self._failure(Attempt(_waiting(joins), None, began), exc) from exc
+                time.sleep(pause)
+
+    async def _aplant(self, workflow: Workflow, joins: Sequence[Join], options: Mapping[str, Any]) -> None:
+        began = time.monotonic()
+        lent = connection_for(self._app, options)
+        if lent is not None:
+            await self._connections.async_lent(lent).plant(workflow, joins)
+            return
+        pauses = self._pauses(options, began)
+        while True:
+            try:
+                with Until(began + self.rules.timeout):
+                    await self._app.async_broker().plant(workflow, joins)
+                return
+            except OperationalError as exc:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise self._failure(Attempt(_waiting(joins), None, began), exc) from exc
+                await loops.sleep(pause)
 
     # Working out.
 
@@ -383,3 +441,14 @@ class Publisher:
         sent = f" ({before} before them were sent)" if before else ""
         url = redact_url(self._app.broker_url)
         return type(error)(f"{what} not be sent to the broker {url}{sent}: {error}")
+
+
+def _waiting(joins: Sequence[Join]) -> list[Message]:
+    return [message for join in joins for message in join.messages]
+
+
+def _note_children(planting: Planting) -> None:
+    """Let the task that sends a workflow know its first steps as children."""
+    request = sending_request()
+    if request is not None:
+        request.children += [message.id for message in planting.first]

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
-from celeriac.app import discovery, naming, state
+from celeriac.app import builtins, discovery, naming, state
 from celeriac.app.configuration import find_object
 from celeriac.app.configured import Configured
 from celeriac.app.narrowing import is_list, is_mapping
@@ -214,6 +214,9 @@ class Registering(Configured):
                 self.conf  # noqa: B018 -- settings modules may define tasks; they must be there before the next line
                 for make in state.shared_tasks():
                     make(self._self)
+                for name, function in builtins.functions(self._self).items():
+                    if name not in self._registry:
+                        self.make_task(function, {"name": name, "base": BaseTask, "typing": False})
                 for task in list(self._registry.values()):
                     task.bind(self._self)
                 self._before_use()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from celeriac.app import state as process
 from celeriac.app import waiting
@@ -79,13 +79,16 @@ class AsyncResult(Generic[R_co]):
 
     __slots__ = ("__weakref__", "_app", "_backend", "_known", "_task_name", "id", "ignored", "parent")
 
+    of_group: ClassVar[Callable[..., Any]]
+    """Makes the result of a group."""
+
     def __init__(
         self,
         id: str,
         backend: SyncResults | None = None,
         task_name: str | None = None,
         app: Celeriac | None = None,
-        parent: AsyncResult[Any] | None = None,
+        parent: Any = None,
     ) -> None:
         if not id:
             raise ValueError("AsyncResult needs the id of a task, and it is empty")
@@ -285,7 +288,7 @@ class AsyncResult(Generic[R_co]):
         if self.ignored:
             return cast("R_co", None)
         check_joinable(disable_sync_subtasks)
-        if propagate and follow_parents:
+        if propagate and follow_parents and self.parent is not None:
             self._throw_of_parents()
         if self._known is None:
             waiting.wait(self.backend, self._watch(timeout, interval, on_message), on_interval)
@@ -308,7 +311,7 @@ class AsyncResult(Generic[R_co]):
             return cast("R_co", None)
         check_joinable(disable_sync_subtasks)
         if propagate and follow_parents and self.parent is not None:
-            await self.parent.amaybe_throw()
+            await self._athrow_of_parents()
         if self._known is None:
             await waiting.await_(self.app.async_backend(), self._watch(timeout, interval, on_message), on_interval)
         return self._finish(propagate, callback)
@@ -377,11 +380,22 @@ class AsyncResult(Generic[R_co]):
 
     def as_tuple(self) -> tuple[Any, ...]:
         """Return ``((id, parent), None)``, from which :func:`result_from_tuple` makes the result again."""
-        return (self.id, self.parent and self.parent.as_tuple()), None
+        line: list[Any] = [self]
+        while isinstance(line[-1], AsyncResult) and line[-1].parent is not None:
+            line.append(line[-1].parent)
+        above: Any = None if isinstance(line[-1], AsyncResult) else line.pop().as_tuple()
+        for one in reversed(line):
+            above = ((one.id, above), None)
+        return cast("tuple[Any, ...]", above)
 
     def as_list(self) -> list[str]:
         """Return the ids of this result and its parents."""
-        return [self.id, *(self.parent.as_list() if self.parent is not None else ())]
+        found: list[str] = []
+        one: Any = self
+        while one is not None:
+            found.append(one.id)
+            one = one.parent
+        return found
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, AsyncResult):
@@ -463,22 +477,61 @@ class AsyncResult(Generic[R_co]):
         return value
 
     def _throw_of_parents(self) -> None:
-        parent = self.parent
-        while parent is not None:
-            parent.maybe_throw()
-            parent = parent.parent
+        """Raise the exception of the first step before this one that failed; one look for all."""
+        before = _before(self)
+        unknown = [one for one in before if not one.over]
+        known = {one.id: one for one in self.backend.fetch([one.id for one in unknown])} if unknown else {}
+        _throw(before, known)
+
+    async def _athrow_of_parents(self) -> None:
+        before = _before(self)
+        unknown = [one for one in before if not one.over]
+        ids = [one.id for one in unknown]
+        _throw(before, {one.id: one for one in await self.app.async_backend().fetch(ids)} if ids else {})
 
 
-def result_from_tuple(value: Any, app: Celeriac | None = None) -> AsyncResult[Any]:
-    """Return the result that :meth:`AsyncResult.as_tuple` made ``value`` from.
+def _before(result: AsyncResult[Any]) -> list[AsyncResult[Any]]:
+    """Return the results of all steps before one, the first of them first."""
+    found: list[AsyncResult[Any]] = []
+    parent: Any = result.parent
+    while parent is not None:
+        found += reversed(parent.leaves()) if hasattr(parent, "leaves") else [parent]
+        parent = parent.parent
+    found.reverse()
+    return found
+
+
+def _throw(results: list[AsyncResult[Any]], known: dict[str, StoredResult]) -> None:
+    for one in results:
+        stored = known.get(one.id)
+        if stored is not None and stored.state in state.READY_STATES:
+            one.remember(stored)
+        if one.over:
+            one.maybe_throw()
+
+
+def result_from_tuple(value: Any, app: Celeriac | None = None) -> Any:
+    """Return the result that ``as_tuple()`` of a result, or of a group's, made ``value`` from.
 
     Raises:
         ValueError: It is nothing of that form.
     """
-    if isinstance(value, AsyncResult):
+    if isinstance(value, AsyncResult) or hasattr(value, "leaves"):
         return value  # pyright: ignore[reportUnknownVariableType]
     try:
-        (task_id, parent), _ = value
-        return AsyncResult(task_id, app=app, parent=result_from_tuple(parent, app) if parent else None)
+        found: Any = None
+        levels: list[Any] = []
+        while value:
+            (task_id, parent), members = value
+            levels.append((task_id, members))
+            value = parent
+        for task_id, members in reversed(levels):
+            if members is None:
+                found = AsyncResult(task_id, app=app, parent=found)
+            else:
+                found = AsyncResult.of_group(task_id, [result_from_tuple(one, app) for one in members], found, app)
     except (TypeError, ValueError) as exc:
-        raise ValueError(f"{value!r:.200} is not ((id, parent), None), as as_tuple() returns it") from exc
+        raise ValueError(f"{value!r:.200} is not ((id, parent), members), as as_tuple() returns it") from exc
+    if found is None:
+        raise ValueError(f"{value!r:.200} is not ((id, parent), members), as as_tuple() returns it")
+    return found

@@ -15,6 +15,7 @@ from celeriac.app.eager_result import EagerResult
 from celeriac.app.narrowing import is_mapping
 from celeriac.app.publisher import Order
 from celeriac.app.result import AsyncResult
+from celeriac.app.workflows import chunks, map_signature
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
@@ -168,6 +169,18 @@ class Sending(Generic[P, R_co]):
     def si(self, *args: Any, **kwargs: Any) -> Signature:
         """Return an immutable signature with these arguments: it ignores what a linked task returned."""
         return Signature(self._task, args, kwargs, immutable=True)
+
+    def map(self, it: Iterable[Any]) -> Signature:
+        """Return the signature of one task that calls this one with each argument: ``[task(one) for one in it]``."""
+        return map_signature(self._task, it, starred=False)
+
+    def starmap(self, it: Iterable[Any]) -> Signature:
+        """Return the signature of one task that calls this one with each tuple of arguments."""
+        return map_signature(self._task, it, starred=True)
+
+    def chunks(self, it: Iterable[Any], n: int) -> chunks:
+        """Return the signature of a group of tasks, each of which calls this one with ``n`` tuples of arguments."""
+        return chunks(self.s(), it, n, app=self._task.app)
 
     @property
     def _task(self) -> Task[..., Any]:

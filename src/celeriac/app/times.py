@@ -76,6 +76,11 @@ def not_before(
     return found if found > now else None
 
 
+def is_duration(value: object) -> bool:
+    """Tell whether it is a number of seconds, in one of the ways to say it, and no moment."""
+    return isinstance(value, (int, float, timedelta))
+
+
 def not_after(expires: float | timedelta | datetime | None, *, now: float, zone: tzinfo) -> float | None:
     """Return the moment after which a task must not start, or None for never.
 

@@ -36,6 +36,7 @@ class Watch:
         interval: Longest time in seconds between two looks; None leaves it to the store.
         on_done: Called once with the result of each task that is over.
         on_change: Called with each new interim result.
+        stop_early: Stop after a look in which any was over.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Watch:
         interval: float | None = None,
         on_done: Seen,
         on_change: Seen | None = None,
+        stop_early: bool = False,
     ) -> None:
         self.pending: dict[str, StoredResult | None] = dict.fromkeys(ids)
         self._timeout = timeout
@@ -55,6 +57,7 @@ class Watch:
         self._on_change = on_change
         self._looked = 0.0
         self._answered = False
+        self._stop_early = stop_early
 
     def look(self) -> list[str]:
         """Return the ids to ask for; the look begins now."""
@@ -68,14 +71,18 @@ class Watch:
             TimeoutError: The time is up and something is pending.
         """
         self._answered = True
+        done = False
         for stored in found:
             if stored.state in state.READY_STATES:
                 if stored.id in self.pending:
                     del self.pending[stored.id]
                     self._on_done(stored)
+                    done = True
             elif self._on_change is not None and self.pending.get(stored.id) != stored:
                 self.pending[stored.id] = stored
                 self._on_change(stored)
+        if done and self._stop_early:
+            self.pending.clear()
         if not self.pending:
             return 0.0
         wait = self._interval

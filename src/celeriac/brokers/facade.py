@@ -34,9 +34,10 @@ from celeriac.brokers.port import (
     Waiter,
     WorkerRecord,
 )
-from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
+from celeriac.core.message import Arrival, Delivery, Lease, Message, Settlement, Start, StoredResult
 from celeriac.core.operation import Operation, arun, at_once, begin, run
 from celeriac.core.scheduled import Firing, StoredEntry, Turns, Writing
+from celeriac.core.workflow import Harvest, Join, Workflow, WorkflowRecord
 
 Req = TypeVar("Req")
 Rep = TypeVar("Rep")
@@ -303,11 +304,40 @@ class SyncScheduleCalls(SyncCalls[Operations[Req, Rep]]):
         return self._run(self._ops.page_entries(after, min(limit, MAX_BATCH)))
 
 
+class SyncWorkflowCalls(SyncCalls[Operations[Req, Rep]]):
+    """:class:`~celeriac.brokers.port.WorkflowOperations`, blocking."""
+
+    def plant(self, workflow: Workflow, joins: Sequence[Join]) -> None:
+        self._run(self._ops.plant(workflow, joins))
+
+    def arrive(self, arrivals: Sequence[Arrival]) -> None:
+        for part in parts(arrivals):
+            self._run(self._ops.arrive(part))
+
+    def harvest(self, workflow: str, join: int, after: int, limit: int) -> Harvest:
+        return self._run(self._ops.harvest(workflow, join, after, min(limit, MAX_BATCH)))
+
+    def workflows(self, ids: Sequence[str], cursor: float, limit: int) -> list[WorkflowRecord]:
+        return self._run(self._ops.workflows(ids, cursor, min(limit, MAX_BATCH)))
+
+    def reopen(self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()) -> int:
+        """Many places are emptied in several steps; the messages are kept in the last."""
+        cut = [*parts(places)] or [()]
+        done = sum([self._run(self._ops.reopen(workflow, part)) for part in cut[:-1]])
+        for part in [*parts(messages)][1:]:
+            self._run(self._ops.reopen(workflow, (), part))
+        return done + self._run(self._ops.reopen(workflow, cut[-1], messages[:MAX_BATCH]))
+
+    def uproot(self, ids: Sequence[str]) -> int:
+        return sum([self._run(self._ops.uproot(part)) for part in parts(ids)])
+
+
 class SyncBroker(
     SyncQueueCalls[Req, Rep],
     SyncScheduleCalls[Req, Rep],
     SyncControlCalls[Req, Rep],
     SyncInspectCalls[Req, Rep],
+    SyncWorkflowCalls[Req, Rep],
     SyncResultCalls[Operations[Req, Rep]],
 ):
     """A driver behind blocking calls.
@@ -512,11 +542,40 @@ class AsyncScheduleCalls(AsyncCalls[Operations[Req, Rep]]):
         return await self._run(self._ops.page_entries(after, min(limit, MAX_BATCH)))
 
 
+class AsyncWorkflowCalls(AsyncCalls[Operations[Req, Rep]]):
+    """:class:`~celeriac.brokers.port.WorkflowOperations`, awaiting."""
+
+    async def plant(self, workflow: Workflow, joins: Sequence[Join]) -> None:
+        await self._run(self._ops.plant(workflow, joins))
+
+    async def arrive(self, arrivals: Sequence[Arrival]) -> None:
+        for part in parts(arrivals):
+            await self._run(self._ops.arrive(part))
+
+    async def harvest(self, workflow: str, join: int, after: int, limit: int) -> Harvest:
+        return await self._run(self._ops.harvest(workflow, join, after, min(limit, MAX_BATCH)))
+
+    async def workflows(self, ids: Sequence[str], cursor: float, limit: int) -> list[WorkflowRecord]:
+        return await self._run(self._ops.workflows(ids, cursor, min(limit, MAX_BATCH)))
+
+    async def reopen(self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()) -> int:
+        """Many places are emptied in several steps; the messages are kept in the last."""
+        cut = [*parts(places)] or [()]
+        done = sum([await self._run(self._ops.reopen(workflow, part)) for part in cut[:-1]])
+        for part in [*parts(messages)][1:]:
+            await self._run(self._ops.reopen(workflow, (), part))
+        return done + await self._run(self._ops.reopen(workflow, cut[-1], messages[:MAX_BATCH]))
+
+    async def uproot(self, ids: Sequence[str]) -> int:
+        return sum([await self._run(self._ops.uproot(part)) for part in parts(ids)])
+
+
 class AsyncBroker(
     AsyncQueueCalls[Req, Rep],
     AsyncScheduleCalls[Req, Rep],
     AsyncControlCalls[Req, Rep],
     AsyncInspectCalls[Req, Rep],
+    AsyncWorkflowCalls[Req, Rep],
     AsyncResultCalls[Operations[Req, Rep]],
 ):
     """A driver behind awaitable calls: the twin of :class:`SyncBroker`.

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from celeriac.brokers.joins import WorkflowOperations
 from celeriac.brokers.schedule_port import ScheduleOperations
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
 from celeriac.core.operation import Operation
@@ -479,6 +480,7 @@ class Operations(
     ControlOperations[ReqOut, RepIn],
     InspectOperations[ReqOut, RepIn],
     ResultOperations[ReqOut, RepIn],
+    WorkflowOperations[ReqOut, RepIn],
     ScheduleOperations[ReqOut, RepIn],
     Protocol[ReqOut, RepIn],
 ):

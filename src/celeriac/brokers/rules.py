@@ -23,6 +23,7 @@ from celeriac.core.message import (
     unpack,
     unpack_result,
 )
+from celeriac.core.workflow import Arrived
 from celeriac.errors import DecodeError, InvalidTaskError
 
 VERDICT_LEASE: Final = 30.0
@@ -118,6 +119,20 @@ def opened_result(id: str, payload: bytes) -> StoredResult:
         return unpack_result(payload)
     except DecodeError as exc:
         raise DecodeError(f"the stored result of task {id!r} cannot be read: {exc}") from exc
+
+
+def arrived(slot: int, failed: object, result: bytes, message: bytes | None) -> Arrived:
+    """Return what lies in a slot, of what a store keeps of it.
+
+    Raises:
+        DecodeError: It is no result.
+    """
+    kept = unpack_result(result)
+    try:
+        again = None if message is None else unpack(message)
+    except DecodeError:  # It cannot be tried again by hand; what became of it is known all the same.
+        again = None
+    return Arrived(slot, bool(failed), kept, again)
 
 
 def is_over(result: StoredResult) -> bool:

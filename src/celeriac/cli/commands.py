@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "list": "The same as queues.",
     "purge": "Drop the tasks that wait in queues.",
     "dlq": "Look at dead letters, run them again, drop them.",
+    "workflow": "Look at workflows, go on after a failure, end one.",
     "db": "Upgrade or check the broker's store.",
     "doctor": "Examine a broker, and say what to change.",
     "relay": "Bring tasks from an outbox to the broker.",
@@ -117,6 +118,8 @@ def load(name: str) -> click.Command | None:
             from celeriac.cli.doctor import doctor as command
         case "relay":
             from celeriac.cli.relay import relay as command
+        case "workflow":
+            from celeriac.cli.workflow import workflow as command
         case "report":
             from celeriac.cli.report import report as command
         case "shell":

@@ -28,6 +28,28 @@ MAX_NAME_BYTES: Final = 500
 """Longest name of a task, in UTF-8 bytes."""
 
 
+class Place(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Where a task stands in its workflow; see :mod:`celeriac.core.workflow`.
+
+    Attributes:
+        join, slot: Where its outcome arrives.
+        awaits: The join whose values it is given; None for a task that starts the workflow.
+        takes: Which values come before its own arguments: a number, that slot's value; a list, these in a list (lists
+            may be nested); -1, all in the order of the slots, in a list; None, nothing.
+        gathers: What it awaits is a group.
+        delay: Seconds that it waits once it could run.
+        patience: Seconds, counted from the same moment, after which it is not started any more.
+    """
+
+    join: int
+    slot: int
+    awaits: int | None = None
+    takes: int | list[Any] | None = None
+    gathers: bool = False
+    delay: float | None = None
+    patience: float | None = None
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A task to run: what ``apply_async`` sends.
 
@@ -49,7 +71,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
         headers: Custom headers, as given by the sender.
         origin: Who sent it, ``gen<pid>@<host>``.
         sent_at: When it was sent, seconds since the epoch.
-        workflow, node: The stored graph and the node in it that this message runs.
+        workflow: The id of the workflow that it is a step of.
+        node: Which step of it, by the number in the stored graph.
+        place: What it is given there, and where its outcome goes.
         parked_at: When a worker first found the task name unknown, seconds since the epoch.
         seal: What proves who made it, as it lies in the broker; None in the hands of those who send and run tasks.
     """
@@ -88,6 +112,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     sent_at: float | None = None
     workflow: str | None = None
     node: str | None = None
+    place: Place | None = None
     parked_at: float | None = None
     seal: Seal | None = None
 
@@ -217,6 +242,8 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
         raw: The bytes, only where ``message`` is None.
         cancelled: It was revoked while it was owned.
         refusal: It is not what somebody with this app's keys sent; then ``message`` is as it lies in the broker.
+        given: What the steps before it came to, by slot, where it is a step of a workflow that awaits some: worked out
+            by whoever claimed it. If one of them failed, that one alone.
     """
 
     message: Message | None
@@ -226,6 +253,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     raw: bytes = b""
     cancelled: bool = False
     refusal: Refusal | None = None
+    given: dict[int, StoredResult] | None = None
 
 
 class StoredResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -292,6 +320,24 @@ def unpack_result(data: bytes) -> StoredResult:
         raise DecodeError(f"these {len(data)} bytes are not a stored result: {exc}") from exc
 
 
+class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The outcome of a step, on its way to the join that waits for it. The first in a slot counts.
+
+    Attributes:
+        workflow, join, slot: Where it goes.
+        failed: The step did not return; the join is closed at once.
+        result: What it came to.
+        message: The step's message, if it failed itself and may be tried again by hand.
+    """
+
+    workflow: str
+    join: int
+    slot: int
+    result: StoredResult
+    failed: bool = False
+    message: Message | None = None
+
+
 Action: TypeAlias = Literal["done", "retry", "release", "dead"]
 
 
@@ -310,6 +356,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         reason: Why, for people; kept with dead letters.
         crashed: For ``release`` and ``dead``: the run was lost to a dying process and counts as such.
         state: For ``done`` without a result: the state that the task is counted under.
+        arrival: What a step of a workflow came to. It takes effect where the message is over: for ``done`` and
+            ``dead``, and for ``retry`` and ``release`` if a revocation overrules these.
     """
 
     lease: Lease
@@ -321,6 +369,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str | None = None
     crashed: bool = False
     state: str = SUCCESS
+    arrival: Arrival | None = None
 
 
 class Start(msgspec.Struct, frozen=True, gc=False):

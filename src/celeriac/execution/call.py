@@ -15,13 +15,13 @@ from typing import Any
 import msgspec
 
 from celeriac.core.codec import decode_args
-from celeriac.core.message import Delivery, Message, Refusal, Settlement
+from celeriac.core.message import Delivery, Message, Refusal, Settlement, StoredResult
 from celeriac.errors import DecodeError, NotRegistered
 from celeriac.events import SecurityRefused, TaskDead, TaskParked
-from celeriac.execution import capture, results
+from celeriac.execution import capture, results, steps
 from celeriac.execution.conclude import conclude, revoke
 from celeriac.execution.context import DeliveredRequest, current_request
-from celeriac.execution.outcome import Outcome, Revoked, Succeeded, classify
+from celeriac.execution.outcome import Failed, Outcome, Revoked, Succeeded, classify
 from celeriac.execution.record import Call
 from celeriac.execution.runnable import Surroundings
 
@@ -57,6 +57,24 @@ def open_call(delivery: Delivery, surroundings: Surroundings) -> Call | Settleme
         return revoke(call, surroundings, Revoked("revoked"))
     if message.expires is not None and message.expires <= surroundings.clock.now():
         return revoke(call, surroundings, Revoked("expired"))
+    return call if delivery.given is None else _given(call, delivery.given, surroundings)
+
+
+def _given(call: Call, given: dict[int, StoredResult], surroundings: Surroundings) -> Call | Settlement:
+    """Put what the steps before it came to in front of a step's arguments, or end it where one of them failed."""
+    message, request = call.message, call.request
+    failure = steps.failure_given(given)
+    if failure is not None:
+        return steps.skip(call, surroundings, failure)
+    place = message.place
+    if place is not None and place.patience is not None:
+        since = max((one.date_done or 0.0 for one in given.values()), default=0.0) + (place.delay or 0.0)
+        if since + place.patience <= surroundings.clock.now():
+            return revoke(call, surroundings, Revoked("expired"))
+    try:
+        request.args = call.args = (*steps.values_given(message, given, surroundings), *call.args)
+    except DecodeError as exc:
+        return conclude(call, surroundings, Failed(exc))
     return call
 
 
@@ -139,6 +157,7 @@ def _park(delivery: Delivery, message: Message, surroundings: Surroundings) -> S
         message=msgspec.structs.replace(message, parked_at=since),
         due=now + delay,
         reason="unknown task",
+        arrival=steps.if_revoked(message),
     )
 
 
@@ -163,7 +182,7 @@ def _bury(delivery: Delivery, surroundings: Surroundings, reason: str, exc: Base
     surroundings.bus.emit(TaskDead(delivery.lease.id, name, reason))
     message = delivery.message
     parked = message is not None and message.parked_at is not None
-    return Settlement(
+    settlement = Settlement(
         lease=delivery.lease,
         action="dead",
         # A dead letter that a person puts back gets the whole window again.
@@ -171,3 +190,4 @@ def _bury(delivery: Delivery, surroundings: Surroundings, reason: str, exc: Base
         reason=reason,
         result=results.dead(delivery, surroundings, exc if exc is not None else DecodeError(reason)),
     )
+    return settlement if message is None else steps.arriving(settlement, message)

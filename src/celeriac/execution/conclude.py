@@ -14,7 +14,7 @@ from celeriac.core import state
 from celeriac.core.message import Delivery, Message, Settlement, StoredResult
 from celeriac.errors import TaskError, TaskRevokedError
 from celeriac.events import HookFailed, TaskDead, TaskFailed, TaskIgnored, TaskRetried, TaskRevoked, TaskSucceeded
-from celeriac.execution import results
+from celeriac.execution import results, steps
 from celeriac.execution.outcome import (
     ExceptionInfo,
     Failed,
@@ -26,7 +26,7 @@ from celeriac.execution.outcome import (
     Succeeded,
     format_traceback,
 )
-from celeriac.execution.record import Call
+from celeriac.execution.record import Call, Replacement
 from celeriac.execution.runnable import Surroundings
 
 REQUEUE_DELAY = 1.0
@@ -35,6 +35,14 @@ REQUEUE_DELAY = 1.0
 
 def conclude(call: Call, surroundings: Surroundings, outcome: Outcome) -> Settlement:
     """Return the settlement of a run that ended with this outcome."""
+    message = call.message
+    if call.request.replacement is not None and isinstance(outcome, Ignored):
+        return _replaced(call, surroundings, call.request.replacement)
+    settlement = _concluded(call, surroundings, outcome)
+    return settlement if message.place is None else steps.arriving(settlement, message)
+
+
+def _concluded(call: Call, surroundings: Surroundings, outcome: Outcome) -> Settlement:
     if type(outcome) is Succeeded:
         request = call.request
         if request.pending_retry is not None:
@@ -76,7 +84,8 @@ def revoke(call: Call, surroundings: Surroundings, outcome: Revoked) -> Settleme
     stored = results.failure(
         message, surroundings, TaskRevokedError(outcome.reason), state_name=state.REVOKED, request=call.request
     )
-    return Settlement(lease=call.delivery.lease, action="done", result=stored, reason=outcome.reason)
+    settlement = Settlement(lease=call.delivery.lease, action="done", result=stored, reason=outcome.reason)
+    return steps.arriving(settlement, message)
 
 
 def settle_crash(delivery: Delivery, surroundings: Surroundings, exc: BaseException) -> Settlement:
@@ -84,11 +93,12 @@ def settle_crash(delivery: Delivery, surroundings: Surroundings, exc: BaseExcept
     message = delivery.message if delivery.message is not None else Message(id=delivery.lease.id, task="?")
     traceback = format_traceback(exc)
     surroundings.bus.emit(TaskFailed(message.id, message.task, 0.0, exc, traceback))
-    return Settlement(
+    settlement = Settlement(
         lease=delivery.lease,
         action="done",
         result=results.failure(message, surroundings, exc, traceback=traceback),
     )
+    return steps.arriving(settlement, message)
 
 
 def _succeeded(call: Call, surroundings: Surroundings, value: Any) -> Settlement:
@@ -98,18 +108,24 @@ def _succeeded(call: Call, surroundings: Surroundings, value: Any) -> Settlement
     if request.embed and request.embed.get("callbacks"):
         follow_ups += surroundings.follow_ups.callbacks(request.embed["callbacks"], message, value)
     stored: StoredResult | None = None
-    if wants_result(call, surroundings):
+    wanted = wants_result(call, surroundings)
+    if wanted or message.place is not None:
         kept = value if task.converter is None else task.converter.dump_result(value)
         stored = results.success(
             message, request, kept, serializer=task.result_serializer, runtime=runtime, surroundings=surroundings
         )
+    arrival = None
+    if message.place is not None and stored is not None:
+        arrival = steps.returned(message, stored)
+        stored = stored if wanted else None
     if task.hooks:
         _hook(call, surroundings, "on_success", lambda: task.on_success(value, message.id, call.args, call.kwargs))
         _after_return(call, surroundings, state.SUCCESS, value, None)
     bus = surroundings.bus
     if bus.wanted(TaskSucceeded):
         bus.emit(TaskSucceeded(message.id, message.task, runtime, value))
-    return Settlement(lease=call.delivery.lease, action="done", result=stored, follow_ups=follow_ups)
+    lease = call.delivery.lease
+    return Settlement(lease=lease, action="done", result=stored, follow_ups=follow_ups, arrival=arrival)
 
 
 def _failed(call: Call, surroundings: Surroundings, outcome: Failed) -> Settlement:
@@ -143,13 +159,14 @@ def bury(call: Call, surroundings: Surroundings, exc: BaseException) -> Settleme
     message, reason = call.message, str(exc)
     _failure_hooks(call, surroundings, Failed(exc))
     surroundings.bus.emit(TaskDead(message.id, message.task, reason))
-    return Settlement(
+    settlement = Settlement(
         lease=call.delivery.lease,
         action="dead",
         reason=reason,
         result=results.failure(message, surroundings, exc, state_name=state.DEAD, request=call.request),
         follow_ups=call.request.following + _errbacks(call, surroundings, exc, None),
     )
+    return steps.arriving(settlement, message)
 
 
 def _failure_hooks(call: Call, surroundings: Surroundings, outcome: Failed) -> None:
@@ -185,7 +202,18 @@ def _retried(call: Call, surroundings: Surroundings, outcome: Retried) -> Settle
         stored = results.failure(
             message, surroundings, cause, state_name=state.RETRY, traceback=outcome.traceback, request=request
         )
-    return Settlement(lease=call.delivery.lease, action="retry", message=again, due=due, result=stored)
+    lease, arrival = call.delivery.lease, steps.if_revoked(message)
+    return Settlement(lease=lease, action="retry", message=again, due=due, result=stored, arrival=arrival)
+
+
+def _replaced(call: Call, surroundings: Surroundings, replacement: Replacement) -> Settlement:
+    """Return the settlement of a task whose place another takes, or a workflow, whose last step has its id."""
+    lease, message = call.delivery.lease, call.message
+    surroundings.bus.emit(TaskIgnored(message.id, message.task))
+    if replacement.again is None:
+        return Settlement(lease=lease, action="done", state=state.IGNORED, follow_ups=replacement.first)
+    now, arrival = surroundings.clock.now(), steps.if_revoked(message)
+    return Settlement(lease=lease, action="retry", message=replacement.again, due=now, arrival=arrival)
 
 
 def _rejection(outcome: Rejected) -> TaskError:
@@ -201,6 +229,7 @@ def _rejected(call: Call, surroundings: Surroundings, outcome: Rejected) -> Sett
             action="release",
             due=surroundings.clock.now() + REQUEUE_DELAY,
             reason=outcome.reason,
+            arrival=steps.if_revoked(message),
         )
     surroundings.bus.emit(TaskDead(message.id, message.task, outcome.reason))
     return Settlement(

@@ -57,6 +57,9 @@ class Request:
     following: tuple[Message, ...] = ()
     """What is sent in the same step that finishes the task, whatever comes of it: ``self.reschedule()``."""
 
+    replacement: Any = None
+    """What takes the task's place, once it has asked for that."""
+
     def __init__(self, **fields: Any) -> None:
         """Create the request of a direct call, with any of the fields."""
         self.children: list[str] = []

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from celeriac.core.message import Delivery, Message
 from celeriac.execution.context import DeliveredRequest
 from celeriac.execution.runnable import Runnable
+
+
+class Replacement(NamedTuple):
+    """What takes the place of a task that asked for it.
+
+    Attributes:
+        again: A task under the same id; None where it is a workflow.
+        first: The messages that the workflow begins with.
+    """
+
+    again: Message | None
+    first: tuple[Message, ...]
 
 
 class Call:

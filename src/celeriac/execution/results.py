@@ -10,7 +10,7 @@ import os
 from typing import Any, Final
 
 from celeriac.core import state
-from celeriac.core.codec import encode, encode_exception
+from celeriac.core.codec import Encoded, encode, encode_exception
 from celeriac.core.message import Delivery, Message, StoredResult
 from celeriac.errors import SerializationError
 from celeriac.execution import capture
@@ -55,7 +55,7 @@ def failure(
     runtime: float | None = None,
 ) -> StoredResult:
     """Return what is stored for an exception, in any of the states whose value is one."""
-    encoded = encode(encode_exception(exc), "json")
+    encoded = encoded_failure(exc)
     if traceback is not None and len(traceback) > surroundings.result_max_bytes:
         traceback = f"...{traceback[-_TRACEBACK_END:]}"
     return _stored(
@@ -70,6 +70,11 @@ def failure(
         runtime=runtime,
         log=capture.text_of(request),
     )
+
+
+def encoded_failure(exc: BaseException) -> Encoded:
+    """Return what is stored of an exception."""
+    return encode(encode_exception(exc), "json")
 
 
 def check_size(body: bytes, what: str, most: int) -> None:

@@ -84,6 +84,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
         tasks: Registered tasks by name.
         hostname: The worker's node name.
         accept: Content types that may be decoded.
+        result_accept: The same of what earlier steps of a workflow returned; None: the same ones.
         follow_ups: Makes callbacks, errbacks and retries.
         clock: Where time comes from.
         bus: Where events go.
@@ -106,6 +107,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     stores_results: bool = True
     result_expires: float | None = 86400.0
     result_max_bytes: int = 16 * 1024 * 1024
+    result_accept: frozenset[str] | None = None
     delivery_limit: int = 3
     unknown_window: float = 300.0
     unknown_delay: float = 5.0

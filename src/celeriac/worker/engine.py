@@ -17,6 +17,7 @@ from celeriac.errors import CeleriacError
 from celeriac.execution import results as stored_results
 from celeriac.execution.record import Call
 from celeriac.execution.runnable import Surroundings
+from celeriac.execution.steps import if_revoked
 from celeriac.worker.coroutine_slots import CoroutineSlots
 from celeriac.worker.fetcher import Fetcher
 from celeriac.worker.holdings import Auditor, Holdings
@@ -210,6 +211,8 @@ class Engine:
         leases = [settlement.lease for settlement in batch]
         self.holdings.drop(leases)
         self.fetcher.settled(leases)
+        if any(settlement.arrival is not None or settlement.follow_ups for settlement in batch):
+            self.fetcher.expect()
         self._settled()
 
     def _settled(self) -> None:
@@ -249,7 +252,8 @@ class Engine:
         try:
             lost = await asyncio.wait_for(self._record_start(call), START_PATIENCE)
         except (CeleriacError, OSError, TimeoutError):
-            self.settler.add(Settlement(lease=lease, action="release", reason="its start could not be recorded"))
+            reason, arrival = "its start could not be recorded", if_revoked(call.message)
+            self.settler.add(Settlement(lease=lease, action="release", reason=reason, arrival=arrival))
             return False
         if lost:
             self.holdings.drop([lease])

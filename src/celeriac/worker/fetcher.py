@@ -21,9 +21,11 @@ from celeriac.core.message import Delivery, Lease, Settlement
 from celeriac.errors import CeleriacError
 from celeriac.events import Bus, ServiceFailed, TaskReceived
 from celeriac.events.backoff import Backoff
+from celeriac.execution import steps
 from celeriac.execution.runnable import Surroundings
 from celeriac.worker.appetite import Appetite, Load
 from celeriac.worker.coroutine_slots import CoroutineSlots
+from celeriac.worker.given import HarvestBroker, with_given
 from celeriac.worker.holdings import Holdings
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.settler import Settler
@@ -39,7 +41,7 @@ LAST_CHANCE_REST: Final = 2.0
 """Seconds for which it is then parked, so that this process can work on and another may take it."""
 
 
-class FetchBroker(Protocol):
+class FetchBroker(HarvestBroker, Protocol):
     """What the fetcher needs of a broker."""
 
     async def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> list[Delivery]: ...
@@ -81,6 +83,7 @@ class Fetcher:
         self._last_chance: deque[Delivery] = deque()
         self._room = asyncio.Event()
         self._stop_asked = asyncio.Event()
+        self._news = asyncio.Event()
         self._last_chance_since = 0.0
         place = owner.rpartition("/")[2]
         self._courtesy = (int(place) - 1) % options.processes * 0.0015 if place.isdecimal() else 0.0
@@ -105,9 +108,14 @@ class Fetcher:
         if self._returning:
             self._returning.difference_update(leases)
 
+    def expect(self) -> None:
+        """Look at once: something may be ready that this process made so."""
+        self._news.set()
+
     def stop(self) -> None:
         """Claim no more."""
         self._stop_asked.set()
+        self._news.set()
         self._room.set()
 
     @property
@@ -120,6 +128,8 @@ class Fetcher:
         backoff = Backoff(self._bus, "fetcher", clock=self._clock, rng=self._surroundings.rng)
         while not self.stopping:
             self._room.clear()
+            if not self.stopping:
+                self._news.clear()
             wanted = self._wanted()
             if wanted <= 0:
                 await self._wait_for_room(self._appetite.retry_in(self._clock.monotonic()))
@@ -191,7 +201,8 @@ class Fetcher:
     def _release(self, deliveries: Iterable[Delivery], reason: str) -> None:
         for delivery in deliveries:
             self._returning.add(delivery.lease)
-            self._settler.add(Settlement(lease=delivery.lease, action="release", reason=reason))
+            arrival = steps.if_revoked(delivery.message)
+            self._settler.add(Settlement(lease=delivery.lease, action="release", reason=reason, arrival=arrival))
 
     async def _claim(self, wanted: int) -> float:
         """Claim and dispatch; return the seconds for which nothing can be expected, 0 to go on at once."""
@@ -206,12 +217,28 @@ class Fetcher:
         self._table.note_poll(self._clock.monotonic())
         if deliveries:
             self._table.note_claim(asked + self._options.lease)
-            self._dispatch(deliveries)
-            return 0.0 if len(deliveries) >= wanted else 0.001
+            whole = len(deliveries) >= wanted
+            later = [one for one in deliveries if steps.awaits(one)]
+            if later:
+                deliveries = [one for one in deliveries if not steps.awaits(one)]
+            if deliveries:
+                self._dispatch(deliveries)
+            if later:
+                await self._dispatch_steps(later)
+            return 0.0 if whole else 0.001
         promoted = await self._broker.promote(PROMOTE_BATCH)
         if promoted.count:
             return 0.0
         return IDLE_LOOK if promoted.next_in is None else max(0.001, min(IDLE_LOOK, promoted.next_in))
+
+    async def _dispatch_steps(self, deliveries: Sequence[Delivery]) -> None:
+        """Read what steps of workflows are given, and dispatch them; what cannot be read is given back."""
+        try:
+            given = await with_given(self._broker, deliveries)
+        except BaseException:
+            self._release(deliveries, "what it is given could not be read")
+            raise
+        self._dispatch(given)
 
     async def _pause(self, seconds: float) -> None:
         """Wait; a stop ends it early."""
@@ -221,9 +248,9 @@ class Fetcher:
             return
 
     async def _wait(self, seconds: float) -> None:
-        """Wait for something new in the store; a stop ends it early."""
+        """Wait for something new in the store; a stop, or what this process made ready itself, ends it early."""
         looking = asyncio.ensure_future(self._waiter.wait(seconds))
-        stopping = asyncio.ensure_future(self._stop_asked.wait())
+        stopping = asyncio.ensure_future(self._news.wait())
         try:
             await asyncio.wait((looking, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -295,6 +322,11 @@ class Fetcher:
     def _park_last_chances(self) -> None:
         due = self._surroundings.clock.now() + LAST_CHANCE_REST
         while self._last_chance:
-            lease = self._last_chance.popleft().lease
-            reason = "its last chance must be alone in a process, and others run here"
-            self._settler.add(Settlement(lease=lease, action="release", due=due, reason=reason))
+            delivery = self._last_chance.popleft()
+            reason, arrival = (
+                "its last chance must be alone in a process, and others run here",
+                steps.if_revoked(delivery.message),
+            )
+            self._settler.add(
+                Settlement(lease=delivery.lease, action="release", due=due, reason=reason, arrival=arrival)
+            )

@@ -13,6 +13,7 @@ from celeriac.errors import SoftTimeLimitExceeded, Terminated
 from celeriac.execution.call import open_call
 from celeriac.execution.record import Call
 from celeriac.execution.runnable import Surroundings
+from celeriac.execution.steps import if_revoked
 from celeriac.worker.slots import SlotTable
 
 FOREVER: Final = float("inf")
@@ -48,7 +49,8 @@ def admit(home: Home, delivery: Delivery, now: float) -> Call | Settlement:
 
 def given_back(delivery: Delivery) -> Settlement:
     """Return the settlement of a delivery that must not start because its lease may have run out."""
-    return Settlement(lease=delivery.lease, action="release", reason=STALE)
+    arrival = if_revoked(delivery.message)
+    return Settlement(lease=delivery.lease, action="release", reason=STALE, arrival=arrival)
 
 
 def may_begin(home: Home, losses: int, now: float) -> bool:

@@ -50,6 +50,7 @@ class SyncSlots:
         self._home = home
         self._start_first = start_first
         self._backlog: Backlog[Delivery | None] = machine.backlog()
+        self._give_way = machine.give_way
         self._clock = home.surroundings.clock
         self._stopped = False
         self.count = max(1, threads)
@@ -85,9 +86,12 @@ class SyncSlots:
 
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """Add deliveries, in order."""
+        idle = not self.held
         self._given += len(deliveries)
         for delivery in deliveries:
             self._backlog.put(delivery)
+        if idle and deliveries:
+            self._give_way()
 
     def take_back(self) -> list[Delivery]:
         """Remove and return every delivery that no slot has taken yet."""

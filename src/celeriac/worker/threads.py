@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from celeriac.worker.interrupt import Interrupter, MainThreadInterrupter, ThreadInterrupter
 
 T = TypeVar("T")
+
+WAKE_UP: Final = 50e-6
+"""Seconds that a sleeping thread needs until it asks for the interpreter's lock."""
 
 
 class Wakeup(Protocol):
@@ -78,6 +82,10 @@ class Threads(Protocol):
         """Return what interrupts tasks in so many threads; for 0, in the main thread."""
         ...
 
+    def give_way(self) -> None:
+        """Let a thread begin that was woken just now, instead of after whatever this one still has to do."""
+        ...
+
     def result(self, coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop, timeout: float) -> T:
         """Run a coroutine in another thread's loop, block until it is done, and return its result.
 
@@ -101,6 +109,11 @@ class SystemThreads:
 
     def interrupters(self, threads: int) -> list[Interrupter]:
         return [ThreadInterrupter() for _ in range(threads)] if threads else [MainThreadInterrupter()]
+
+    def give_way(self) -> None:
+        # The interpreter's lock is let go of for as long as a thread needs to wake up; without, it waits for it up to
+        # sys.getswitchinterval(), five milliseconds.
+        time.sleep(WAKE_UP)
 
     def result(self, coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop, timeout: float) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(timeout)

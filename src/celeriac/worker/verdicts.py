@@ -20,6 +20,7 @@ from celeriac.execution.conclude import bury, conclude
 from celeriac.execution.outcome import Failed, Revoked
 from celeriac.execution.record import Call
 from celeriac.execution.runnable import Surroundings
+from celeriac.execution.steps import if_revoked
 from celeriac.worker.slots import Running
 
 Cause: TypeAlias = Literal["crashed", "out of memory", "time limit", "revoked", "shutdown", "stuck"]
@@ -84,12 +85,13 @@ def judge_death(death: Death, run: Running, record: Record, surroundings: Surrou
         return conclude(call, surroundings, Revoked("terminated", terminated=True))
     if call.task.at_most_once:
         return _lost(call, surroundings, death.reason)
+    arrival = if_revoked(call.message)
     if death.cause in _LOST_RUN:
         if record.crashes + 1 >= limit:
             poisoned = _poison(call, surroundings, record.crashes + 1, death.reason)
             return msgspec.structs.replace(poisoned, crashed=True)
-        return Settlement(lease=lease, action="release", crashed=True, reason=death.reason)
-    return Settlement(lease=lease, action="release", reason=death.reason)
+        return Settlement(lease=lease, action="release", crashed=True, reason=death.reason, arrival=arrival)
+    return Settlement(lease=lease, action="release", reason=death.reason, arrival=arrival)
 
 
 def judge_expired(delivery: Delivery, surroundings: Surroundings, limit: int) -> Settlement:

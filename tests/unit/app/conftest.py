@@ -14,9 +14,12 @@ from celeriac import Celeriac
 from celeriac.app import state
 from celeriac.app.configuration import BACKEND_VARIABLES, BROKER_VARIABLES
 from celeriac.core.message import Message, Settlement
+from celeriac.core.workflow import Harvest
 from celeriac.execution.call import aexecute, execute, open_call
 from celeriac.execution.record import Call
+from celeriac.execution.steps import awaits
 from celeriac.testing.clock import VirtualClock
+from celeriac.worker.given import with_given
 
 _numbers = itertools.count()
 
@@ -59,6 +62,16 @@ def app(make_app: Callable[..., Celeriac]) -> Celeriac:
     return make_app()
 
 
+class Harvesting:
+    """A blocking broker in the shape in which a worker's engine asks for earlier steps' values."""
+
+    def __init__(self, app: Celeriac) -> None:
+        self._app = app
+
+    async def harvest(self, workflow: str, join: int, after: int, limit: int) -> Harvest:
+        return self._app.broker.harvest(workflow, join, after, limit)
+
+
 class HandWorker:
     """Runs what is queued, one task after the other, in the calling thread."""
 
@@ -85,7 +98,10 @@ class HandWorker:
         if not claimed:
             return None
         surroundings = self._app.worker_surroundings("hand@test")
-        opened = open_call(claimed[0], surroundings)
+        delivery = claimed[0]
+        if awaits(delivery):
+            (delivery,) = asyncio.run(with_given(Harvesting(self._app), [delivery]))
+        opened = open_call(delivery, surroundings)
         if not isinstance(opened, Call):
             settlement = opened
         elif opened.task.is_async:

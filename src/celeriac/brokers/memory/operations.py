@@ -18,9 +18,10 @@ from celeriac.brokers.port import (
     Sending,
     WorkerRecord,
 )
-from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
+from celeriac.core.message import Arrival, Delivery, Lease, Message, Settlement, Start, StoredResult
 from celeriac.core.operation import Operation
 from celeriac.core.scheduled import Firing, StoredEntry, Turns, Writing
+from celeriac.core.workflow import Harvest, Join, Workflow, WorkflowRecord
 
 T = TypeVar("T")
 Request: TypeAlias = Callable[[Store], Any]
@@ -187,7 +188,33 @@ class ScheduleOperations:
         return _ask(lambda store: store.entries.page(after, limit))
 
 
-class MemoryOperations(QueueOperations, ControlOperations, InspectOperations, ResultOperations, ScheduleOperations):
+class WorkflowOperations:
+    """What workflows wait for."""
+
+    def plant(self, workflow: Workflow, joins: Sequence[Join]) -> Operation[Request, Any, None]:
+        return _ask(lambda store: store.joins.plant(workflow, joins))
+
+    def arrive(self, arrivals: Sequence[Arrival]) -> Operation[Request, Any, None]:
+        return _ask(lambda store: store.joins.arrive(arrivals))
+
+    def harvest(self, workflow: str, join: int, after: int, limit: int) -> Operation[Request, Any, Harvest]:
+        return _ask(lambda store: store.joins.harvest(workflow, join, after, limit))
+
+    def workflows(self, ids: Sequence[str], cursor: float, limit: int) -> Operation[Request, Any, list[WorkflowRecord]]:
+        return _ask(lambda store: store.joins.workflows(ids, cursor, limit))
+
+    def reopen(
+        self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()
+    ) -> Operation[Request, Any, int]:
+        return _ask(lambda store: store.joins.reopen(workflow, places, messages))
+
+    def uproot(self, ids: Sequence[str]) -> Operation[Request, Any, int]:
+        return _ask(lambda store: store.joins.uproot(ids))
+
+
+class MemoryOperations(
+    QueueOperations, ControlOperations, InspectOperations, ResultOperations, ScheduleOperations, WorkflowOperations
+):
     """All operations. There is no schema to install: it is always current."""
 
     def install(self) -> Operation[Request, Any, int]:

@@ -13,9 +13,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
+import msgspec
+
 from celeriac.brokers.memory.board import Board
 from celeriac.brokers.memory.entries import Entries
 from celeriac.brokers.memory.entry import Entry, OwnerLease, record
+from celeriac.brokers.memory.joins import Joins
 from celeriac.brokers.memory.results import Results
 from celeriac.brokers.port import Cancelled, Command, CommandReply, Promoted, QueueStats, Reclaimed, Record, Sending
 from celeriac.brokers.rules import (
@@ -55,6 +58,7 @@ class Store:
         self._ready: dict[str, list[tuple[int, int, str]]] = {}  # by queue: heap of (-priority, seq, id)
         self._waiting: list[tuple[float, int, str]] = []  # heap of (due, seq, id)
         self._seq = 0
+        self.joins = Joins(clock, self._add_later)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -85,6 +89,15 @@ class Store:
             else:
                 self._put_back(entry, state.PENDING)
         return tuple(known)
+
+    def _add_later(self, messages: Iterable[tuple[Message, float | None]]) -> None:
+        """Keep messages that become ready so many seconds from now."""
+        now = self.clock.now()
+        waiting = [
+            (one if delay is None else msgspec.structs.replace(one, eta=now + delay), pack(one))
+            for one, delay in messages
+        ]
+        self._add(waiting)
 
     def cancel(self, revoked: Sequence[StoredResult]) -> list[Cancelled]:
         """Remove what waits, mark what runs."""
@@ -205,6 +218,8 @@ class Store:
                 self._add(following)
         for entry, settlement in settled:
             counted = tally_state(settlement)
+            if settlement.arrival is not None and _overruled(entry, settlement) == goes_if_cancelled(settlement):
+                self.joins.arrive([settlement.arrival])
             if _overruled(entry, settlement) and entry.cancelled is not None:
                 self.results.store([entry.cancelled])
                 counted = state.REVOKED
@@ -346,7 +361,7 @@ class Store:
             dead = [entry for entry in found if entry.changed <= now - dead_letter_age][:limit]
         for entry in dead:
             self._drop(entry)
-        return len(gone) + len(dead) + self.results.prune(limit) + self.board.prune(limit)
+        return len(gone) + len(dead) + self.results.prune(limit) + self.board.prune(limit) + self.joins.prune(limit)
 
     def revive(self, ids: Sequence[str]) -> tuple[str, ...]:
         """Put dead letters back; return the ids revived."""

@@ -36,6 +36,13 @@ key                type    holds
 ``T e:s``          hash    schedule entry -> edition (16 digits), due or '', a NUL, and state
 ``T e:d``          zset    schedule entry -> when it is due, in seconds since the epoch
 ``T e:n``          zset    names of schedule entries, in their order
+``T w:<id>``       hash    a workflow. ``record``, ``keep`` (milliseconds, once it is over), ``created``, ``ended``
+                           (microseconds); of join n: ``zn`` its size, ``rn`` how many slots are empty, ``fn`` the slot
+                           of the first failure, ``cn`` the slot that closed it, ``gn`` how often it was opened again,
+                           ``kn`` how many messages wait, ``mn:i`` these; of its slot i: ``sn:i`` what lies there,
+                           ``xn:i`` the message of a step that failed
+``T workflows``    zset    workflow -> a number that grows with each
+``T wover``        zset    workflow -> when it is forgotten, in milliseconds since the epoch
 ``T v``            string  version of all this
 =================  ======  ========================================================================================
 

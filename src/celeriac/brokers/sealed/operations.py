@@ -11,11 +11,13 @@ from celeriac.brokers.sealed.replay import SPENT, ReplayMemory
 from celeriac.brokers.sealed.results import SealedResults
 from celeriac.core import state
 from celeriac.core.clock import Clock
-from celeriac.core.message import Delivery, Lease, Message, Refusal, Settlement, StoredResult, check
+from celeriac.core.codec import encode, encode_exception
+from celeriac.core.message import Arrival, Delivery, Lease, Message, Refusal, Settlement, StoredResult, check
 from celeriac.core.operation import Operation
 from celeriac.core.scheduled import Firing, StoredEntry, Writing, check_entry
 from celeriac.core.seal import Seal
 from celeriac.core.security import COMMAND, ENTRY, MESSAGE, REPLY, RESULT, Guard
+from celeriac.core.workflow import Arrived, Harvest, Join, Workflow
 from celeriac.errors import SecurityError
 
 COMMAND_PATIENCE = 30.0
@@ -52,6 +54,8 @@ class SealedOperations(SealedResults[Req, Rep]):
         self.workers = inner.workers
         self.drop_entries = inner.drop_entries
         self.due_entries = inner.due_entries
+        self.workflows = inner.workflows
+        self.uproot = inner.uproot
 
     # Messages.
 
@@ -119,6 +123,56 @@ class SealedOperations(SealedResults[Req, Rep]):
             yield from self._memory.renew(genuine)
         return (yield from self._inner.revive(ids))
 
+    # Workflows.
+
+    def plant(self, workflow: Workflow, joins: Sequence[Join]) -> Operation[Req, Rep, None]:
+        now = self._clock.now()
+        sealed = [
+            msgspec.structs.replace(one, messages=tuple([self._sealed(message, now) for message in one.messages]))
+            for one in joins
+        ]
+        yield from self._inner.plant(workflow, sealed)
+
+    def reopen(
+        self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()
+    ) -> Operation[Req, Rep, int]:
+        now = self._clock.now()
+        return (yield from self._inner.reopen(workflow, places, [self._sealed(one, now) for one in messages]))
+
+    def arrive(self, arrivals: Sequence[Arrival]) -> Operation[Req, Rep, None]:
+        now = self._clock.now()
+        yield from self._inner.arrive([self._sealed_arrival(one, now) for one in arrivals])
+
+    def harvest(self, workflow: str, join: int, after: int, limit: int) -> Operation[Req, Rep, Harvest]:
+        found = yield from self._inner.harvest(workflow, join, after, limit)
+        return msgspec.structs.replace(found, arrived=[self._opened_arrived(one) for one in found.arrived])
+
+    def _opened_arrived(self, arrived: Arrived) -> Arrived:
+        message = arrived.message
+        if message is not None:
+            try:
+                message = self._guard.open(MESSAGE, message)
+            except SecurityError:  # Nobody may send it again.
+                message = None
+        return Arrived(arrived.slot, arrived.failed, self._opened_result(arrived.result), message)
+
+    def _opened_result(self, result: StoredResult) -> StoredResult:
+        """Return what a step came to; where that is none of ours, a failure that says so."""
+        try:
+            return self._guard.open(RESULT, result)
+        except SecurityError as exc:
+            refused = SecurityError(f"what task {result.id[:200]} returned is refused: {exc}")
+            body = encode(encode_exception(refused), "json")
+            return StoredResult(id=result.id, state=state.FAILURE, body=body.body)
+
+    def _sealed_arrival(self, arrival: Arrival, now: float) -> Arrival:
+        message = arrival.message
+        return msgspec.structs.replace(
+            arrival,
+            result=self._guard.seal(RESULT, arrival.result, now),
+            message=None if message is None else self._sealed(message, now),
+        )
+
     # Looking.
 
     def page(
@@ -183,13 +237,15 @@ class SealedOperations(SealedResults[Req, Rep]):
 
     def _sealed_settlement(self, settlement: Settlement, now: float) -> Settlement:
         message, result, follow_ups = settlement.message, settlement.result, settlement.follow_ups
-        if message is None and result is None and not follow_ups:
+        arrival = settlement.arrival
+        if message is None and result is None and not follow_ups and arrival is None:
             return settlement
         return msgspec.structs.replace(
             settlement,
             message=None if message is None else self._sealed(message, now),
             result=None if result is None else self._guard.seal(RESULT, result, now),
             follow_ups=tuple([self._sealed(one, now) for one in follow_ups]) if follow_ups else (),
+            arrival=None if arrival is None else self._sealed_arrival(arrival, now),
         )
 
     def _opened(self, delivery: Delivery, queues: Sequence[str] | None) -> Delivery:

@@ -59,6 +59,7 @@ from celeriac.testing.conformance import (
     settle,
     sharing,
     waiter,
+    workflows,
 )
 from celeriac.testing.conformance.group import Case, Group
 from celeriac.testing.conformance.kit import MODES, Binding, Kit, Mode
@@ -100,6 +101,7 @@ _GROUPS: Final[tuple[Group, ...]] = (
     results.hostile,
     waiter.group,
     waiter.results,
+    workflows.group,
     hostile.group,
     batches.group,
     batches.results,

@@ -124,6 +124,9 @@ class SimulatedThreads:
     def interrupters(self, threads: int) -> list[Interrupter]:
         return [StrandInterrupter(self._process) for _ in range(max(1, threads))]
 
+    def give_way(self) -> None:
+        """Strands take turns at their own points."""
+
     def result(self, coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop, timeout: float) -> T:
         strand = self._process.here()
         done: list[asyncio.Task[T]] = []

@@ -169,7 +169,7 @@ def test_a_settlement_with_all_that_belongs_to_it_is_one_script() -> None:
     settlement = done(result=StoredResult(id="a", state="SUCCESS"), follow_ups=(message("b"),))
     asked, lost = drive(WHOLE.settle([settlement]), [[], []])
     assert (lost, [script.name for script in asked]) == ((), ["settle"])
-    assert asked[0].args[:6] == [1, "w", 1, "a", "0000000000000007d-r-SUCCESS", "a"]
+    assert asked[0].args[:6] == [1, "w", 1, "a", "0000000000000007d-r--SUCCESS", "a"]
 
 
 def test_places_in_the_reply_are_those_of_the_settlements() -> None:
@@ -242,7 +242,7 @@ def test_a_cancelled_task_that_would_go_on_elsewhere_goes() -> None:
     asked, lost = drive(PARTS.settle([settlement]), [[], [0]], [[], revoked], None)
     assert lost == ()
     assert [script.name for script in asked] == ["held", "settle", "store"]
-    assert asked[1].args[4] == "0000000000000007l---"
+    assert asked[1].args[4] == "0000000000000007l----"
     assert asked[2].keys == (keys.root(keys.of_id("a")),)
 
 
@@ -253,7 +253,7 @@ def test_a_retry_in_another_partition_waits_there_and_is_counted_here() -> None:
     asked, _ = drive(PARTS.settle([settlement]), [[], []], [], [[], []])
     assert [script.name for script in asked] == ["held", "enqueue", "settle"]
     assert asked[1].args[5] == "5.0"
-    assert asked[2].args[4] == "0000000000000007d---RETRY"
+    assert asked[2].args[4] == "0000000000000007d----RETRY"
 
 
 def test_each_claim_begins_with_another_partition() -> None:

@@ -14,12 +14,19 @@ from celeriac.brokers.postgres.operations.examine import ExamineOperations
 from celeriac.brokers.postgres.operations.inspect import InspectOperations
 from celeriac.brokers.postgres.operations.queue import QueueOperations
 from celeriac.brokers.postgres.operations.results import ResultOperations
+from celeriac.brokers.postgres.operations.workflows import WorkflowOperations
 
 __all__ = ["PostgresOperations"]
 
 
 class PostgresOperations(
-    QueueOperations, ControlOperations, InspectOperations, ExamineOperations, ResultOperations, ScheduleOperations
+    QueueOperations,
+    ControlOperations,
+    InspectOperations,
+    ExamineOperations,
+    ResultOperations,
+    ScheduleOperations,
+    WorkflowOperations,
 ):
     """All operations.
 

@@ -140,12 +140,13 @@ class QueueOperations(Asking):
         calls = self._calls
         age = None if dead_letter_age is None else float(dead_letter_age)
         (((count,),),) = yield calls.call("prune", age, max(0, limit), OWNER_MEMORY)
+        (((over,),),) = yield calls.call("uproot_over", max(0, limit))
         (tables,) = yield calls.read("dead_look", calls.schema, SWEEP_PAUSE, SWEEP_ABOVE)
         for (table,) in tables:
             # SKIP_LOCKED: another sweeps it now. Without the right to, PostgreSQL warns and does nothing.
             sql = f'VACUUM (SKIP_LOCKED, TRUNCATE false) "{calls.schema}"."{table}"'
             yield Sweep((Statement(sql),))
-        return int(count)
+        return int(count) + int(over)
 
 
 def _urgent_first(row: tuple[Any, ...]) -> tuple[int, int]:

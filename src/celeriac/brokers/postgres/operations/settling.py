@@ -20,6 +20,7 @@ from celeriac.brokers.postgres.operations.rows import (
     texts,
     unless_empty,
 )
+from celeriac.brokers.postgres.operations.workflows import arrival_columns
 from celeriac.brokers.rules import checked, goes_if_cancelled, kept_state, packed, tally_state
 from celeriac.brokers.sql.records import NUMBERS
 from celeriac.brokers.sql.requests import SqlOperation
@@ -34,8 +35,9 @@ def settle(calls: Calls, settlements: Sequence[Settlement]) -> SqlOperation[tupl
     # In the order of their rows, as everybody locks them.
     valid.sort(key=lambda settlement: settlement.lease.ref)
     leases = [settlement.lease for settlement in valid]
+    arrivals = _arrivals(valid)
     ((row,),) = yield calls.call(
-        "settle",
+        "settle_arriving" if arrivals else "settle",
         numbers([lease.ref for lease in leases]),
         texts([lease.id for lease in leases]),
         numbers([lease.token for lease in leases]),
@@ -44,6 +46,7 @@ def settle(calls: Calls, settlements: Sequence[Settlement]) -> SqlOperation[tupl
         *_kept(valid),
         *_results(valid),
         *_follow_ups(valid),
+        *arrivals,
     )
     places: list[int] = row[0]
     return (*lost, *[leases[place - 1].id for place in places])
@@ -82,3 +85,10 @@ def _follow_ups(settlements: Sequence[Settlement]) -> Columns:
     if not found:
         return (None,) * 7
     return (numbers([place for place, _ in found]), *message_columns([pair for _, pair in found]))
+
+
+def _arrivals(settlements: Sequence[Settlement]) -> Columns:
+    found = [(place, one.arrival) for place, one in enumerate(settlements, 1) if one.arrival is not None]
+    if not found:
+        return ()
+    return (numbers([place for place, _ in found]), *arrival_columns([arrival for _, arrival in found]))

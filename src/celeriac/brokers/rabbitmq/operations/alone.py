@@ -53,8 +53,9 @@ from celeriac.brokers.rabbitmq.requests import (
 )
 from celeriac.brokers.rabbitmq.topology import DEAD, SHORTEST, Topology, delay_queue, step
 from celeriac.brokers.rules import checked
-from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult, check, pack
+from celeriac.core.message import Arrival, Delivery, Lease, Message, Settlement, Start, StoredResult, check, pack
 from celeriac.core.scheduled import Firing, StoredEntry, Turns, Writing
+from celeriac.core.workflow import Harvest, Join, Workflow, WorkflowRecord
 from celeriac.errors import StoreNeeded
 
 NEEDS_STORE: Final = (
@@ -316,6 +317,31 @@ class AloneOperations(AloneQueues, AloneControl, AloneEntries):
         return []
 
     def discard(self, ids: Sequence[str]) -> RabbitOperation[int]:
+        yield from _nothing()
+        return 0
+
+    def plant(self, workflow: Workflow, joins: Sequence[Join]) -> RabbitOperation[None]:
+        yield from _nothing()
+        _refuse("to keep steps of a workflow that wait for others")
+
+    def arrive(self, arrivals: Sequence[Arrival]) -> RabbitOperation[None]:
+        yield from _nothing()
+
+    def harvest(self, workflow: str, join: int, after: int, limit: int) -> RabbitOperation[Harvest]:
+        yield from _nothing()
+        return Harvest(-1, None, [])
+
+    def workflows(self, ids: Sequence[str], cursor: float, limit: int) -> RabbitOperation[list[WorkflowRecord]]:
+        yield from _nothing()
+        return []
+
+    def reopen(
+        self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()
+    ) -> RabbitOperation[int]:
+        yield from _nothing()
+        return 0
+
+    def uproot(self, ids: Sequence[str]) -> RabbitOperation[int]:
         yield from _nothing()
         return 0
 

@@ -32,7 +32,7 @@ from celeriac.brokers.rabbitmq.requests import Ack, Count, Purge, RabbitOperatio
 from celeriac.brokers.rabbitmq.topology import Topology
 from celeriac.brokers.rules import first_of_each, is_over, queues_of
 from celeriac.core import state
-from celeriac.core.message import Delivery, Lease, Message, Settlement, StoredResult, check
+from celeriac.core.message import Arrival, Delivery, Lease, Message, Settlement, StoredResult, check
 from celeriac.core.scheduled import Firing
 from celeriac.errors import CeleriacError, OperationalError
 
@@ -101,8 +101,33 @@ class PairedOperations(PassedOn):
             # One that was under way when its result was looked for may have ended before it was kept a second time.
             results = yield from self.paired.fetch([*kept])
             yield from self.paired.cancel([result for result in results if is_over(result)])
+        steps = {message.id: message for message in messages if message.place is not None and message.id in known}
+        if steps:
+            yield from self._end_revoked(steps)
         # Where this is not heard the messages come again, and are known.
         yield Ack([one.ref for one in taken])
+
+    def _end_revoked(self, steps: dict[str, Message]) -> RabbitOperation[None]:
+        """Tell the workflows of steps that a note keeps from running."""
+        records = yield from self.paired.get(list(steps))
+        noted = [record.id for record in records if record.queue == REVOKED]
+        results = (yield from self.paired.fetch(noted)) if noted else []
+        arrivals: list[Arrival] = []
+        for result in results:
+            message = steps[result.id]
+            if message.place is not None and is_over(result):
+                arrivals.append(
+                    Arrival(
+                        workflow=message.workflow or "",
+                        join=message.place.join,
+                        slot=message.place.slot,
+                        result=result,
+                        failed=True,
+                        message=message,
+                    )
+                )
+        if arrivals:
+            yield from self.paired.arrive(arrivals)
 
     def reclaim(
         self,

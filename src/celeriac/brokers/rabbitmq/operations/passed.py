@@ -7,8 +7,9 @@ from typing import Any
 
 from celeriac.brokers.port import Command, CommandReply, Operations, Promoted, WorkerRecord
 from celeriac.brokers.rabbitmq.requests import RabbitOperation
-from celeriac.core.message import Lease, Start, StoredResult
+from celeriac.core.message import Arrival, Lease, Message, Start, StoredResult
 from celeriac.core.scheduled import StoredEntry, Turns, Writing
+from celeriac.core.workflow import Harvest, Join, Workflow, WorkflowRecord
 
 
 class PassedQueues:
@@ -56,7 +57,31 @@ class PassedEntries(PassedQueues):
         return self.paired.page_entries(after, limit)
 
 
-class PassedOn(PassedEntries):
+class PassedWorkflows(PassedEntries):
+    """What workflows wait for."""
+
+    def plant(self, workflow: Workflow, joins: Sequence[Join]) -> RabbitOperation[None]:
+        return self.paired.plant(workflow, joins)
+
+    def arrive(self, arrivals: Sequence[Arrival]) -> RabbitOperation[None]:
+        return self.paired.arrive(arrivals)
+
+    def harvest(self, workflow: str, join: int, after: int, limit: int) -> RabbitOperation[Harvest]:
+        return self.paired.harvest(workflow, join, after, limit)
+
+    def workflows(self, ids: Sequence[str], cursor: float, limit: int) -> RabbitOperation[list[WorkflowRecord]]:
+        return self.paired.workflows(ids, cursor, limit)
+
+    def reopen(
+        self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()
+    ) -> RabbitOperation[int]:
+        return self.paired.reopen(workflow, places, messages)
+
+    def uproot(self, ids: Sequence[str]) -> RabbitOperation[int]:
+        return self.paired.uproot(ids)
+
+
+class PassedOn(PassedWorkflows):
     """Workers, roles, commands, results, and the store's own structure."""
 
     def heartbeat(self, worker: WorkerRecord, ttl: float) -> RabbitOperation[None]:

@@ -14,12 +14,15 @@ from celeriac.brokers.redis.operations.entries import ScheduleOperations
 from celeriac.brokers.redis.operations.inspect import InspectOperations
 from celeriac.brokers.redis.operations.queue import QueueOperations
 from celeriac.brokers.redis.operations.results import ResultOperations
+from celeriac.brokers.redis.operations.workflows import WorkflowOperations
 from celeriac.brokers.redis.requests import RedisOperation
 
 __all__ = ["RedisOperations"]
 
 
-class RedisOperations(QueueOperations, ControlOperations, InspectOperations, ResultOperations, ScheduleOperations):
+class RedisOperations(
+    QueueOperations, ControlOperations, InspectOperations, ResultOperations, ScheduleOperations, WorkflowOperations
+):
     """All operations, on the keys of one broker."""
 
     def __init__(self, keys: Keys | None = None) -> None:

@@ -13,8 +13,8 @@ from typing import Final, TypeAlias
 
 from celeriac.brokers.port import Sending
 from celeriac.brokers.redis.keys import Keys
+from celeriac.brokers.redis.operations.keeping import enqueue_all
 from celeriac.brokers.redis.operations.records import MAX_SCRIPT_BYTES, Runs, moment
-from celeriac.brokers.redis.operations.settling import enqueue_all
 from celeriac.brokers.redis.requests import Argument, RedisOperation, Script
 from celeriac.brokers.rules import packed
 from celeriac.core.message import Message

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from celeriac.brokers.port import Cancelled, Promoted, Reclaimed, Sending
 from celeriac.brokers.redis.keys import Keys
+from celeriac.brokers.redis.operations.keeping import enqueue_all
 from celeriac.brokers.redis.operations.records import (
     MAX_SCRIPT_BYTES,
     base,
@@ -18,7 +19,7 @@ from celeriac.brokers.redis.operations.records import (
     sending_args,
     stored,
 )
-from celeriac.brokers.redis.operations.settling import enqueue_all, settle
+from celeriac.brokers.redis.operations.settling import settle
 from celeriac.brokers.redis.requests import Argument, RedisOperation, Script
 from celeriac.brokers.rules import OWNER_MEMORY, VERDICT_LEASE, delivery, first_of_each, packed
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
@@ -212,6 +213,7 @@ class QueueOperations:
             gone, more = yield Script("prune", (root,), (age, max(0, limit), micros(OWNER_MEMORY)), repeatable=True)
             owners.update(gone)
             total += more
+            total += yield Script("uproot", (root,), ("", max(0, limit)), repeatable=True)
         return total + len(owners)
 
     def _roots(self) -> Iterator[str]:

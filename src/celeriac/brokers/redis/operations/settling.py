@@ -14,20 +14,13 @@ from typing import Final
 
 import msgspec
 
-from celeriac.brokers.port import Sending
 from celeriac.brokers.redis.keys import Keys
-from celeriac.brokers.redis.operations.records import (
-    MAX_SCRIPT_BYTES,
-    Runs,
-    base,
-    moment,
-    result_args,
-    sending_args,
-    stored,
-)
+from celeriac.brokers.redis.operations.keeping import enqueue_all
+from celeriac.brokers.redis.operations.records import MAX_SCRIPT_BYTES, Runs, base, moment, result_args, stored
+from celeriac.brokers.redis.operations.workflows import arrival_args, arrive_all
 from celeriac.brokers.redis.requests import Argument, RedisOperation, Script
 from celeriac.brokers.rules import checked, goes_if_cancelled, packed, tally_state
-from celeriac.core.message import Message, Settlement
+from celeriac.core.message import Arrival, Message, Settlement
 
 ACTIONS: Final = {"done": "d", "retry": "r", "release": "l", "dead": "x"}
 ResultArgs = tuple[str, str, bytes]
@@ -36,7 +29,7 @@ ResultArgs = tuple[str, str, bytes]
 class _Item:
     """One settlement, sorted into what its own partition is told, and what is done elsewhere before."""
 
-    __slots__ = ("args", "follow_ups", "result", "settlement", "size")
+    __slots__ = ("args", "arrival", "follow_ups", "result", "settlement", "size")
 
     def __init__(self, settlement: Settlement) -> None:
         self.settlement = settlement
@@ -44,6 +37,7 @@ class _Item:
         self.size = 0
         self.result: ResultArgs | None = None
         self.follow_ups: list[tuple[Message, bytes]] = []
+        self.arrival: Arrival | None = None
 
 
 def settle(keys: Keys, settlements: Sequence[Settlement]) -> RedisOperation[tuple[str, ...]]:
@@ -84,15 +78,22 @@ def _item(keys: Keys, partition: int, settlement: Settlement) -> _Item:
         action = "done"
     keeps = action != "done"
     value = stored(message) if message is not None and keeps else None
+    arrival = settlement.arrival
+    if arrival is not None and keys.partitions > 1:
+        item.arrival, arrival = arrival, None
     plan = (
         f"{settlement.lease.token:016d}{ACTIONS[action]}{'c' if settlement.crashed else '-'}"
-        f"{'-' if result is None else 'r'}{'-' if value is None else 'm'}{counted}"
+        f"{'-' if result is None else 'r'}{'-' if value is None else 'm'}{'-' if arrival is None else 'a'}{counted}"
     )
     args = item.args
     args += (settlement.lease.id, plan)
     if result is not None:
         args += result
         item.size += len(result[2])
+    if arrival is not None:
+        told = arrival_args(arrival)
+        args += told
+        item.size += len(told[4]) + len(told[5])
     args.append(here.count)
     args += here.args
     item.size += here.size
@@ -121,7 +122,7 @@ def _parts(items: Iterable[_Item]) -> Iterator[list[_Item]]:
 def _settle_part(keys: Keys, partition: int, items: list[_Item]) -> RedisOperation[list[str]]:
     root = keys.root(partition)
     lost: list[str] = []
-    if any(item.result is not None or item.follow_ups for item in items):
+    if any(item.result is not None or item.follow_ups or item.arrival is not None for item in items):
         items, lost = yield from _go_before(keys, root, items)
     by_owner: defaultdict[str, list[_Item]] = defaultdict(list)
     for item in items:
@@ -150,6 +151,7 @@ def _go_before(keys: Keys, root: str, items: list[_Item]) -> RedisOperation[tupl
     unheld, marked = yield Script("held", (root,), args, repeatable=True)
     lost, cancelled = set(unheld), set(marked)
     good = [item for place, item in enumerate(items) if place not in lost]
+    arrivals: list[Arrival] = []
     results: defaultdict[int, list[Argument]] = defaultdict(list)
     follow_ups: defaultdict[int, list[tuple[Message, bytes]]] = defaultdict(list)
     for place, item in enumerate(items):
@@ -157,7 +159,11 @@ def _go_before(keys: Keys, root: str, items: list[_Item]) -> RedisOperation[tupl
             continue
         if place in cancelled and goes_if_cancelled(item.settlement):
             item.args = _as_release(item)
+            if item.arrival is not None:
+                arrivals.append(item.arrival)
             continue
+        if item.arrival is not None and not goes_if_cancelled(item.settlement):
+            arrivals.append(item.arrival)
         if item.result is not None:
             results[keys.of_id(item.result[0])] += item.result
         for message, payload in item.follow_ups:
@@ -166,27 +172,12 @@ def _go_before(keys: Keys, root: str, items: list[_Item]) -> RedisOperation[tupl
         yield Script("store", (keys.root(partition),), stored_args, repeatable=True)
     for partition, messages in follow_ups.items():
         yield from enqueue_all(keys.root(partition), messages)
+    if arrivals:
+        yield from arrive_all(keys, arrivals)
     return good, [leases[place].id for place in sorted(lost)]
 
 
 def _as_release(item: _Item) -> list[Argument]:
     """Return the arguments of a plain release: the script sees that the task was cancelled, and lets it go."""
     lease = item.settlement.lease
-    return [lease.id, f"{lease.token:016d}l---", 0, "", "-"]
-
-
-def enqueue_all(
-    root: str, messages: Iterable[tuple[Message, bytes]], sending: Sending | None = None
-) -> RedisOperation[set[str]]:
-    """Keep messages of one partition, in as few scripts as their bytes allow; return the ids that were known."""
-    known: set[str] = set()
-    parts = [Runs()]
-    for message, payload in messages:
-        if parts[-1].count and parts[-1].size + len(payload) > MAX_SCRIPT_BYTES:
-            parts.append(Runs())
-        parts[-1].add(message, payload)
-    for place, runs in enumerate(parts):
-        args: list[Argument] = [*sending_args(None if sending is None else sending.part(place)), *runs.args]
-        reply = yield Script("enqueue", (root,), args, repeatable=sending is not None)
-        known.update(runs.ids() if reply is None else [id.decode() for id in reply])
-    return known
+    return [lease.id, f"{lease.token:016d}l----", 0, "", "-"]

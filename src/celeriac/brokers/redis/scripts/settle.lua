@@ -2,8 +2,9 @@
 -- KEYS: the partition's messages. ARGV: `1` if this partition keeps the results of tasks that were revoked, or `0`; then
 -- for each owner: owner, count, and for each settlement:
 --   id, plan: token (16 digits), action (d done, r retry, l release, x dead), `c` if the run was lost, `r` if a result
---     follows, `m` if a message does (`-` if not), what it is counted as;
+--     follows, `m` if a message does, `a` if an arrival does (`-` if not), what it is counted as;
 --   with a result: its id, expiry in milliseconds or '', value;
+--   with an arrival: workflow, join, slot, `1` if it failed or `0`, result, message or '';
 --   number of runs of follow-ups, and these as parts/add.lua reads them;
 --   unless done: due or '', reason (`-`, or `+` and text); with a message: what to add to a number to have a place, value.
 -- Returns: the places (from 0) of those whose lease does not hold, and (id, expiry, value) of results that this
@@ -14,6 +15,7 @@
 -- include: ready
 -- include: add
 -- include: results
+-- include: joins
 local keeps_results = ARGV[1] == '1'
 local items, lost, revoked, plans, at = {}, {}, {}, {}, 2
 
@@ -22,7 +24,8 @@ local function plan_of(text)
     if not plan then
         plan = {
             token = sub(text, 1, 16), action = sub(text, 17, 17), crashed = sub(text, 18, 18) == 'c',
-            result = sub(text, 19, 19) == 'r', message = sub(text, 20, 20) == 'm', state = sub(text, 21),
+            result = sub(text, 19, 19) == 'r', message = sub(text, 20, 20) == 'm', arrival = sub(text, 21, 21) == 'a',
+            state = sub(text, 22),
         }
         plan.goes_on = plan.action == 'r' or plan.action == 'l'
         plans[text] = plan
@@ -42,6 +45,10 @@ while at <= #ARGV do
         if item.plan.result then
             item.result = at
             at = at + 3
+        end
+        if item.plan.arrival then
+            item.arrival = at
+            at = at + 6
         end
         local runs = tonumber(ARGV[at])
         at = at + 1
@@ -91,6 +98,13 @@ for _, item in ipairs(items) do
         if item.runs then
             for _, run in ipairs(item.runs) do runs[#runs + 1] = run end
         end
+    end
+    local first = item.arrival
+    if first and (item.overruled or not item.plan.goes_on) then
+        local many = arrive(
+            false, ARGV[first], ARGV[first + 1], ARGV[first + 2], ARGV[first + 3], ARGV[first + 4], ARGV[first + 5]
+        )
+        if many > 0 then make_runs(ARGV[first], ARGV[first + 1], many, runs) end
     end
 end
 if #runs > 0 then add(runs) end

@@ -14,11 +14,18 @@ from celeriac.brokers.sqlite.operations.examine import ExamineOperations
 from celeriac.brokers.sqlite.operations.inspect import InspectOperations
 from celeriac.brokers.sqlite.operations.queue import QueueOperations
 from celeriac.brokers.sqlite.operations.results import ResultOperations
+from celeriac.brokers.sqlite.operations.workflows import WorkflowOperations
 
 __all__ = ["SqliteOperations"]
 
 
 class SqliteOperations(
-    QueueOperations, ControlOperations, InspectOperations, ExamineOperations, ResultOperations, ScheduleOperations
+    QueueOperations,
+    ControlOperations,
+    InspectOperations,
+    ExamineOperations,
+    ResultOperations,
+    ScheduleOperations,
+    WorkflowOperations,
 ):
     """All operations."""

@@ -11,6 +11,7 @@ from celeriac.brokers.rules import OWNER_MEMORY, VERDICT_LEASE, delivery, first_
 from celeriac.brokers.sql.requests import Many, SqlOperation, Statement, Step, Transaction, for_items
 from celeriac.brokers.sqlite.operations.rows import VERDICT_STATE, array, message_row, result_row
 from celeriac.brokers.sqlite.operations.settling import settle
+from celeriac.brokers.sqlite.operations.workflows import expired
 from celeriac.brokers.sqlite.queries import query
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
 
@@ -205,7 +206,7 @@ class QueueOperations:
         if dead_letter_age is not None:
             steps.append(Statement(PRUNE_DEAD, (limit, dead_letter_age)))
         reply = yield Transaction(steps)
-        return sum([len(rows) for rows in reply])
+        return sum([len(rows) for rows in reply]) + (yield from expired(limit))
 
 
 def _urgent_first(row: tuple[Any, ...]) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import msgspec
 from celeriac.brokers.rules import is_over
 from celeriac.brokers.sql.records import NUMBERS
 from celeriac.core import state
-from celeriac.core.message import Message, StoredResult, pack_result
+from celeriac.core.message import Arrival, Message, StoredResult, pack, pack_result
 
 VERDICT_STATE: Final = NUMBERS[state.RECEIVED]
 
@@ -30,3 +30,16 @@ def message_row(message: Message, payload: bytes) -> tuple[Any, ...]:
 def result_row(result: StoredResult) -> tuple[Any, ...]:
     """Return what store.sql takes."""
     return (result.id, is_over(result), result.expires, pack_result(result))
+
+
+def arrival_row(arrival: Arrival) -> tuple[Any, ...]:
+    """Return what arrive.sql takes of an arrival."""
+    message = arrival.message
+    return (
+        arrival.workflow,
+        arrival.join,
+        arrival.slot,
+        arrival.failed,
+        pack_result(arrival.result),
+        None if message is None else pack(message),
+    )

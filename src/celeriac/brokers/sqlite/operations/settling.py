@@ -14,13 +14,14 @@ from typing import Any, Final
 from celeriac.brokers.rules import checked, goes_if_cancelled, kept_state, packed, tally_state
 from celeriac.brokers.sql.records import NUMBERS
 from celeriac.brokers.sql.requests import Many, SqlOperation, Statement, Step, Transaction
-from celeriac.brokers.sqlite.operations.rows import array, message_row, result_row
+from celeriac.brokers.sqlite.operations.rows import array, arrival_row, message_row, result_row
 from celeriac.brokers.sqlite.queries import query
 from celeriac.core.message import Settlement, pack
 
 HELD: Final = query("held")
 RESULT: Final = query("settle_result")
 FOLLOW_UP: Final = query("settle_follow_up")
+ARRIVAL: Final = query("settle_arrival")
 TALLY: Final = query("settle_tally")
 REVOKED: Final = (query("settle_revoked_result"), query("settle_revoked_tally"), query("settle_revoked"))
 DONE: Final = query("settle_done")
@@ -34,7 +35,7 @@ def settle(settlements: Sequence[Settlement]) -> SqlOperation[tuple[str, ...]]:
         return ()
     leases = [settlement.lease for settlement in valid]
     held = Statement(HELD, (array(lease.ref for lease in leases),))
-    steps = [held, *_results(valid), *_follow_ups(valid), *_tallies(valid), *_messages(valid)]
+    steps = [held, *_results(valid), *_follow_ups(valid), *_arrivals(valid), *_tallies(valid), *_messages(valid)]
     reply = yield Transaction(steps)
     owned = {(seq, id, token, owner) for seq, id, token, owner in reply[0]}
     lost += [lease.id for lease in leases if (lease.ref, lease.id, lease.token, lease.owner) not in owned]
@@ -63,6 +64,15 @@ def _follow_ups(settlements: Sequence[Settlement]) -> list[Step]:
         for message, payload in packed(settlement.follow_ups)
     ]
     return [Many(FOLLOW_UP, rows)] if rows else []
+
+
+def _arrivals(settlements: Sequence[Settlement]) -> list[Step]:
+    rows = [
+        (*arrival_row(settlement.arrival), *_condition(settlement))
+        for settlement in settlements
+        if settlement.arrival is not None
+    ]
+    return [Many(ARRIVAL, rows)] if rows else []
 
 
 def _tallies(settlements: Sequence[Settlement]) -> list[Step]:

@@ -1,0 +1,3 @@
+-- What lies in the slots of a join. ?1 workflow, ?2 number, ?3 after this slot, ?4 at most so many.
+SELECT slot, failed, result, message FROM workflow_slot
+WHERE workflow = ?1 AND number = ?2 AND slot > ?3 ORDER BY slot LIMIT ?4

@@ -1,0 +1,2 @@
+-- Forget workflows.
+DELETE FROM workflow WHERE id IN (?/*items*/) RETURNING id

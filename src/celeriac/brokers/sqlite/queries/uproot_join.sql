@@ -1,0 +1,2 @@
+-- Forget what belongs to workflows.
+DELETE FROM workflow_join WHERE workflow IN (?/*items*/)

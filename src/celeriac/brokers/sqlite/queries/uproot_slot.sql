@@ -1,0 +1,2 @@
+-- Forget what belongs to workflows.
+DELETE FROM workflow_slot WHERE workflow IN (?/*items*/)

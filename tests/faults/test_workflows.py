@@ -1,0 +1,145 @@
+"""Random workflows while processes are killed: every one comes to what a plain interpreter comes to, and no step runs
+but for its one release, and again where a kill took a run."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from celeriac import Signature, chain, chord, group
+from celeriac.app.group_result import GroupResult
+from celeriac.errors import TaskError
+from tests.support.backings import BACKINGS
+from tests.support.fleet import Project, is_alive
+from tests.support.tally import sized
+from tests.support.waiting import wait_for
+
+WORKFLOWS = sized(40, 2000)
+KILLS = sized(4, 60)
+
+EXTRA = """
+import random
+
+@app.task(bind=True, name="work", max_retries=3, default_retry_delay=0.01)
+def work(self, *given):
+    write("start", self.request)
+    *before, number = given
+    if number % 7 == 0 and self.request.retries < number % 3:
+        raise self.retry(countdown=0.01)
+    time.sleep(random.random() * 0.004)
+    write("end", self.request)
+    if number % 29 == 28:
+        raise ValueError(f"step {number} fails")
+    return [number, *before]
+"""
+
+
+class Failing(Exception):
+    """A step fails."""
+
+
+class Author:
+    """Makes random workflows, and knows what each comes to."""
+
+    def __init__(self, project: Project, rng: random.Random) -> None:
+        self._project = project
+        self._rng = rng
+        self.number = 0
+
+    def write(self, depth: int) -> Any:
+        """Return a random plan of a workflow: a number, or a kind and its parts."""
+        if depth == 0 or self._rng.random() < 0.3:
+            self.number += 1
+            return self.number
+        parts = [self.write(depth - 1) for _ in range(self._rng.randint(1, 4))]
+        if self._rng.random() < 0.5:
+            return ("chain", parts)
+        return ("chord", parts, self.write(depth - 1))
+
+    def signature(self, plan: Any) -> Signature:
+        """Return the canvas of a plan."""
+        if isinstance(plan, int):
+            return self._project.app.signature("work", (plan,))
+        kind, parts, *body = plan
+        made = [self.signature(one) for one in parts]
+        return chain(made) if kind == "chain" else chord(group(made), self.signature(body[0]))
+
+    def value(self, plan: Any, given: tuple[Any, ...]) -> Any:
+        """Return what a plan comes to, step by step.
+
+        Raises:
+            Failing: A step fails.
+        """
+        if isinstance(plan, int):
+            if plan % 29 == 28:
+                raise Failing
+            return [plan, *given]
+        kind, parts, *body = plan
+        if kind == "chord":
+            return self.value(body[0], ([self.value(one, given) for one in parts],))
+        for one in parts:
+            given = (self.value(one, given),)
+        return given[0]
+
+
+@pytest.fixture
+def project(make_project: Callable[..., Project]) -> Project:
+    return make_project(extra=EXTRA, task_delivery_limit=100)
+
+
+@pytest.mark.slow
+@pytest.mark.serial
+@pytest.mark.timeout(sized(150, 900))
+@pytest.mark.parametrize("driver", BACKINGS, indirect=True)
+def test_every_workflow_ends_right_whatever_is_killed(project: Project, rng: random.Random) -> None:
+    author = Author(project, rng)
+    plans = [("chain", [author.write(2), author.write(1)]) for _ in range(WORKFLOWS)]
+    workers = [project.start_worker("-c", "2"), project.start_worker("-c", "1")]
+    results = [author.signature(plan).apply_async() for plan in plans]
+    whole_worker = bool(sized(0, 1)) or project.backing.name == "sqlite"  # It takes a lease until others go on.
+    hit = 0
+    for kill in range(KILLS):
+        goal = project.ended() + max(1, author.number // (4 * KILLS))
+        wait_for(lambda: project.ended() >= goal or _over(project), 60, "more steps done", every=0.05)  # noqa: B023
+        if kill == KILLS // 2 and whole_worker:
+            workers[1].kill_all()
+            hit += 1
+            workers[1] = project.start_worker("-c", "1")
+            continue
+        wait_for(workers[0].children, 20, "a child")
+        pid = rng.choice(sorted(workers[0].children()))
+        if is_alive(pid):
+            os.kill(pid, signal.SIGKILL)
+            hit += 2  # It may have run one and have another ended and unsettled.
+    wait_for(lambda: _over(project), 120, "the end of all workflows", every=0.1)
+    for plan, result in zip(plans, results, strict=True):
+        _check(author, plan, result)
+    again = 0
+    for entries in project.starts().values():
+        tokens = [entry.token for entry in entries]
+        assert tokens == sorted(set(tokens)), "one claim of a step ran twice"
+        again += len(entries) - 1
+    retried = sum([number % 7 == 0 and number % 3 for number in range(1, author.number + 1)])
+    lost = again - retried
+    assert lost <= 20 * hit, f"{lost} runs more than kills explain: something was released twice"
+
+
+def _over(project: Project) -> bool:
+    return all(one.ended is not None for one in project.app.control.workflows.list(10_000))
+
+
+def _check(author: Author, plan: Any, result: Any) -> None:
+    assert not isinstance(result, GroupResult)
+    try:
+        expected = author.value(plan, ())
+    except Failing:
+        with pytest.raises((ValueError, TaskError)):
+            result.get(timeout=20)
+        assert result.state == "FAILURE"
+    else:
+        assert result.get(timeout=20) == expected
