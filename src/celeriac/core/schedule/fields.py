@@ -7,7 +7,7 @@ from calendar import monthrange
 from collections.abc import Iterable
 from datetime import MAXYEAR, datetime
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 
@@ -105,7 +105,8 @@ def text_of(value: Any, name: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, Iterable):
-        found = [text_of(one, name) for one in _in_order(cast("Iterable[Any]", value))]
+        several: Iterable[Any] = value
+        found = [text_of(one, name) for one in _in_order(several)]
         if found:
             return ",".join(found)
     raise InvalidTaskError(f"crontab: {name}={value!r:.100} must be text, a number, or several of them")
