@@ -57,7 +57,7 @@ Celery = Celeriac
 
 _LATER: Final = {
     "signals": "signals: use the hooks of a task's base class, such as on_failure",
-    "beat": "periodic tasks of its own classes: use celeriac.schedules and app.schedule",
+    "beat": "schedulers of one's own: use app.schedule and `celeriac beat`",
 }
 
 if not TYPE_CHECKING:  # or type checkers would believe in every name

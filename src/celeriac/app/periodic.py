@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from celeriac.app.canvas import Signature
 from celeriac.app.hooks import Moment
@@ -90,9 +90,12 @@ class Periodic(Registering):
         """
 
         def decorate(task: T) -> T:
-            if not isinstance(task, Task):
+            given: Any = task
+            if not isinstance(given, Task):
                 raise InvalidTaskError(f"@app.periodic stands above @app.task; {task!r:.200} is no task")
-            self.add_periodic_task(schedule, task, **{"name": task.name, **fields})
+            sent = cast("Task[..., Any]", given)
+            said: dict[str, Any] = {"name": sent.name, **fields}
+            self.add_periodic_task(schedule, sent, **said)
             return task
 
         return decorate

@@ -31,9 +31,10 @@ def local(moment: float | None, zone: ZoneInfo = BERLIN) -> str:
 
 
 def walk(trigger: Solar | Rule | Crontab, first: float, zone: ZoneInfo = BERLIN) -> Iterator[float]:
-    moment: float | None = first
-    while (moment := trigger.next_after(moment, zone)) is not None:
-        yield moment
+    following = trigger.next_after(first, zone)
+    while following is not None:
+        yield following
+        following = trigger.next_after(following, zone)
 
 
 def test_events_of_the_sun_come_in_their_order_every_day() -> None:

@@ -105,7 +105,7 @@ def text_of(value: Any, name: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, Iterable):
-        found = [text_of(one, name) for one in _in_order(value)]
+        found = [text_of(one, name) for one in _in_order(value)]  # pyright: ignore[reportUnknownArgumentType]
         if found:
             return ",".join(found)
     raise InvalidTaskError(f"crontab: {name}={value!r:.100} must be text, a number, or several of them")

@@ -90,7 +90,10 @@ def _rule(text: str, start: str) -> tuple[Any, timedelta | None]:
         from dateutil import rrule
     except ImportError as exc:
         raise ImproperlyConfigured("rules of RFC 5545 need python-dateutil: pip install 'celeriac[rrule]'") from exc
-    parts = dict(part.partition("=")[::2] for part in text.upper().split(";"))
+    parts: dict[str, str] = {}
+    for part in text.upper().split(";"):
+        name, _, said = part.partition("=")
+        parts[name] = said
     if parts.get("UNTIL", "").endswith("Z"):
         raise InvalidTaskError(f"rrule {text!r:.200}: UNTIL is a local time, without Z: or give the entry an end")
     frequency = parts.get("FREQ", "")
