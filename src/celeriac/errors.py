@@ -20,6 +20,7 @@ __all__ = [
     "DecodeError",
     "Ignore",
     "ImproperlyConfigured",
+    "IncompleteStream",
     "InvalidTaskError",
     "MaxRetriesExceededError",
     "NotRegistered",
@@ -134,6 +135,10 @@ class TimeoutError(TaskError):  # Celery's public name shadows the built-in one 
 
 class ChordError(TaskError):
     """A task whose value a later step of a workflow needs did not return one."""
+
+
+class IncompleteStream(TaskError):
+    """What a task sent is not known before it is over."""
 
 
 class MaxRetriesExceededError(TaskError):

@@ -5,7 +5,8 @@ A handle holds an id, not a value; it asks the result store each time, until the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -16,7 +17,7 @@ from celeriac.app import waiting
 from celeriac.app.reading import meta_of, moment_of, value_of
 from celeriac.app.waiting import Watch
 from celeriac.core import state
-from celeriac.errors import CeleriacError
+from celeriac.errors import CeleriacError, IncompleteStream
 from celeriac.execution.context import current_request
 
 if TYPE_CHECKING:
@@ -204,6 +205,44 @@ class AsyncResult(Generic[R_co]):
         """The results of the tasks that this one sent."""
         stored = self._look()
         return [] if stored is None else [AsyncResult(one, app=self._app) for one in stored.children]
+
+    def iterdeps(self, intermediate: bool = False) -> Iterator[tuple[Any, Any]]:
+        """Yield what this task sent, what that sent, and so on, each with the result that it comes from.
+
+        Args:
+            intermediate: Pass over what tasks sent that are not over yet.
+
+        Raises:
+            IncompleteStream: A task is not over.
+        """
+        waiting: deque[tuple[Any, Any]] = deque([(None, self)])
+        while waiting:
+            parent, one = waiting.popleft()
+            yield parent, one
+            if one.ready():
+                waiting.extend((one, child) for child in one.children)
+            elif not intermediate:
+                raise IncompleteStream(f"task {one.id} is not over, so what it sent is not known")
+
+    def collect(self, timeout: float | None = None, intermediate: bool = False) -> Iterator[tuple[Any, Any]]:
+        """Yield this result and those of what it sent, and so on, each with its value; wait for each.
+
+        Args:
+            timeout: Seconds to wait for each; None waits without end.
+            intermediate: As for :meth:`iterdeps`.
+        """
+        for _, one in self.iterdeps(intermediate):
+            yield one, one.get(timeout=timeout)
+
+    @property
+    def graph(self) -> dict[str, list[str]]:
+        """The ids of what this task and those that it sent have sent, by the id of each; as far as it is known."""
+        found: dict[str, list[str]] = {}
+        for parent, one in self.iterdeps(intermediate=True):
+            found.setdefault(one.id, [])
+            if parent is not None:
+                found[parent.id].append(one.id)
+        return found
 
     @property
     def name(self) -> str | None:

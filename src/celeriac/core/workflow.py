@@ -114,7 +114,7 @@ class _Layout:
             if place:
                 source = self._after(ends, source)
             before, ends = ends, self.add(part, source)
-            if place == len(form.parts) - 1 and not _any(ends):
+            if place == len(form.parts) - 1 and not _has_steps(part):
                 self._leave(before)
         return ends
 
@@ -150,6 +150,10 @@ def _steps(ends: Ends) -> Iterator[int]:
     else:
         for one in ends:
             yield from _steps(one)
+
+
+def _has_steps(form: Form) -> bool:
+    return isinstance(form, Step) or any(_has_steps(part) for part in form.parts)
 
 
 def _any(ends: Ends) -> bool:

@@ -12,59 +12,10 @@ import pytest
 
 from celeriac import AsyncResult, Celeriac, GroupResult, ResultSet, Signature, Task, chain, chord, chunks, group
 from celeriac.canvas import GroupStampingVisitor, StampingVisitor, maybe_signature
-from celeriac.core.message import Delivery, Settlement
-from celeriac.errors import CeleriacError, ChordError, InvalidTaskError
-from celeriac.execution.call import open_call
+from celeriac.errors import ChordError, IncompleteStream, InvalidTaskError
 from celeriac.result import result_from_tuple
+from tests.unit.app.canvas_kit import Canvas
 from tests.unit.app.conftest import HandWorker, sent
-
-
-class Canvas:
-    """Tasks of an app, and what a workflow of them comes to in one of two ways."""
-
-    def __init__(self, app: Celeriac, worker: HandWorker, *, eager: bool) -> None:
-        self.app = app
-        self.worker = worker
-        self.eager = eager
-        self.told: list[Any] = []
-        app.conf.task_always_eager = eager
-
-        @app.task(name="add")
-        def add(x: int, y: int) -> int:
-            return x + y
-
-        @app.task(name="total")
-        def total(values: list[Any]) -> int:
-            return sum(total.run(one) if isinstance(one, list) else one for one in values)
-
-        @app.task(name="seen")
-        def seen(*args: Any, **kwargs: Any) -> list[Any]:
-            return [*args, *map(list, kwargs.items())]
-
-        @app.task(name="bad")
-        def bad(*args: Any) -> None:
-            raise ValueError("bad")
-
-        @app.task(name="tell")
-        def tell(*args: Any) -> None:
-            self.told.append(args)
-
-        @app.task(name="report")
-        def report(task_id: str, word: str) -> None:
-            self.told.append((task_id, word))
-
-        self.report = report
-        self.add, self.total, self.seen, self.bad, self.tell = add, total, seen, bad, tell
-
-    def send(self, workflow: Signature, *args: Any, **options: Any) -> Any:
-        """Send it, let everything run, and return its result."""
-        result = workflow.apply_async(args, **options)
-        if not self.eager:
-            self.worker.run(limit=2000)
-        return result
-
-    def value(self, workflow: Signature, *args: Any, **options: Any) -> Any:
-        return self.send(workflow, *args, **options).get(timeout=1)
 
 
 @pytest.fixture(params=["sent", "eager"])
@@ -404,121 +355,6 @@ async def test_the_awaitable_ways(on_broker: Canvas) -> None:
     await on_broker.app.aclose()
 
 
-def flow_of(canvas: Canvas) -> str:
-    """Return the id of the one workflow there is."""
-    (record,) = canvas.app.control.workflows.list()
-    return record.id
-
-
-def states(canvas: Canvas) -> list[str]:
-    return [one.state for one in canvas.app.control.workflows.show(flow_of(canvas)).steps]
-
-
-def test_a_workflow_can_be_looked_into(on_broker: Canvas) -> None:
-    workflow = (
-        on_broker.add.s(1, 1) | group(on_broker.add.s(1), on_broker.add.s(2).set(countdown=60)) | on_broker.total.s()
-    )
-    workflow.apply_async()
-    workflows = on_broker.app.control.workflows
-    assert states(on_broker) == ["PENDING", "WAITING", "WAITING", "WAITING"]
-    on_broker.worker.step()
-    on_broker.worker.step()
-    view = workflows.show(flow_of(on_broker))
-    assert (view.state, view.ended, view.form) == ("PENDING", None, ["chain", 0, ["chain", ["group", 1, 2], 3]])
-    assert [one.state for one in view.steps] == ["SUCCESS", "SUCCESS", "SCHEDULED", "WAITING"]
-    on_broker.worker.run()
-    view = workflows.show(flow_of(on_broker))
-    assert (view.state, [one.state for one in view.steps]) == ("SUCCESS", ["SUCCESS"] * 4)
-    workflows.forget(view.id)
-    assert workflows.list() == []
-    with pytest.raises(CeleriacError, match="there is no workflow"):
-        workflows.show(view.id)
-
-
-def test_a_workflow_goes_on_once_what_failed_is_put_right(on_broker: Canvas) -> None:
-    broken = [True]
-    runs: list[int] = []
-
-    @on_broker.app.task(name="fragile")
-    def fragile(x: int) -> int:
-        runs.append(x)
-        if broken[0]:
-            raise ValueError("broken")
-        return x
-
-    header = [on_broker.add.s(1, 1) | fragile.s(), fragile.s(5), on_broker.add.s(3, 3)]
-    result = on_broker.send(chord(header, on_broker.total.s()) | on_broker.add.s(100))
-    assert result.state == "FAILURE"
-    assert states(on_broker).count("FAILURE") == 4
-    broken[0] = False
-    assert on_broker.app.control.workflows.resume(flow_of(on_broker)) == 2
-    on_broker.worker.run()
-    again = AsyncResult(result.id, app=on_broker.app)
-    assert again.get(timeout=1) == 113
-    assert set(states(on_broker)) == {"SUCCESS"}
-    assert sorted(runs) == [2, 2, 5, 5]
-    with pytest.raises(CeleriacError, match="none to try again"):
-        on_broker.app.control.workflows.resume(flow_of(on_broker))
-
-
-def test_a_step_that_is_revoked_ends_what_waits_for_it(on_broker: Canvas) -> None:
-    result = chord([on_broker.add.s(1, 1), on_broker.add.s(2, 2).set(countdown=60)], on_broker.tell.s())()
-    header = result.parent.results
-    header[1].revoke()
-    on_broker.worker.run()
-    assert (header[0].state, header[1].state, result.state) == ("SUCCESS", "REVOKED", "FAILURE")
-    assert isinstance(result.get(propagate=False, follow_parents=False, timeout=1), ChordError)
-    chained = (on_broker.add.s(1, 1).set(countdown=60) | on_broker.tell.s())()
-    chained.parent.revoke()
-    on_broker.worker.run()
-    assert chained.state == "REVOKED"
-    assert on_broker.told == []
-
-
-def test_a_step_that_is_revoked_while_a_worker_holds_it_ends_what_waits_for_it(on_broker: Canvas) -> None:
-    result = (on_broker.add.s(1, 1) | on_broker.tell.s())()
-    (delivery,) = on_broker.app.broker.claim(["celery"], 1, "other", 60.0)
-    result.parent.revoke()
-    on_broker.app.broker.reclaim("reaper", 10, crash_limit=3, owner="other")
-    assert delivery.message is not None
-    surroundings = on_broker.app.worker_surroundings("reaper@test")
-    (held,) = on_broker.app.broker.holdings("reaper")
-    settlement = open_call(Delivery(delivery.message, held, cancelled=True), surroundings)
-    assert isinstance(settlement, Settlement)
-    on_broker.app.broker.settle([settlement])
-    on_broker.worker.run()
-    assert (result.parent.state, result.state, on_broker.told) == ("REVOKED", "REVOKED", [])
-
-
-def test_revoking_a_workflow_revokes_what_has_not_run(on_broker: Canvas) -> None:
-    header = [on_broker.add.s(1, 1), on_broker.add.s(2, 2).set(countdown=60)]
-    result = (chord(header, on_broker.tell.s()) | on_broker.tell.s())()
-    on_broker.worker.step()
-    on_broker.app.control.workflows.revoke(flow_of(on_broker))
-    on_broker.worker.run()
-    assert on_broker.told == []
-    assert states(on_broker) == ["SUCCESS", "REVOKED", "REVOKED", "REVOKED"]
-    assert result.state == "REVOKED"
-    assert on_broker.app.control.workflows.show(flow_of(on_broker)).state == "FAILURE"
-    assert on_broker.app.control.workflows.revoke(flow_of(on_broker)) == []
-
-
-def test_a_workflow_outlives_its_results_while_it_is_not_over(make_app: Callable[..., Celeriac], clock: Any) -> None:
-    app = make_app(result_expires=10)
-    canvas = Canvas(app, HandWorker(app, clock), eager=False)
-    result = chord([canvas.add.s(1, 1), canvas.add.s(2, 2).set(countdown=1000)], canvas.total.s())()
-    canvas.worker.step()
-    clock.advance(500)
-    app.broker.prune(None, 100)
-    assert result.parent.results[0].state == "PENDING"
-    clock.advance(600)
-    canvas.worker.run()
-    assert result.get(timeout=1) == 6
-    clock.advance(20)
-    app.broker.prune(None, 100)
-    assert app.control.workflows.list() == []
-
-
 def test_a_task_may_be_replaced(canvas: Canvas) -> None:
     @canvas.app.task(name="chooses", bind=True)
     def chooses(self: Any, kind: str) -> Any:
@@ -594,3 +430,24 @@ def test_callbacks_are_stamped_too(canvas: Canvas) -> None:
     assert one.options["link"][0]["options"]["colour"] == "blue"
     assert canvas.value(one) == 2
     assert canvas.told == [(2,)]
+
+
+def test_what_a_task_sent_can_be_followed(on_broker: Canvas) -> None:
+    @on_broker.app.task(name="sends")
+    def sends(depth: int) -> int:
+        if depth:
+            sends.delay(depth - 1)
+            on_broker.add.delay(depth, depth)
+        return depth
+
+    result = sends.delay(2)
+    with pytest.raises(IncompleteStream, match="is not over"):
+        list(result.iterdeps())
+    assert result.graph == {result.id: []}
+    on_broker.worker.run()
+    values = [value for _, value in result.collect(timeout=1)]
+    assert values == [2, 1, 4, 0, 2]
+    graph = result.graph
+    assert len(graph) == 5
+    assert graph[result.id] == [one.id for one in result.children]
+    assert [len(sent) for sent in graph.values()] == [2, 2, 0, 0, 0]

@@ -81,6 +81,12 @@ def test_an_empty_group_gives_an_empty_list_and_is_not_waited_for() -> None:
     assert lay_out(chain(group(), step(0)), 1).places == [Place(0, 0, None, [])]
 
 
+def test_a_chain_that_ends_in_an_empty_group_waits_for_its_steps_all_the_same() -> None:
+    layout = lay_out(chain(step(0), chain(step(1), group())), 2)
+    assert layout.places == [Place(1, 0), Place(0, 0, 1, 0)]
+    assert layout.sizes == [1, 1, 0]
+
+
 @pytest.mark.parametrize("count", [1, 1000, 100_000])
 def test_joins_and_slots_are_linear_in_the_steps(count: int) -> None:
     wide = lay_out(chain(group(*map(step, range(count))), step(count)), count + 1)
