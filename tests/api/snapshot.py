@@ -19,6 +19,7 @@ MODULES: Final = (
     "celeriac.canvas",
     "celeriac.exceptions",
     "celeriac.result",
+    "celeriac.signals",
     "celeriac.states",
     "celeriac.utils",
     "celeriac.utils.log",

@@ -76,7 +76,7 @@ def test_changes_of_headers_arguments_and_queue_take_effect(app: Celeriac) -> No
     assert message.headers == {"trace": {"id": 7}}
     assert (message.shadow, message.queue, message.priority) == ("shown", "elsewhere", 8)
     assert message.expires == 4102444800.0
-    assert message.timelimit == (20, 10)
+    assert message.timelimit == (20.0, 10.0)
     assert message.argsrepr == "([1], 9)"
     assert values == [1]
 
