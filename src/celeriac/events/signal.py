@@ -83,7 +83,11 @@ class Signal:
             ValueError: It does not take keyword arguments.
         """
         if receiver is None:
-            return lambda one: self.connect(one, sender, weak, dispatch_uid, retry)
+
+            def decorate(one: F) -> F:
+                return self.connect(one, sender, weak, dispatch_uid, retry)
+
+            return decorate
         if not callable(receiver):
             raise TypeError(f"a receiver of signal {self.name} must be callable, not {receiver!r:.200}")
         if not _takes_keywords(receiver):
