@@ -244,7 +244,6 @@ def _on_redis(
     settings: str,
     tasks: frozenset[str],
     scale: float,
-    kept: str = "memory",
     coroutines: bool = False,
 ) -> System:
     return System(
@@ -253,7 +252,7 @@ def _on_redis(
         package=key,
         module=f"benchmarks.baselines.{key}_app",
         worker=worker,
-        kept=kept,
+        kept="memory",
         settings=f"{settings}; {MEMORY_OF_REDIS}",
         tasks=tasks,
         scale=scale,

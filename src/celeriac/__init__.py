@@ -56,7 +56,6 @@ Celery = Celeriac
 """The app's class under the name that Celery's users know."""
 
 _LATER: Final = {
-    "signals": "signals: use the hooks of a task's base class, such as on_failure",
     "beat": "schedulers of one's own: use app.schedule and `celeriac beat`",
 }
 

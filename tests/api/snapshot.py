@@ -20,6 +20,7 @@ MODULES: Final = (
     "celeriac.exceptions",
     "celeriac.result",
     "celeriac.schedules",
+    "celeriac.signals",
     "celeriac.states",
     "celeriac.utils",
     "celeriac.utils.log",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from celeriac.app import eager, loops
+from celeriac.app import announcing, eager, loops
 from celeriac.app.bundling import Bundler
 from celeriac.app.options import check_send_names
 from celeriac.app.plan import Plan, PublishPolicy, Rules, sending_request
@@ -24,6 +24,7 @@ from celeriac.brokers.port import MAX_BATCH, Sending
 from celeriac.core.message import Message, check_name
 from celeriac.core.redact import redact_url
 from celeriac.errors import OperationalError
+from celeriac.events import signals
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
@@ -112,7 +113,11 @@ class Publisher:
         if plan.rules.eager:
             return self._run_here(plan, args, kwargs, options or {})
         message = plan.message(args, kwargs, options)
+        if signals.before_task_publish.receivers:
+            message = announcing.before(plan, message, options)
         self._enqueue((message,), options)
+        if signals.after_task_publish.receivers:
+            announcing.after((message,))
         return self._receipt(plan, message, options)
 
     async def asend(
@@ -127,10 +132,14 @@ class Publisher:
         if plan.rules.eager:
             return await loops.in_thread(self._run_here, plan, args, kwargs, options or {})
         message = plan.message(args, kwargs, options)
+        if signals.before_task_publish.receivers:
+            message = announcing.before(plan, message, options)
         if not options or _TRIES.isdisjoint(options):
             await self._asend_one(message)
         else:
             await self._aenqueue((message,), options)
+        if signals.after_task_publish.receivers:
+            announcing.after((message,))
         return self._receipt(plan, message, options)
 
     # Sending many.
@@ -161,6 +170,8 @@ class Publisher:
                 return receipts
             if batch.messages:
                 await self._aenqueue(batch.messages, options, len(receipts))
+                if signals.after_task_publish.receivers:
+                    announcing.after(batch.messages)
             receipts += batch.receipts
 
     def _batches(self, orders: Iterable[Order], options: Mapping[str, Any]) -> Iterator[Batch]:
@@ -177,6 +188,8 @@ class Publisher:
                     batch.receipts.append(self._run_here(plan, args, kwargs, merged))
                 else:
                     message = plan.message(args, kwargs, merged)
+                    if signals.before_task_publish.receivers:
+                        message = announcing.before(plan, message, merged)
                     batch.messages.append(message)
                     batch.receipts.append(self._receipt(plan, message, merged))
             yield batch
@@ -319,6 +332,8 @@ class Publisher:
         app = self._app
         if self.rules.replies or app.outbox is not None or connection_for(app, options) is not None:
             self._enqueue(messages, options, before)
+            if signals.after_task_publish.receivers:
+                announcing.after(messages)
             return None
         broker, timeout = app.broker, self.rules.timeout
         sending = self._senders.next() if broker.capabilities.remote else None
@@ -334,6 +349,8 @@ class Publisher:
                 self._send_again(Attempt(messages, sending, began, before), options, exc)
             if sending is not None:
                 self._senders.answered(sending)
+            if signals.after_task_publish.receivers:
+                announcing.after(messages)
 
         return end
 

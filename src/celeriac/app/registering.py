@@ -21,6 +21,7 @@ from celeriac.app.registry import TaskRegistry
 from celeriac.app.task import Task as BaseTask
 from celeriac.core.message import check_name
 from celeriac.errors import ImproperlyConfigured, InvalidTaskError
+from celeriac.events import signals
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
@@ -267,6 +268,8 @@ class Registering(Configured):
         Raises:
             Exception: What an import raised, with a note that says who wanted it.
         """
+        if signals.import_modules.receivers:
+            signals.import_modules.send(self)
         conf = self.conf
         for setting in ("imports", "include"):
             for name in conf[setting]:

@@ -16,6 +16,8 @@ from celeriac.cli.pidfile import PidFile
 from celeriac.cli.session import Session, comma_separated, pass_session
 from celeriac.core.queues import served_by
 from celeriac.errors import ImproperlyConfigured
+from celeriac.events import signals
+from celeriac.execution.announce import Node
 from celeriac.worker import logs, options
 from celeriac.worker.arrival import reach_stores
 from celeriac.worker.solo import Solo
@@ -148,11 +150,18 @@ def worker(session: Session, /, **given: Any) -> int:
 
 def _work(session: Session, target: str, given: dict[str, Any]) -> int:
     app = session.app
+    node = options.node_name(given["hostname"])
+    signals.celeryd_init.send(node, instance=Node(node, app), conf=app.conf, options=given)
     shape = _shape(app, target, given)
     if not session.out.color:
         shape = msgspec.structs.replace(shape, log=msgspec.structs.replace(shape.log, color=False))
     options.configure(app.conf, shape)
     session.import_tasks()
+    signals.celeryd_after_setup.send(shape.node, instance=Node(shape.node, app), conf=app.conf)
+    logging_heard = any(
+        one.receivers for one in (signals.setup_logging, signals.after_setup_logger, signals.after_setup_task_logger)
+    )
+    shape = msgspec.structs.replace(shape, has_logging_receivers=logging_heard)
     if shape.logfile is not None:
         _check_writable(shape.logfile)
     _check_store(app, shape)
@@ -166,11 +175,12 @@ def _work(session: Session, target: str, given: dict[str, Any]) -> int:
         session.out.note(f"Dropped {app.control.purge(shape.queues)} waiting tasks.")
     # Opened again by the thread that uses it, and not inherited by children.
     app.broker.close()
+    logs.setup(shape.loglevel, shape.logfile, shape.log)
+    signals.worker_init.send(Node(shape.node, app))
     found = Solo(app, shape) if shape.pool == "solo" else Supervisor(app, shape)
     if not session.out.quiet:
         banner(session.out, app, shape, health_port=None if isinstance(found, Solo) else found.health_port)
     sys.stdout.flush()
-    logs.setup(shape.loglevel, shape.logfile, shape.log)
     return found.run()
 
 

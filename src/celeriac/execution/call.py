@@ -17,8 +17,8 @@ import msgspec
 from celeriac.core.codec import decode_args
 from celeriac.core.message import Delivery, Message, Refusal, Settlement, StoredResult
 from celeriac.errors import DecodeError, NotRegistered
-from celeriac.events import SecurityRefused, TaskDead, TaskParked
-from celeriac.execution import capture, results, steps
+from celeriac.events import SecurityRefused, TaskDead, TaskParked, signals
+from celeriac.execution import announce, capture, results, steps
 from celeriac.execution.conclude import conclude, revoke
 from celeriac.execution.context import DeliveredRequest, current_request
 from celeriac.execution.outcome import Failed, Outcome, Revoked, Succeeded, classify
@@ -90,6 +90,8 @@ def execute(
     """
     token = current_request.set(call.request)
     try:
+        if signals.task_prerun.receivers:
+            announce.prerun(call)
         outcome: Outcome
         try:
             call.started = surroundings.clock.monotonic()
@@ -97,7 +99,10 @@ def execute(
             outcome = Succeeded(value)
         except BaseException as exc:
             outcome = classify(call.task, call.request, exc)
-        return conclude(call, surroundings, outcome)
+        settlement = conclude(call, surroundings, outcome)
+        if signals.task_postrun.receivers:
+            announce.postrun(call, outcome, settlement)
+        return settlement
     finally:
         current_request.reset(token)
 
@@ -106,6 +111,8 @@ async def aexecute(call: Call, surroundings: Surroundings, guard: Callable[[Any]
     """Run a coroutine task and return its settlement; ``guard`` wraps the coroutine, as in :func:`execute`."""
     token = current_request.set(call.request)
     try:
+        if signals.task_prerun.receivers:
+            announce.prerun(call)
         outcome: Outcome
         try:
             call.started = surroundings.clock.monotonic()
@@ -116,7 +123,10 @@ async def aexecute(call: Call, surroundings: Surroundings, guard: Callable[[Any]
             outcome = Succeeded(value)
         except BaseException as exc:
             outcome = classify(call.task, call.request, exc)
-        return conclude(call, surroundings, outcome)
+        settlement = conclude(call, surroundings, outcome)
+        if signals.task_postrun.receivers:
+            announce.postrun(call, outcome, settlement)
+        return settlement
     finally:
         current_request.reset(token)
 
@@ -150,6 +160,8 @@ def _park(delivery: Delivery, message: Message, surroundings: Surroundings) -> S
         )
         return _bury(delivery, surroundings, reason, NotRegistered(message.task))
     delay = min(surroundings.unknown_delay, left)
+    if signals.task_unknown.receivers and message.parked_at is None:  # Not again at each further look.
+        announce.unknown(message, NotRegistered(message.task), surroundings)
     surroundings.bus.emit(TaskParked(message.id, message.task, delay, left))
     return Settlement(
         lease=delivery.lease,
@@ -171,6 +183,8 @@ def _refuse(delivery: Delivery, refusal: Refusal, surroundings: Surroundings) ->
         due = surroundings.clock.now() + REFUSAL_REST
         return Settlement(lease=delivery.lease, action="release", due=due, reason=refusal.reason)
     reason = f"refused: {refusal.reason}"
+    if signals.task_rejected.receivers:
+        announce.rejected(delivery, None, surroundings)
     surroundings.bus.emit(SecurityRefused("message", delivery.lease.id, name, refusal.reason))
     surroundings.bus.emit(TaskDead(delivery.lease.id, name, reason))
     return Settlement(lease=delivery.lease, action="dead", reason=reason)
@@ -178,6 +192,8 @@ def _refuse(delivery: Delivery, refusal: Refusal, surroundings: Surroundings) ->
 
 def _bury(delivery: Delivery, surroundings: Surroundings, reason: str, exc: BaseException | None = None) -> Settlement:
     """Make a dead letter of a delivery that cannot run."""
+    if signals.task_rejected.receivers:
+        announce.rejected(delivery, exc, surroundings)
     name = delivery.message.task if delivery.message is not None else "?"
     surroundings.bus.emit(TaskDead(delivery.lease.id, name, reason))
     message = delivery.message

@@ -13,8 +13,17 @@ from typing import Any
 from celeriac.core import state
 from celeriac.core.message import Delivery, Message, Settlement, StoredResult
 from celeriac.errors import TaskError, TaskRevokedError
-from celeriac.events import HookFailed, TaskDead, TaskFailed, TaskIgnored, TaskRetried, TaskRevoked, TaskSucceeded
-from celeriac.execution import results, steps
+from celeriac.events import (
+    HookFailed,
+    TaskDead,
+    TaskFailed,
+    TaskIgnored,
+    TaskRetried,
+    TaskRevoked,
+    TaskSucceeded,
+    signals,
+)
+from celeriac.execution import announce, results, steps
 from celeriac.execution.outcome import (
     ExceptionInfo,
     Failed,
@@ -80,6 +89,8 @@ def wants_result(call: Call, surroundings: Surroundings) -> bool:
 def revoke(call: Call, surroundings: Surroundings, outcome: Revoked) -> Settlement:
     """Return the settlement of a task that is not to run, or was stopped."""
     message = call.message
+    if signals.task_revoked.receivers:
+        announce.revoked(call, outcome)
     surroundings.bus.emit(TaskRevoked(message.id, message.task, outcome.reason))
     stored = results.failure(
         message, surroundings, TaskRevokedError(outcome.reason), state_name=state.REVOKED, request=call.request
@@ -92,6 +103,8 @@ def settle_crash(delivery: Delivery, surroundings: Surroundings, exc: BaseExcept
     """Return the settlement of a delivery whose run ended outside of every rule: it has failed with ``exc``."""
     message = delivery.message if delivery.message is not None else Message(id=delivery.lease.id, task="?")
     traceback = format_traceback(exc)
+    if signals.task_internal_error.receivers:
+        announce.internal_error(delivery, message, exc, surroundings)
     surroundings.bus.emit(TaskFailed(message.id, message.task, 0.0, exc, traceback))
     settlement = Settlement(
         lease=delivery.lease,
@@ -120,6 +133,9 @@ def _succeeded(call: Call, surroundings: Surroundings, value: Any) -> Settlement
         stored = stored if wanted else None
     if task.hooks:
         _hook(call, surroundings, "on_success", lambda: task.on_success(value, message.id, call.args, call.kwargs))
+    if signals.task_success.receivers:
+        signals.task_success.send(task, result=value, runtime=runtime)
+    if task.hooks:
         _after_return(call, surroundings, state.SUCCESS, value, None)
     bus = surroundings.bus
     if bus.wanted(TaskSucceeded):
@@ -171,14 +187,18 @@ def bury(call: Call, surroundings: Surroundings, exc: BaseException) -> Settleme
 
 def _failure_hooks(call: Call, surroundings: Surroundings, outcome: Failed) -> None:
     task, exc = call.task, outcome.exception
+    call.failed = outcome
+    einfo = ExceptionInfo(exc, outcome.traceback)
     if task.hooks:
-        einfo = ExceptionInfo(exc, outcome.traceback)
         _hook(
             call,
             surroundings,
             "on_failure",
             lambda: task.on_failure(exc, call.message.id, call.args, call.kwargs, einfo),
         )
+    if signals.task_failure.receivers:
+        announce.failure(call, outcome)
+    if task.hooks:
         _after_return(call, surroundings, state.FAILURE, exc, einfo)
 
 
@@ -193,6 +213,8 @@ def _retried(call: Call, surroundings: Surroundings, outcome: Retried) -> Settle
     if "on_retry" in task.hooks:
         einfo = ExceptionInfo(cause, outcome.traceback)
         _hook(call, surroundings, "on_retry", lambda: task.on_retry(cause, message.id, call.args, call.kwargs, einfo))
+    if signals.task_retry.receivers:
+        announce.retry(call, cause, outcome)
     delay = max(0.0, due - surroundings.clock.now())
     surroundings.bus.emit(
         TaskRetried(message.id, message.task, delay, again.retries, outcome.retry.exc, outcome.traceback)

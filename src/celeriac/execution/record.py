@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from celeriac.core.message import Delivery, Message
 from celeriac.execution.context import DeliveredRequest
+from celeriac.execution.outcome import Failed
 from celeriac.execution.runnable import Runnable
 
 
@@ -24,7 +25,7 @@ class Replacement(NamedTuple):
 class Call:
     """One delivery that can run: the decoded message with its task."""
 
-    __slots__ = ("args", "delivery", "kwargs", "message", "request", "started", "task")
+    __slots__ = ("args", "delivery", "failed", "kwargs", "message", "request", "started", "task")
 
     def __init__(self, delivery: Delivery, message: Message, task: Runnable, request: DeliveredRequest) -> None:
         self.delivery = delivery
@@ -34,6 +35,8 @@ class Call:
         self.args: Any = request.args
         self.kwargs: Any = request.kwargs
         self.started = 0.0
+        self.failed: Failed | None = None
+        """How it failed, once that is certain."""
 
     @property
     def time_limits(self) -> tuple[float | None, float | None]:

@@ -21,6 +21,7 @@ from celeriac.app import Celeriac
 from celeriac.app.find import find_app
 from celeriac.brokers.facade import AsyncBroker
 from celeriac.core.message import Lease
+from celeriac.events import signals
 from celeriac.worker import forks, logs
 from celeriac.worker.engine import Engine, ResultStore
 from celeriac.worker.link import Drain, Fatal, Ready, Retire, Revoke, ToChild
@@ -166,17 +167,28 @@ def child_main(options: bytes, owner: str, table_path: str, link: Connection, co
         one.close()
     chosen = msgspec.msgpack.decode(options, type=WorkerOptions)
     try:
-        logs.setup(chosen.loglevel, chosen.logfile, chosen.log)
         table = SlotTable(Path(table_path), chosen.slots)
-        app = find_app(chosen.target)
-        configure(app.conf, chosen)
-        app.import_default_modules()
+        app = _load(chosen)
         child = ChildProcess(app, chosen, owner, table)
+        signals.worker_process_init.send(chosen.node)
         child.run(link)
+        signals.worker_process_shutdown.send(chosen.node, pid=os.getpid(), exitcode=0)
     except BaseException:
         _fail(link, ())
     # Threads that user code left behind must not keep the process, and with it a slot of the worker, for ever.
     forks.exit_now(0)
+
+
+def _load(chosen: WorkerOptions) -> Celeriac:
+    """Return the app, set up and with its tasks."""
+    if not chosen.has_logging_receivers:
+        logs.setup(chosen.loglevel, chosen.logfile, chosen.log)
+    app = find_app(chosen.target)
+    configure(app.conf, chosen)
+    app.import_default_modules()
+    if chosen.has_logging_receivers:
+        logs.setup(chosen.loglevel, chosen.logfile, chosen.log)
+    return app
 
 
 def _fail(link: Connection, unsettled: tuple[Lease, ...]) -> NoReturn:

@@ -19,9 +19,9 @@ from typing import Final, Protocol
 from celeriac.brokers.port import MAX_BATCH, AsyncWaiter, Promoted
 from celeriac.core.message import Delivery, Lease, Settlement
 from celeriac.errors import CeleriacError
-from celeriac.events import Bus, ServiceFailed, TaskReceived
+from celeriac.events import Bus, ServiceFailed, TaskReceived, signals
 from celeriac.events.backoff import Backoff
-from celeriac.execution import steps
+from celeriac.execution import announce, steps
 from celeriac.execution.runnable import Surroundings
 from celeriac.worker.appetite import Appetite, Load
 from celeriac.worker.coroutine_slots import CoroutineSlots
@@ -288,6 +288,10 @@ class Fetcher:
         self._overflow.extend(coroutines)
         if self._bus.wanted(TaskReceived):
             self._tell_received([*plain, *coroutines, *alone])
+        if signals.task_received.receivers:
+            for delivery in [*plain, *coroutines, *alone]:
+                if delivery.message is not None:
+                    announce.received(delivery, delivery.message, self._surroundings)
         self._sync.put(plain)
         self._dispatch_held()
 

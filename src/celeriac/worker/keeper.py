@@ -16,8 +16,9 @@ from celeriac.app import Celeriac
 from celeriac.brokers.facade import SyncBroker
 from celeriac.brokers.port import Finding, Reclaimed, WorkerRecord
 from celeriac.core.message import Lease, Settlement
-from celeriac.events import LeaseLost
+from celeriac.events import LeaseLost, signals
 from celeriac.events.backoff import LONGEST
+from celeriac.execution.announce import Node
 from celeriac.execution.runnable import Surroundings
 from celeriac.results import SyncResults
 from celeriac.worker.control import Control, Handlers
@@ -78,7 +79,7 @@ class Keeper:
             app=app, options=options, handlers=handlers, children=self.children, bus=self._surroundings.bus
         )
         self.leases = Leases(self._broker, options, name, self.children, self._surroundings)
-        self._heartbeat = Heartbeat(self._broker, options, self._record)
+        self._heartbeat = Heartbeat(self._broker, Node(options.node, app), self._record)
         self._judge = Judge(
             self._broker, f"{name}/judge", options, settle=self._settle, surroundings=self._surroundings
         )
@@ -374,15 +375,16 @@ class Heartbeat:
     name = "heartbeat"
     longest_backoff = LONGEST
 
-    def __init__(
-        self, broker: SyncBroker[Any, Any], options: WorkerOptions, record: Callable[[], WorkerRecord]
-    ) -> None:
+    def __init__(self, broker: SyncBroker[Any, Any], sender: Node, record: Callable[[], WorkerRecord]) -> None:
         self._broker = broker
+        self._sender = sender
         self._record = record
 
     def tick(self) -> float:
         """Beat once."""
         self._broker.heartbeat(self._record(), HEARTBEAT_TTL)
+        if signals.heartbeat_sent.receivers:
+            signals.heartbeat_sent.send(self._sender)
         return HEARTBEAT_EVERY
 
 

@@ -16,12 +16,13 @@ import msgspec
 
 from celeriac.core.settings import Settings
 from celeriac.errors import ImproperlyConfigured
-from celeriac.events import Bus
+from celeriac.events import Bus, signals
 from celeriac.events import log as event_log
 from celeriac.execution.context import current_request
 
 _OWN: Final = ("celeriac.task", "celeriac.worker")
 """Loggers whose lines name the task by themselves, or are about none."""
+_TASKS: Final = "celeriac.task"
 _COLORS: Final = {logging.DEBUG: "34", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "1;31"}
 
 
@@ -111,17 +112,26 @@ def setup(level: str, logfile: str | None = None, style: LogStyle | None = None)
         OSError: The file cannot be written.
     """
     root, logger = logging.getLogger(), logging.getLogger("celeriac")
-    logger.setLevel(level_number(level))
-    if root.handlers or logger.handlers:
-        return
+    number, style = level_number(level), style or LogStyle()
+    told = {"loglevel": number, "logfile": logfile, "format": style.format, "colorize": style.color}
+    if signals.setup_logging.send(None, **told):
+        return  # Whoever is connected does it instead.
+    logger.setLevel(number)
+    if not (root.handlers or logger.handlers):
+        _add_handler(root, number, logfile, style)
+    signals.after_setup_logger.send(None, logger=root, **told)
+    told["format"] = style.task_format
+    signals.after_setup_task_logger.send(None, logger=logging.getLogger(_TASKS), **told)
+
+
+def _add_handler(root: logging.Logger, level: int, logfile: str | None, style: LogStyle) -> None:
     handler: logging.Handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(sys.stderr)
-    style = style or LogStyle()
     color = style.color
     if color is None:
         color = logfile is None and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     handler.setFormatter(Formatter(style, color=color))
     root.addHandler(handler)
-    root.setLevel(level_number(level))
+    root.setLevel(level)
 
 
 def subscribe(bus: Bus) -> None:

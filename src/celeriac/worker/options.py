@@ -46,6 +46,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
         loglevel, logfile, log: Of the log.
         time_limit, soft_time_limit: Seconds; they take the place of the settings' (a task's own still come first).
         include: More modules to import for the tasks in them.
+        has_logging_receivers: A child sets up logging after it imported the app, whose receivers have a say in it.
     """
 
     target: str
@@ -73,6 +74,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     time_limit: float | None = None
     soft_time_limit: float | None = None
     include: tuple[str, ...] = ()
+    has_logging_receivers: bool = False
 
     @property
     def sync_slots(self) -> int:

@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 
 from celeriac.app import Celeriac
-from celeriac.events import ShutdownPhase, WorkerReady
+from celeriac.events import ShutdownPhase, WorkerReady, signals
+from celeriac.execution.announce import Node
 from celeriac.worker import logs
 from celeriac.worker.child import ChildProcess
 from celeriac.worker.folder import RuntimeFolder
@@ -47,6 +48,7 @@ class Solo:
             app=app, options=options, name=f"{owner}/keeper", handlers=self, info=self._describe, extra=beats
         )
         self._owner = owner
+        self._sender = Node(options.node, app)
         self._child = ChildProcess(app, options, owner, self._table)
         # Counted in one step: a signal may come while another is being handled.
         self._signals = itertools.count(1)
@@ -59,7 +61,9 @@ class Solo:
             signal.signal(number, self._on_signal)
         self._keeper.start()
         self._keeper.adopt(self._owner, self._table)
+        signals.worker_process_init.send(self._options.node)
         bus.emit(WorkerReady(self._options.node))
+        signals.worker_ready.send(self._sender)
         try:
             self._child.run(None)
         finally:
@@ -67,6 +71,7 @@ class Solo:
             if self._health_file is not None:
                 self._health_file.remove()
         bus.emit(ShutdownPhase("ended"))
+        signals.worker_shutdown.send(self._sender)
         return 0
 
     def health(self) -> Health:
@@ -93,6 +98,10 @@ class Solo:
 
     def _on_signal(self, number: int, _frame: types.FrameType | None) -> None:
         first = next(self._signals) == 1
+        if first:
+            how = "Cold" if number == signal.SIGQUIT else "Warm"
+            name = signal.Signals(number).name
+            signals.worker_shutting_down.send(self._options.node, sig=name, how=how, exitcode=0)
         self._child.drain()  # What is given back now must not be claimed here again.
         if first and number != signal.SIGQUIT:
             return

@@ -20,7 +20,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from celeriac.app import Celeriac
-from celeriac.events import Bus, ChildExited, ChildStarted, ShutdownPhase, WorkerReady
+from celeriac.events import Bus, ChildExited, ChildStarted, ShutdownPhase, WorkerReady, signals
+from celeriac.execution.announce import Node
 from celeriac.worker import logs
 from celeriac.worker.autoscale import Autoscaler
 from celeriac.worker.children import Child, Nursery
@@ -53,6 +54,7 @@ class Supervisor:
             app=app, options=options, name=self._nursery.keeper_name, handlers=self, info=self._describe
         )
         self._bus: Bus = self._keeper.surroundings.bus
+        self._sender = Node(options.node, app)
         self._children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
         self._requests: deque[Callable[[], None]] = deque()
@@ -135,6 +137,7 @@ class Supervisor:
         self._selector.close()
         self._nursery.close()
         self._bus.emit(ShutdownPhase("ended"))
+        signals.worker_shutdown.send(self._sender)
 
     # What commands ask for; called by the keeper's thread.
 
@@ -176,6 +179,8 @@ class Supervisor:
         for _ in range(self._target - len(active)):
             if not self._restarts.allowed(self._target, monotonic()):
                 break
+            if signals.worker_before_create_process.receivers:
+                signals.worker_before_create_process.send(self._sender)
             child = self._nursery.start()
             self._children[child.owner] = child
             self._selector.register(child.process.sentinel, selectors.EVENT_READ, child)
@@ -205,6 +210,7 @@ class Supervisor:
         if not self._ready_told and all(child.state == "ready" for child in self._children.values()):
             self._ready_told = True
             self._bus.emit(WorkerReady(self._options.node))
+            signals.worker_ready.send(self._sender)
 
     def _on_exit(self, child: Child) -> None:
         if self._children.pop(child.owner, None) is None:
@@ -321,9 +327,10 @@ class Supervisor:
     def _resize(self, change: int) -> None:
         self._target = max(1, self._target + change)
 
-    def _begin_shutdown(self, reason: str) -> None:
+    def _begin_shutdown(self, reason: str, sig: str | None = None, how: str = "Warm") -> None:
         if self._shutdown_deadline is not None:
             return
+        signals.worker_shutting_down.send(self._options.node, sig=sig, how=how, exitcode=self._exit_code)
         self._shutdown_deadline = monotonic() + self._options.grace
         running = sum(child.running for child in self._children.values())
         self._bus.emit(
@@ -347,10 +354,10 @@ class Supervisor:
         if number == signal.SIGQUIT or self._signals > 1:
             self._requests.append(lambda: self._hurry(name))
         else:
-            self._requests.append(lambda: self._begin_shutdown(f"received {name}"))
+            self._requests.append(lambda: self._begin_shutdown(f"received {name}", name))
 
     def _hurry(self, name: str) -> None:
-        self._begin_shutdown(f"received {name}")
+        self._begin_shutdown(f"received {name}", name, "Cold")
         self._bus.emit(ShutdownPhase(f"received {name}: running tasks are given back now"))
         self._shutdown_deadline = monotonic()
 
