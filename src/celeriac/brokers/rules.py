@@ -151,6 +151,8 @@ def kept_state(settlement: Settlement) -> str:
 
 def tally_state(settlement: Settlement) -> str | None:
     """Return the state that the settlement is counted under; None for a release, which settles nothing for good."""
+    if settlement.counted is not None:
+        return settlement.counted
     if settlement.action == "release":
         return None
     if settlement.action == "done":

@@ -358,6 +358,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         state: For ``done`` without a result: the state that the task is counted under.
         arrival: What a step of a workflow came to. It takes effect where the message is over: for ``done`` and
             ``dead``, and for ``retry`` and ``release`` if a revocation overrules these.
+        counted: The state that the task is counted under, whatever the rest says; None: what follows from the rest.
     """
 
     lease: Lease
@@ -370,6 +371,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     crashed: bool = False
     state: str = SUCCESS
     arrival: Arrival | None = None
+    counted: str | None = None
 
 
 class Start(msgspec.Struct, frozen=True, gc=False):

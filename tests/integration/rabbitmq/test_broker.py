@@ -18,9 +18,9 @@ from celeriac.brokers.rabbitmq.client import Client
 from celeriac.brokers.rabbitmq.driver import AloneDriver, PairedDriver
 from celeriac.brokers.rabbitmq.failures import NoSuchThing, NotAllowed, Unroutable
 from celeriac.brokers.rabbitmq.receiver import count
-from celeriac.brokers.rabbitmq.requests import Take
+from celeriac.brokers.rabbitmq.requests import Take, Taken
 from celeriac.core.ids import new_id
-from celeriac.core.message import Delivery, Message, Settlement, StoredResult
+from celeriac.core.message import Delivery, Message, Settlement, Start, StoredResult
 from celeriac.core.queues import QueuePlan, served_by
 from celeriac.errors import OperationalError, StoreNeeded
 from tests.support.proxy import Proxy
@@ -255,6 +255,56 @@ class TestPaired:
 
         await eventually(all_came_back)
         await waiter.close()
+
+    @pytest.mark.parametrize("keeps_result", [True, False], ids=["result", "no result"])
+    async def test_what_a_stopped_process_took_and_others_ran_is_not_run_again(
+        self, open_broker: Open, node: RabbitNode, queue: str, keeps_result: bool
+    ) -> None:
+        """It is stopped after it took from RabbitMQ and before the store hears of it, loses its connection, and goes on
+        when another has run the task, and the store has forgotten it."""
+        with Proxy(node.port) as proxy:
+            stopped = open_broker(url=node.url.replace(f":{node.port}/", f":{proxy.port}/"))
+            other = open_broker()
+            sent = message(queue, headers={"tenant": "one"})
+            await other.enqueue([sent])
+            client = client_of(stopped)
+            taken: list[Taken] = []
+
+            async def took() -> bool:
+                taken.extend(await client.perform(Take((queue,), 10, "w1")))
+                return bool(taken)
+
+            await eventually(took)
+            steps = stopped._driver.operations.claim([queue], 10, "w1", LEASE)
+            assert isinstance(next(steps), Take)
+            moving = steps.send(taken)  # What it was about to send to the store when it was stopped.
+            proxy.drop()
+            (delivery,) = await claimed(other, queue)
+            assert delivery.message == sent, "the mark is not to be seen"
+            assert await other.start([Start(delivery.lease)]) == ()
+            (record,) = await other.get([sent.id])
+            assert record.message == sent
+            result = StoredResult(id=sent.id, state="SUCCESS") if keeps_result else None
+            settlement = Settlement(lease=delivery.lease, action="done", result=result)
+            assert await other.settle([settlement]) == ()
+            assert await other.settle([settlement]) == (sent.id,)
+            assert await other.get([sent.id]) == []
+
+            performer = stopped._driver.async_performer()
+            got: list[Delivery] = []
+            try:
+                while True:
+                    moving = steps.send(await performer.perform(moving))
+            except StopIteration as end:
+                got = end.value
+            except OperationalError:
+                pass  # It heard that its connection is gone; what it has moved by then lies in the store.
+            await performer.close()
+            assert got == []
+            assert await claimed(other, queue, within=1.0) == []
+            assert (await other.tallies())[sent.task, "SUCCESS"] == 1
+            assert (sent.task, "RETRY") not in await other.tallies()
+            assert [one.state for one in await other.fetch([sent.id])] == (["SUCCESS"] if keeps_result else [])
 
 
 async def _ready(broker: AsyncBroker[Any, Any], queue: str) -> int:

@@ -217,7 +217,7 @@ class Store:
                 self.results.store([settlement.result] if settlement.result is not None else [])
                 self._add(following)
         for entry, settlement in settled:
-            counted = tally_state(settlement)
+            task, counted = entry.task, tally_state(settlement)
             if settlement.arrival is not None and _overruled(entry, settlement) == goes_if_cancelled(settlement):
                 self.joins.arrive([settlement.arrival])
             if _overruled(entry, settlement) and entry.cancelled is not None:
@@ -229,7 +229,7 @@ class Store:
             else:
                 self._keep(entry, settlement, now)
             if counted is not None:
-                self.tallies[entry.task, counted] += 1
+                self.tallies[task, counted] += 1
         self.changes += 1
         return tuple(lost)
 

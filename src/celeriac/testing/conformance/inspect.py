@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from celeriac.core.message import Start
+from celeriac.core.message import Settlement, Start
 from celeriac.testing.conformance.group import Group
 from celeriac.testing.conformance.kit import Kit, dead, done, release, result, retry
 
@@ -267,3 +267,22 @@ async def a_cancelled_task_that_asks_to_run_again_counts_as_revoked(kit: Kit) ->
     await kit.broker.cancel([result("a", "REVOKED")])
     await kit.settle(retry(delivery, due=kit.now() + kit.lease))
     assert await kit.broker.tallies() == {("proj.add", "REVOKED"): 1}
+
+
+@tallies
+async def a_message_that_stays_in_place_of_an_ended_task_counts_as_told(kit: Kit) -> None:
+    """Its id stays known, in another queue, while the result is kept as that of any other."""
+    delivery = await kit.take("a")
+    note = kit.message("a", queue="notes", task="note", eta=kit.now() + 50)
+    kept = Settlement(
+        lease=delivery.lease,
+        action="retry",
+        message=note,
+        due=note.eta,
+        result=result("a", "FAILURE"),
+        counted="FAILURE",
+    )
+    assert await kit.broker.settle([kept]) == ()
+    assert await kit.broker.tallies() == {("proj.add", "FAILURE"): 1}
+    assert [one.state for one in await kit.broker.fetch(["a"])] == ["FAILURE"]
+    assert [one.queue for one in await kit.broker.get(["a"])] == ["notes"]

@@ -13,11 +13,15 @@ from celeriac.brokers.rabbitmq.requests import Outgoing, Publish, Taken
 from celeriac.brokers.rabbitmq.topology import Topology
 from celeriac.brokers.rules import packed
 from celeriac.core.ids import MAX_ID_BYTES, follow_up_id
-from celeriac.core.message import Delivery, Message, unpack
+from celeriac.core.message import Delivery, Lease, Message, unpack
 from celeriac.errors import DecodeError
 
 UNREADABLE: Final = "celeriac.unreadable"
 """Name of the task that stands for bytes that are no message; their bytes are its body."""
+AGAIN: Final = "celeriac.again"
+"""Header, in the store only, of messages that another process may have taken from RabbitMQ before."""
+AGAIN_BIT: Final = 1 << 62
+"""The same mark in the ``ref`` of a lease, whose own value is smaller: there it gets to whoever settles the task."""
 
 
 def publish(messages: Sequence[Message], topology: Topology) -> Publish:
@@ -81,17 +85,43 @@ def received(taken: Taken) -> Message:
     return msgspec.structs.replace(message, queue=taken.queue, id=id)
 
 
+def marked(message: Message) -> Message:
+    """Return the message as the store keeps one that RabbitMQ may have delivered to another process before."""
+    return msgspec.structs.replace(message, headers={**message.headers, AGAIN: 1})
+
+
+def _unmarked(message: Message) -> Message:
+    headers = {name: value for name, value in message.headers.items() if name != AGAIN}
+    return msgspec.structs.replace(message, headers=headers)
+
+
 def readable(delivery: Delivery) -> Delivery:
-    """Return the delivery as the port wants it: bytes that are no message are raw."""
+    """Return the delivery as the port wants it: bytes that are no message are raw, and a mark is in the lease."""
     message = delivery.message
-    if message is None or message.task != UNREADABLE:
+    if message is None:
+        return delivery
+    if AGAIN in message.headers:
+        message = _unmarked(message)
+        lease = msgspec.structs.replace(delivery.lease, ref=delivery.lease.ref | AGAIN_BIT)
+        delivery = msgspec.structs.replace(delivery, message=message, lease=lease)
+    if message.task != UNREADABLE:
         return delivery
     return msgspec.structs.replace(delivery, message=None, raw=message.body)
 
 
+def stores(lease: Lease) -> Lease:
+    """Return the lease as the store gave it, without the mark."""
+    return lease if lease.ref < AGAIN_BIT else msgspec.structs.replace(lease, ref=lease.ref ^ AGAIN_BIT)
+
+
 def as_sent(record: Record) -> Record:
-    """Return the record as the port wants it: bytes that are no message are raw."""
+    """Return the record as the port wants it: bytes that are no message are raw, and no mark is seen."""
     message = record.message
-    if message is None or message.task != UNREADABLE:
+    if message is None:
+        return record
+    if AGAIN in message.headers:
+        message = _unmarked(message)
+        record = msgspec.structs.replace(record, message=message)
+    if message.task != UNREADABLE:
         return record
     return msgspec.structs.replace(record, message=None, raw=message.body)

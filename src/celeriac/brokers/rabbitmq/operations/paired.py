@@ -11,7 +11,9 @@ from RabbitMQ, enqueues them in the store, lets RabbitMQ forget them, and then c
   given back;
 - a message that RabbitMQ delivers twice, because it never heard that the first was moved, is known to the store and
   dropped while its task waits, runs or is dead; one that may be such a second is also dropped if the store knows how
-  its task ended.
+  its task ended;
+- when one that may be such a second ends, its id stays known for a while: the process that took the first may have been
+  stopped before it moved it, and moves it when it goes on.
 
 RabbitMQ does not know ids. A task that is ready there can be cancelled only by leaving a note in the store, which drops
 it when it comes: a message of the same id, in the queue REVOKED, that waits for the end of its time.
@@ -25,14 +27,23 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.brokers.port import MAX_BATCH, Cancelled, Finding, Operations, QueueStats, Reclaimed, Record, Sending
-from celeriac.brokers.rabbitmq.operations.messages import addressed, as_sent, publish, readable, received
+from celeriac.brokers.rabbitmq.operations.messages import (
+    AGAIN_BIT,
+    addressed,
+    as_sent,
+    marked,
+    publish,
+    readable,
+    received,
+    stores,
+)
 from celeriac.brokers.rabbitmq.operations.passed import PassedOn
 from celeriac.brokers.rabbitmq.operations.server import examine_server, unreached
 from celeriac.brokers.rabbitmq.requests import Ack, Count, Purge, RabbitOperation, Take, Taken
 from celeriac.brokers.rabbitmq.topology import Topology
-from celeriac.brokers.rules import first_of_each, is_over, queues_of
+from celeriac.brokers.rules import first_of_each, is_over, queues_of, tally_state
 from celeriac.core import state
-from celeriac.core.message import Arrival, Delivery, Lease, Message, Settlement, StoredResult, check
+from celeriac.core.message import Arrival, Delivery, Lease, Message, Settlement, Start, StoredResult, check
 from celeriac.core.scheduled import Firing
 from celeriac.errors import CeleriacError, OperationalError
 
@@ -40,6 +51,8 @@ REVOKED: Final = "celeriac.revoked"
 """The queue, in the store, of the notes on tasks that must not run when they come out of RabbitMQ; their task name."""
 REVOKED_FOR: Final = 7 * 86400.0
 """Seconds for which such a note is kept."""
+ENDED_FOR: Final = 86400.0
+"""Seconds for which the note is kept that a task has ended which RabbitMQ had delivered twice."""
 
 
 class PairedOperations(PassedOn):
@@ -89,7 +102,7 @@ class PairedOperations(PassedOn):
         return deliveries
 
     def _move(self, taken: Sequence[Taken]) -> RabbitOperation[None]:
-        messages = [received(one) for one in taken]
+        messages = [marked(received(one)) if one.again else received(one) for one in taken]
         doubtful = [message.id for one, message in zip(taken, messages, strict=True) if one.again]
         if doubtful:
             results = yield from self.paired.fetch(doubtful)
@@ -115,7 +128,7 @@ class PairedOperations(PassedOn):
         arrivals: list[Arrival] = []
         for result in results:
             message = steps[result.id]
-            if message.place is not None and is_over(result):
+            if message.place is not None and result.state == state.REVOKED:
                 arrivals.append(
                     Arrival(
                         workflow=message.workflow or "",
@@ -129,6 +142,9 @@ class PairedOperations(PassedOn):
         if arrivals:
             yield from self.paired.arrive(arrivals)
 
+    def start(self, starts: Sequence[Start]) -> RabbitOperation[tuple[str, ...]]:
+        return self.paired.start([Start(stores(one.lease), one.once) for one in starts])
+
     def reclaim(
         self,
         by: str,
@@ -139,8 +155,9 @@ class PairedOperations(PassedOn):
         guilty: Sequence[Lease] = (),
         before: float | None = None,
     ) -> RabbitOperation[Reclaimed]:
+        own = [stores(lease) for lease in guilty]
         freed = yield from self.paired.reclaim(
-            by, limit, crash_limit=crash_limit, owner=owner, guilty=guilty, before=before
+            by, limit, crash_limit=crash_limit, owner=owner, guilty=own, before=before
         )
         return msgspec.structs.replace(freed, verdicts=tuple([readable(verdict) for verdict in freed.verdicts]))
 
@@ -155,7 +172,23 @@ class PairedOperations(PassedOn):
                 else msgspec.structs.replace(one, follow_ups=tuple(m for m in one.follow_ups if not m.exchange))
                 for one in settlements
             ]
+        if any(one.lease.ref >= AGAIN_BIT for one in settlements):
+            return (yield from self._settle_again(settlements))
         lost: tuple[str, ...] = yield from self.paired.settle(settlements)
+        return lost
+
+    def _settle_again(self, settlements: Sequence[Settlement]) -> RabbitOperation[tuple[str, ...]]:
+        """Settle where some are of marked tasks, and keep the ids of those that end."""
+        until = (yield from self.paired.now()) + ENDED_FOR
+        lost: tuple[str, ...] = yield from self.paired.settle([_remembered(one, until) for one in settlements])
+        # What arrives at a workflow has to be over, so a step leaves its note right after it: see decision 0019.
+        steps = [
+            _note(one.lease.id, until)
+            for one in settlements
+            if one.lease.ref >= AGAIN_BIT and _is_step(one) and one.lease.id not in lost
+        ]
+        if steps:
+            yield from self.paired.enqueue(steps)
         return lost
 
     def cancel(self, revoked: Sequence[StoredResult]) -> RabbitOperation[list[Cancelled]]:
@@ -191,7 +224,7 @@ class PairedOperations(PassedOn):
         if not open_ids:
             return {}
         until = (yield from self.paired.now()) + REVOKED_FOR
-        notes = [Message(id=id, task=REVOKED, queue=REVOKED, eta=until) for id in open_ids]
+        notes = [_note(id, until) for id in open_ids]
         known = set((yield from self.paired.enqueue(notes)))
         fresh = [results[id] for id in open_ids if id not in known]
         if fresh:
@@ -272,3 +305,29 @@ class PairedOperations(PassedOn):
         except CeleriacError as exc:
             stored = [unreached(exc, "store")]
         return (yield from examine_server(self._topology, served)) + stored
+
+
+def _remembered(settlement: Settlement, until: float) -> Settlement:
+    """Return what the store is told: the id of a marked task that ends is known until then, the mark of another stays.
+
+    In the same step as the settlement, so that there is no moment in which the store would take the task for a new one.
+    """
+    lease = stores(settlement.lease)
+    if lease is settlement.lease:
+        return settlement
+    if settlement.action == "done" and not _is_step(settlement):
+        note, counted = _note(lease.id, until), tally_state(settlement)
+        return msgspec.structs.replace(
+            settlement, lease=lease, action="retry", message=note, due=until, counted=counted
+        )
+    message = settlement.message
+    return msgspec.structs.replace(settlement, lease=lease, message=message and marked(message))
+
+
+def _is_step(settlement: Settlement) -> bool:
+    """Tell whether the settlement ends a step of a workflow."""
+    return settlement.action == "done" and settlement.arrival is not None
+
+
+def _note(id: str, until: float) -> Message:
+    return Message(id=id, task=REVOKED, queue=REVOKED, eta=until)
