@@ -201,12 +201,13 @@ class Celeriac(Periodic):
         """Return a block in which this app sends within the transaction that is open on the caller's connection.
 
         Tasks that are sent inside are committed with that transaction, or gone with its rollback. The broker must be in
-        the same PostgreSQL database. The block itself begins and ends no transaction.
+        the same database, PostgreSQL or SQLite. The block itself begins and ends no transaction.
 
         Args:
             connection: A psycopg 3 connection (sync or async), an SQLAlchemy ``Session``, ``Connection``,
                 ``AsyncSession`` or ``AsyncConnection``, or another connection after PEP 249 (Django's
-                ``django.db.connection``). An asynchronous one is for ``adelay()`` and its kin.
+                ``django.db.connection``); for a broker in a SQLite file a ``sqlite3.Connection``. An
+                asynchronous one is for ``adelay()`` and its kin.
         """
         return Transaction(self, connection)
 

@@ -197,8 +197,9 @@ class Connections:
         driver: Any = self._bare
         if not hasattr(driver, "performer_on"):
             raise ImproperlyConfigured(
-                f"a task can be sent within a transaction where the broker is in the same PostgreSQL database; it is"
-                f" {redact_url(self._urls()[0])}: send after the commit, or use celeriac.contrib.sqlalchemy.Outbox"
+                "a task can be sent within a transaction where the broker is in the same database, PostgreSQL or"
+                f" SQLite; it is {redact_url(self._urls()[0])}: send after the commit, or use"
+                " celeriac.contrib.sqlalchemy.Outbox"
             )
         lender: Lending = driver
         return lender

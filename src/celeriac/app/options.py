@@ -102,7 +102,8 @@ class ResendOptions(TypedDict, total=False):
     Attributes:
         task_id: At most 200 bytes; default a new UUID. Sending the same id twice, while it waits, sends one task.
         connection: A connection or session of the caller's, in whose transaction the task is sent: with its commit, or
-            not at all. The broker must be in the same PostgreSQL database. See :meth:`celeriac.Celeriac.transaction`.
+            not at all. The broker must be in the same database, PostgreSQL or SQLite. See
+            :meth:`celeriac.Celeriac.transaction`.
         expires: Seconds from now, or the moment, after which it is not started.
         queue: Where to send it.
         priority: 0 to 9; higher is more urgent.

@@ -50,7 +50,7 @@ class Connection:
         self.generation = 0
         """How often a connection has been opened: what depends on one connection is worth nothing in another."""
         self._lock: Final = threading.RLock()
-        self._now: Final = _now(clock)
+        self._now: Final = now_of(clock)
         self._raw: sqlite3.Connection | None = None
         self._installed = False
         self._file: tuple[int, int] | None = None
@@ -151,7 +151,8 @@ class Connection:
         return version
 
 
-def _now(clock: Clock) -> Callable[[], float]:
+def now_of(clock: Clock) -> Callable[[], float]:
+    """Return what the SQL function ``now()`` calls."""
     # A Python function could be interrupted by a signal's exception (a soft time limit, Ctrl-C), which SQLite would
     # report as an error of its own. The built-in one cannot, and is faster.
     return time.time if isinstance(clock, SystemClock) else clock.now

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from celeriac.brokers.port import Capabilities
+from celeriac.brokers.port import AsyncPerformer, Capabilities
+from celeriac.brokers.sqlite.lent import LentPerformer
 from celeriac.brokers.sqlite.operations import SqliteOperations
 from celeriac.brokers.sqlite.performers import AsyncSqlitePerformer, SqlitePerformer
 from celeriac.brokers.sqlite.url import Location
@@ -39,6 +40,17 @@ class SqliteDriver:
 
     def async_performer(self) -> AsyncSqlitePerformer:
         return AsyncSqlitePerformer(self._location, self._clock)
+
+    def performer_on(self, connection: Any) -> LentPerformer:
+        """Return a performer that enqueues on a caller's connection; see the port's Lending."""
+        return LentPerformer(self._location, self._clock, connection)
+
+    def async_performer_on(self, connection: Any) -> AsyncPerformer[Any, Any]:
+        """Refuse: a connection of sqlite3 blocks, and another client's is of no use to it."""
+        raise TypeError(
+            f"{type(connection).__module__}.{type(connection).__qualname__}: in a transaction of SQLite's a task is"
+            " sent with delay() or apply_async(), on a sqlite3.Connection"
+        )
 
     def waiter(self, ids: Sequence[str] = ()) -> SqliteWaiter:
         return SqliteWaiter(self._location, self._clock)
