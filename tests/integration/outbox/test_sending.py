@@ -188,9 +188,10 @@ class TestOneDatabase:
             outbox.bind(object())
 
 
-async def test_asynchronous_sessions_take_part(app: Celeriac, tmp_path: Path) -> None:
+@pytest.mark.parametrize("client", ["psycopg", "asyncpg"])
+async def test_asynchronous_sessions_take_part(app: Celeriac, tmp_path: Path, client: str) -> None:
     with database("postgresql", tmp_path) as url:
-        engine, own = create_async_engine(url), sqlalchemy.create_engine(url)
+        engine, own = create_async_engine(url.replace("+psycopg", f"+{client}")), sqlalchemy.create_engine(url)
         outbox = Outbox(app, own)
         outbox.create()
         sessions = outbox.bind(async_sessionmaker(engine))

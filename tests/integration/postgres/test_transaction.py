@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import asyncpg
 import pg8000.dbapi
 import psycopg
 import pytest
@@ -205,6 +206,14 @@ def test_what_is_no_connection_is_refused(app: Celeriac, server: PostgresServer)
 # Coroutines.
 
 
+async def test_bare_connection_of_asyncpg_is_refused_by_name(server: PostgresServer, app: Celeriac) -> None:
+    connection = await asyncpg.connect(host="127.0.0.1", port=server.port, user="tester", database="test")
+    with pytest.raises(TypeError, match=r"asyncpg.*AsyncSession.*SQLAlchemy"):
+        await app.tasks["add"].aapply_async((1, 2), connection=connection)
+    await connection.close()
+    assert waiting(app) == 0
+
+
 @contextlib.asynccontextmanager
 async def async_psycopg(server: PostgresServer) -> AsyncIterator[Any]:
     address = f"host=127.0.0.1 port={server.port} user=tester dbname=test"
@@ -229,7 +238,15 @@ async def async_connection(server: PostgresServer) -> AsyncIterator[AsyncConnect
     await engine.dispose()
 
 
-AWAITING = [async_psycopg, async_session, async_connection]
+@contextlib.asynccontextmanager
+async def asyncpg_session(server: PostgresServer) -> AsyncIterator[AsyncSession]:
+    engine = create_async_engine(f"postgresql+asyncpg://tester@127.0.0.1:{server.port}/test")
+    async with AsyncSession(engine) as session:
+        yield session
+    await engine.dispose()
+
+
+AWAITING = [async_psycopg, async_session, async_connection, asyncpg_session]
 
 
 @pytest.mark.parametrize("make", AWAITING)

@@ -113,8 +113,9 @@ class AsyncLentPerformer:
     def __init__(self, location: Location, connection: Any) -> None:
         if not _is(connection, *_ASYNC, "psycopg.AsyncConnection"):
             raise TypeError(
-                f"{_name(connection)} is no connection or session for coroutines: in a coroutine, send with one of"
-                " these, or with delay() and apply_async()"
+                f"{_name(connection)} is no connection or session for coroutines that this can use: in a coroutine,"
+                " send with psycopg's AsyncConnection, or an AsyncSession or AsyncConnection of SQLAlchemy (over psycopg or"
+                " asyncpg), or with delay() and apply_async()"
             )
         self._location: Final = location
         self._connection: Final = connection
