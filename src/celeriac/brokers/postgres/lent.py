@@ -114,8 +114,8 @@ class AsyncLentPerformer:
         if not _is(connection, *_ASYNC, "psycopg.AsyncConnection"):
             raise TypeError(
                 f"{_name(connection)} is no connection or session for coroutines that this can use: in a coroutine,"
-                " send with psycopg's AsyncConnection, or an AsyncSession or AsyncConnection of SQLAlchemy (over psycopg or"
-                " asyncpg), or with delay() and apply_async()"
+                " send with psycopg's AsyncConnection, or an AsyncSession or AsyncConnection of SQLAlchemy (over"
+                " psycopg or asyncpg), or with delay() and apply_async()"
             )
         self._location: Final = location
         self._connection: Final = connection
