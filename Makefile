@@ -2,6 +2,7 @@
 # that tests and benchmarks start, its package manager.
 
 VENV := .venv
+BENCH_VENV := .venv-bench
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 CHECK := $(PY) scripts/check.py
@@ -38,12 +39,12 @@ format: $(VENV)/.dev ## rewrite the code in the one format and apply the safe fi
 	@$(PY) -m ruff format
 	@$(PY) -m ruff check --fix
 
-bench: $(VENV)/.bench ## measure Celeriac beside its peers (ARGS="..." goes to the harness)
-	@$(PY) -m benchmarks $(ARGS)
+bench: $(BENCH_VENV)/.done ## measure Celeriac beside its peers (ARGS="..." goes to the harness)
+	@$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
 	@exec $(PY) -m scripts.broker_figures
 
-bench-quick: $(VENV)/.bench ## see in two minutes whether something became slower than the committed figures
-	@exec $(PY) -m benchmarks --quick --compare $(QUICK_SCENARIOS) $(QUICK_SYSTEMS) $(ARGS)
+bench-quick: $(BENCH_VENV)/.done ## see in two minutes whether something became slower than the committed figures
+	@exec $(BENCH_VENV)/bin/python -m benchmarks --quick --compare $(QUICK_SCENARIOS) $(QUICK_SYSTEMS) $(ARGS)
 
 soak: $(VENV)/.dev ## run 1,000,000 tasks while connections are cut, and see that nothing grows (ARGS="--tasks 20000")
 	@$(PY) scripts/ensure_server.py redis-server
@@ -82,7 +83,9 @@ $(VENV)/.dev: $(VENV)/.base pyproject.toml
 	@$(PIP) -e '.[dev]'
 	@touch $@ $(VENV)/.demo
 
-$(VENV)/.bench: $(VENV)/.dev pyproject.toml
-	@echo "Installing Celery, to be measured beside Celeriac, into $(VENV)"
-	@$(PIP) -e '.[bench]'
+# Some peers want older releases of libraries than Celeriac's own tests: measurements have an environment of their own.
+$(BENCH_VENV)/.done: $(VENV)/.dev pyproject.toml
+	@echo "Installing Celeriac and its peers, to be measured beside it, into $(BENCH_VENV)"
+	@$(PY) -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,bench,peers]'
 	@touch $@

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
 from typing import Any, Final
 
 import redis
-from saq import Queue
-from saq.worker import start
 
 from benchmarks.baselines.coroutines import Loop, Task
 from benchmarks.tally import tally_from_environment
 
 URL: Final = os.environ["CELERIAC_BENCH_BROKER"]
 CONCURRENCY: Final = 50
-queue: Final = Queue.from_url(URL)
+queue: Final[Any] = importlib.import_module("saq").Queue.from_url(URL)
 tally: Final = tally_from_environment()
 
 
@@ -71,4 +70,4 @@ def state(task_id: str) -> str:
 
 def work() -> None:
     """Be a worker until SIGTERM."""
-    start("benchmarks.baselines.saq_app.settings")
+    importlib.import_module("saq.worker").start("benchmarks.baselines.saq_app.settings")

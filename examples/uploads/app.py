@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, cast
+from typing import Any
 
 import redis
 
@@ -20,7 +20,8 @@ store = redis.Redis.from_url(URL, decode_responses=True)
 @app.task(name="rebuild_cover")
 def rebuild_cover(playlist: int) -> int:
     """Make the cover of a playlist; expensive. Returns how many were made of it."""
-    return cast("int", store.incr(f"covers-made:{playlist}"))
+    made: int = store.incr(f"covers-made:{playlist}")
+    return made
 
 
 @before_task_publish.connect(sender="rebuild_cover")
