@@ -118,6 +118,7 @@ def test_a_result_survives_packing() -> None:
         runtime=0.25,
         expires=1_795_086_400.0,
         reply_to="letterbox",
+        log="a line",
         seal=Seal(1_795_000_002.0, b"n" * 16),
     )
     default = StoredResult(id="", state="")
