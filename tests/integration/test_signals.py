@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -252,3 +254,34 @@ def own(loglevel, logfile, format, colorize, **kwargs):
 def test_the_page_names_every_signal() -> None:
     text = PAGE.read_text()
     assert [name for name in signals.__all__ if name != "Signal" and f"`{name}`" not in text] == []
+
+
+BEAT = """
+import sys
+from celeriac import Celeriac
+from celeriac.signals import beat_embedded_init, beat_init
+
+app = Celeriac("beating", broker="sqlite:///queue.db")
+
+
+@beat_init.connect
+@beat_embedded_init.connect
+def tell(sender=None, signal=None, **named):
+    with open("told", "a") as file:
+        print(signal.name, type(sender).__name__, sorted(named), file=file)
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "signal_name"), [(("beat",), "beat_init"), (("worker", "-B", "-P", "solo"), "beat_embedded_init")]
+)
+def test_a_scheduler_tells_that_it_begins(tmp_path: Path, command: tuple[str, ...], signal_name: str) -> None:
+    (tmp_path / "beating.py").write_text(BEAT)
+    told = tmp_path / "told"
+    process = subprocess.Popen([sys.executable, "-m", "celeriac", "-A", "beating", *command], cwd=tmp_path)
+    try:
+        wait_for(lambda: told.exists() and told.read_text().endswith("\n"), 30, "the signal of a scheduler")
+    finally:
+        process.terminate()
+        process.wait(30)
+    assert told.read_text() == f"{signal_name} Scheduler []\n"

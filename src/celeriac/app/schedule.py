@@ -20,6 +20,7 @@ from celeriac.core.ids import new_id
 from celeriac.core.schedule import Entry
 from celeriac.errors import ImproperlyConfigured, InvalidTaskError
 from celeriac.events import Bus, EntryFailed
+from celeriac.events.signals import beat_embedded_init
 from celeriac.scheduler.service import Scheduler
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Schedule(ScheduleEntries):
             scheduler = self.scheduler(Bus())
             thread = threading.Thread(target=scheduler.run, name="celeriac-scheduler", daemon=True)
             self._background = (os.getpid(), scheduler, thread)
+            beat_embedded_init.send(scheduler)
             thread.start()
             return scheduler
 

@@ -10,6 +10,7 @@ import click
 from celeriac.cli.pidfile import PidFile
 from celeriac.cli.session import Session, pass_session
 from celeriac.events import Bus
+from celeriac.events.signals import beat_init
 from celeriac.worker import logs
 from celeriac.worker.arrival import reach_stores
 
@@ -65,5 +66,6 @@ def beat(
         service = session.app.schedule.scheduler(bus)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda _number, _frame: service.stop())
+        beat_init.send(service)
         session.out.note("The scheduler works until TERM or INT.")
         service.run()

@@ -7,7 +7,6 @@ from typing import Final
 from celeriac.events.signal import Signal
 
 _NO_EVENTLET: Final = "there is no eventlet pool; `async def` tasks and -P asyncio run many tasks at once"
-_NO_SCHEDULER: Final = "there is no scheduler in this version"
 
 # Sending.
 before_task_publish: Final = Signal("before_task_publish")
@@ -45,8 +44,8 @@ after_setup_logger: Final = Signal("after_setup_logger")
 after_setup_task_logger: Final = Signal("after_setup_task_logger")
 
 # What has nothing here that could send it.
-beat_init: Final = Signal("beat_init", never=_NO_SCHEDULER)
-beat_embedded_init: Final = Signal("beat_embedded_init", never=_NO_SCHEDULER)
+beat_init: Final = Signal("beat_init")
+beat_embedded_init: Final = Signal("beat_embedded_init")
 user_preload_options: Final = Signal("user_preload_options", never="commands take no options of the app's own")
 eventlet_pool_started: Final = Signal("eventlet_pool_started", never=_NO_EVENTLET)
 eventlet_pool_preshutdown: Final = Signal("eventlet_pool_preshutdown", never=_NO_EVENTLET)

@@ -122,6 +122,8 @@ class Keeper:
 
     def start(self) -> None:
         """Start the threads."""
+        if self._scheduler is not None:
+            signals.beat_embedded_init.send(self._scheduler)
         for thread in self._threads:
             thread.start()
 
