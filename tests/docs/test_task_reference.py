@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from celeriac import signals
 from celeriac.app.options import SEND_NAMES, TASK_NAMES
 from celeriac.app.task import FROM_SETTINGS, HOOKS, Task
 from celeriac.core.settings_table import SETTINGS
@@ -20,7 +21,7 @@ SILENT = {
     "store_errors_even_if_ignored", "trail",
 }  # fmt: skip
 _SETTING = re.compile(r"`((?:task|worker|broker|result|beat)_[a-z_]+)`")
-_NOT_SETTINGS = {"task_id", "task_failure", "task_prerun", "result_serializer"}
+_NOT_SETTINGS = {"task_id", "result_serializer", *signals.__all__}
 
 
 def table(heading: str) -> list[list[str]]:

@@ -17,6 +17,7 @@ import pytest
 
 from celeriac.brokers import open_async_broker, open_broker
 from celeriac.brokers.facade import SyncBroker
+from celeriac.brokers.sqlite.schema import VERSION
 from celeriac.core.message import Message, Settlement
 from celeriac.errors import OperationalError
 
@@ -111,7 +112,7 @@ def test_processes_that_start_at_once_agree_on_one_schema(path: Path) -> None:
         assert child.stdin is not None
         child.stdin.write("go\n")
         child.stdin.flush()
-    assert [child.communicate(timeout=60) for child in children] == [("1\n", "")] * 6
+    assert [child.communicate(timeout=60) for child in children] == [(f"{VERSION}\n", "")] * 6
     with open_broker(f"sqlite:///{path}") as broker:
         assert broker.stats()[0].ready == 6
 

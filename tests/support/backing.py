@@ -330,7 +330,11 @@ def _scripts() -> dict[bytes, str]:
 
     found = [one.name for one in files("celeriac.brokers.redis.scripts").iterdir()]
     names = [name.removesuffix(".lua") for name in found if name.endswith(".lua")]
-    return {sha1(source(name).encode(), usedforsecurity=False).hexdigest().encode(): name for name in names}
+    # One operation may have a second script for what most calls send.
+    return {
+        sha1(source(name).encode(), usedforsecurity=False).hexdigest().encode(): name.removesuffix("_one")
+        for name in names
+    }
 
 
 def redis_operation(data: bytes) -> str | None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from celeriac.app import Celeriac
 from celeriac.errors import OperationalError
+from celeriac.results import SyncResults
 
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 5.0
@@ -43,8 +44,7 @@ def reach_stores(app: Celeriac, note: Callable[[str], None], sleep: Callable[[fl
             if app.results_enabled:
                 app.backend.now()
                 if not app.results_share_broker:
-                    # A store that only keeps results has tables of the application's, who may want to make them itself.
-                    (app.backend.install if app.backend.capabilities.messages else app.backend.verify)()
+                    _prepare_results(app.backend)
         except OperationalError as exc:
             if most is not None and tries >= most:
                 raise
@@ -53,3 +53,16 @@ def reach_stores(app: Celeriac, note: Callable[[str], None], sleep: Callable[[fl
             pause = min(pause * 2, LONGEST_PAUSE)
         else:
             return
+
+
+def _prepare_results(backend: SyncResults) -> None:
+    """See that a result store of its own has what it needs.
+
+    One that only keeps results is in the application's database, whose owner may want to make the tables himself; with
+    the first use they come into being, unless the app says that they must not.
+    """
+    if backend.capabilities.messages:
+        backend.install()
+    else:
+        backend.prune(None, 1)
+        backend.verify()

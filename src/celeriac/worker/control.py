@@ -24,7 +24,7 @@ from celeriac.worker.options import WorkerOptions
 from celeriac.worker.runs import monotonic
 from celeriac.worker.slots import SlotTable
 
-LOOK_EVERY: Final = 0.5
+LOOK_EVERY: Final = 0.2
 MOST_RESIZED: Final = 100
 """Most processes that one command adds or ends."""
 _PAGE: Final = 500

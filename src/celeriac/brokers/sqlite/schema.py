@@ -27,6 +27,6 @@ VERSION: Final = len(MIGRATIONS)
 OBJECTS: Final = frozenset(
     (kind.lower(), name)
     for text in MIGRATIONS
-    for kind, name in re.findall(r"^CREATE (?:UNIQUE )?(TABLE|INDEX) (\w+)", text, re.MULTILINE)
+    for kind, name in re.findall(r"^CREATE (?:UNIQUE )?(TABLE|INDEX|TRIGGER) (\w+)", text, re.MULTILINE)
 )
 """(type, name) of all that a complete file contains."""
