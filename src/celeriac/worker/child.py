@@ -49,6 +49,8 @@ class ChildProcess:
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = threading.Event()
+        self._drain_asked = False
+        """It was told to drain, maybe before there was an engine."""
         self._failure: BaseException | None = None
 
     def run(self, link: Connection | None) -> None:
@@ -64,7 +66,8 @@ class ChildProcess:
             raise self._failure
 
     def drain(self) -> None:
-        """Start to drain; from any thread."""
+        """Start to drain, as soon as there is something to; from any thread."""
+        self._drain_asked = True
         engine, loop = self._engine, self._loop
         if engine is not None and loop is not None:
             loop.call_soon_threadsafe(self._begin_drain, engine)
@@ -107,6 +110,8 @@ class ChildProcess:
             table=self._table,
         )
         self._engine = engine
+        if self._drain_asked:
+            self._begin_drain(engine)
         self._started.set()
         if link is not None:
             asyncio.get_running_loop().add_reader(link.fileno(), self._hear, link, engine)
