@@ -81,22 +81,21 @@ class CoroutineSlots:
 
     async def _deliver(self, row: int, delivery: Delivery) -> Settlement | None:
         home = self._home
-        now = home.surroundings.clock.monotonic()
-        call = admit(home, delivery, now)
+        clock, losses = home.surroundings.clock, home.table.losses
+        call = admit(home, delivery, clock.monotonic())
         if type(call) is Settlement:
             return call
         assert type(call) is Call
-        if must_start_first(call):
-            losses = home.table.losses
-            if not await self._start_first(call):
-                return None
-            now = home.surroundings.clock.monotonic()  # That took a round trip, which is no part of the task's time.
-            if not may_begin(home, losses, now):
-                return given_back(delivery)
+        if must_start_first(call) and not await self._start_first(call):
+            return None
+        now = clock.monotonic()  # A round trip before is no part of the task's time.
         interrupter = CoroutineInterrupter()
         hard, soft = call.time_limits
         self.running[row] = Run(delivery.lease, now, soft, interrupt=interrupter.interrupt)
         home.table.occupy(row, delivery.lease, now, FOREVER if hard is None else now + hard + HARD_LIMIT_MARGIN)
+        # The last step before the task's code: this process may have been stopped in any of those before.
+        if not may_begin(home, losses, clock.monotonic()):
+            return given_back(delivery)
         timer = None
         if hard is not None:
             exc = TimeLimitExceeded(f"hard time limit of {hard} s exceeded")

@@ -54,10 +54,10 @@ def given_back(delivery: Delivery) -> Settlement:
 
 
 def may_begin(home: Home, losses: int, now: float) -> bool:
-    """Return whether a lease still holds after a start was recorded.
+    """Return whether a lease that was looked at some steps ago still holds.
 
-    That takes a round trip, and a process may be stopped in the midst of it for any time: the broker has recorded the
-    start, and given the task to others since.
+    A process may be stopped in the midst of them for any time, the more so where a start is recorded, which takes a
+    round trip: the broker may have given the task to others since.
 
     Args:
         home: The engine.

@@ -145,18 +145,14 @@ class SyncSlots:
 
     def _deliver(self, index: int, delivery: Delivery) -> Settlement | None:
         home = self._home
-        now = self._clock.monotonic()
-        call = admit(home, delivery, now)
+        losses = home.table.losses
+        call = admit(home, delivery, self._clock.monotonic())
         if type(call) is Settlement:
             return call
         assert type(call) is Call
-        if must_start_first(call):
-            losses = home.table.losses
-            if not self._start_first(call):
-                return None
-            now = self._clock.monotonic()  # That took a round trip, which is no part of the task's time.
-            if not may_begin(home, losses, now):
-                return given_back(delivery)
+        if must_start_first(call) and not self._start_first(call):
+            return None
+        now = self._clock.monotonic()  # A round trip before is no part of the task's time.
         interrupter = self._interrupters[index]
         number = interrupter.begin()
         hard, soft = call.time_limits
@@ -168,6 +164,9 @@ class SyncSlots:
             nudge=interrupter.nudge,
         )
         home.table.occupy(index, delivery.lease, now, FOREVER if hard is None else now + hard)
+        # The last step before the task's code: this process may have been stopped in any of those before.
+        if not may_begin(home, losses, self._clock.monotonic()):
+            return given_back(delivery)
         settlement = execute(call, home.surroundings, interrupter.guard)
         self._learn(self._clock.monotonic() - now)
         self.runs += 1
