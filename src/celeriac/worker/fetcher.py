@@ -85,8 +85,6 @@ class Fetcher:
         self._stop_asked = asyncio.Event()
         self._news = asyncio.Event()
         self._last_chance_since = 0.0
-        place = owner.rpartition("/")[2]
-        self._courtesy = (int(place) - 1) % options.processes * 0.0015 if place.isdecimal() else 0.0
         self._alone = False
         """What runs here has its last chance and must stay alone."""
         self._returning: set[Lease] = set()
@@ -259,8 +257,6 @@ class Fetcher:
                 looking.cancel()
             elif not looking.cancelled() and (exc := looking.exception()) is not None:
                 self._bus.emit(ServiceFailed("waiter", f"{type(exc).__name__}: {exc}", seconds))
-            elif self._courtesy and not self.stopping and looking.result():
-                await asyncio.sleep(self._courtesy)
 
     def _dispatch(self, deliveries: Sequence[Delivery]) -> None:
         tasks = self._surroundings.tasks

@@ -88,7 +88,7 @@ class PairedOperations(PassedOn):
         while full and len(deliveries) < limit:
             wanted = limit - len(deliveries)
             try:
-                taken: list[Taken] = yield Take(tuple(queues), wanted, owner)
+                taken: list[Taken] = yield Take(tuple(queues), wanted, owner, moves=True)
                 if taken:
                     yield from self._move(taken)
                 found = yield from self.paired.claim(queues, wanted, owner, lease)
