@@ -58,8 +58,8 @@ class Take(msgspec.Struct, frozen=True):
         queues: Which.
         limit: How many.
         owner: Whose they are.
-        moves: An Ack of all of them follows at once. It is the Ack, then, that waits until what came beside them is back
-            in its queue.
+        moves: An Ack of all of them follows at once, and waits until what came beside them is back in its queue: this
+            does not.
     """
 
     queues: Sequence[str]
