@@ -41,6 +41,13 @@ def _ended_steps(records: Iterable[Record]) -> list[Arrival]:
     return [one for one in found if one is not None]
 
 
+def _given_back(records: Iterable[Record], found: Iterable[Cancelled]) -> list[Arrival]:
+    """Return the same of steps that a worker had when they were looked at, and that had come back when they went."""
+    gone = {one.id for one in found if one.outcome == "removed"}
+    told = [if_revoked(one.message) for one in records if one.state not in state.WAITING_STATES and one.id in gone]
+    return [one for one in told if one is not None]
+
+
 class Control:
     """Remote control of the workers of one app's broker. ``app.control`` is one."""
 
@@ -93,10 +100,15 @@ class Control:
             What became of each id in the broker.
         """
         ids = _ids(task_id)
-        ended = _ended_steps(self._app.broker.get(ids))
+        broker = self._app.broker
+        records = broker.get(ids)
+        ended = _ended_steps(records)
         if ended:
-            self._app.broker.arrive(ended)
-        found = self._app.broker.cancel(self._revoked(ids))
+            broker.arrive(ended)
+        found = broker.cancel(self._revoked(ids))
+        ended = _given_back(records, found)
+        if ended:
+            broker.arrive(ended)
         self._store_elsewhere(found)
         running = [one.id for one in found if one.outcome == "running"]
         if running:
@@ -120,10 +132,14 @@ class Control:
         """See to it that tasks do not run; the awaitable twin of :meth:`revoke`."""
         broker = self._app.async_broker()
         ids = _ids(task_id)
-        ended = _ended_steps(await broker.get(ids))
+        records = await broker.get(ids)
+        ended = _ended_steps(records)
         if ended:
             await broker.arrive(ended)
         found = await broker.cancel(self._revoked(ids))
+        ended = _given_back(records, found)
+        if ended:
+            await broker.arrive(ended)
         elsewhere = self._elsewhere(found)
         if elsewhere:
             await self._app.async_backend().store(elsewhere)

@@ -15,9 +15,11 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
+from celeriac.brokers.port import Record
 from celeriac.core.message import Delivery, Lease, Settlement
 from celeriac.errors import CeleriacError
 from celeriac.events import Bus, StraysFound
+from celeriac.execution.steps import if_revoked
 
 RETRY: Final = 0.5
 """Seconds between two tries while the broker cannot be asked."""
@@ -27,6 +29,8 @@ class AuditBroker(Protocol):
     """What the auditor needs of a broker."""
 
     async def holdings(self, owner: str) -> tuple[Lease, ...]: ...
+
+    async def get(self, ids: Sequence[str]) -> list[Record]: ...
 
 
 class Holdings:
@@ -111,15 +115,19 @@ class Auditor:
             here = self._holdings.tokens()
             there = await self._broker.holdings(self._owner)
         strays = [lease for lease in there if here.get(lease.id) != lease.token]
-        self._give_back(strays)
+        if strays:
+            await self._give_back(strays)
         held = {(lease.id, lease.token) for lease in there}
         # Much of this has been settled meanwhile; what has not started cannot have been.
         if gone := frozenset([id for id, token in here.items() if (id, token) not in held]):
             self._forsake(gone)
 
-    def _give_back(self, strays: Sequence[Lease]) -> None:
+    async def _give_back(self, strays: Sequence[Lease]) -> None:
+        # One that was revoked meanwhile goes instead, and its workflow must hear of that: nobody else has its message.
+        records = {one.id: one for one in await self._broker.get([lease.id for lease in strays])}
         for lease in strays:
+            record = records.get(lease.id)
+            arrival = None if record is None else if_revoked(record.message)
             reason = "claimed, and the reply was lost"
-            self._settle(Settlement(lease=lease, action="release", reason=reason))
-        if strays:
-            self._bus.emit(StraysFound(tuple([lease.id for lease in strays]), self._owner))
+            self._settle(Settlement(lease=lease, action="release", reason=reason, arrival=arrival))
+        self._bus.emit(StraysFound(tuple([lease.id for lease in strays]), self._owner))

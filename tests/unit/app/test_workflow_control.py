@@ -106,6 +106,26 @@ def test_a_step_that_is_revoked_while_a_worker_holds_it_ends_what_waits_for_it(o
     assert (result.parent.state, result.state, on_broker.told) == ("REVOKED", "REVOKED", [])
 
 
+def test_a_step_that_a_worker_gives_back_while_it_is_revoked_ends_what_waits_for_it(
+    on_broker: Canvas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = (on_broker.add.s(1, 1) | on_broker.tell.s())()
+    broker = on_broker.app.broker
+    (delivery,) = broker.claim(["celery"], 1, "other", 60.0)
+    look = broker.get
+
+    def look_before_it_comes_back(ids: list[str]) -> list[Any]:
+        records = look(ids)
+        broker.settle([Settlement(lease=delivery.lease, action="release")])
+        return records
+
+    monkeypatch.setattr(broker, "get", look_before_it_comes_back)
+    result.parent.revoke()
+    monkeypatch.undo()
+    on_broker.worker.run()
+    assert (result.parent.state, result.state, on_broker.told) == ("REVOKED", "REVOKED", [])
+
+
 def test_revoking_a_workflow_revokes_what_has_not_run(on_broker: Canvas) -> None:
     header = [on_broker.add.s(1, 1), on_broker.add.s(2, 2).set(countdown=60)]
     result = (chord(header, on_broker.tell.s()) | on_broker.tell.s())()

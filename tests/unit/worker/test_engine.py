@@ -21,6 +21,7 @@ from celeriac.brokers.facade import AsyncBroker
 from celeriac.brokers.port import Record
 from celeriac.core import state
 from celeriac.core.message import Lease, Settlement, Start
+from celeriac.errors import OperationalError
 from celeriac.events import StraysFound, TaskReceived
 from celeriac.events.names import Event
 from celeriac.testing.faults import Chance, Fault, FaultyDriver, Script
@@ -194,6 +195,20 @@ async def test_claim_whose_reply_is_lost_leaves_no_stray(make: Make) -> None:
         assert await house.over([lost], 3) == {lost: state.SUCCESS}
     assert [event for event in house.events if isinstance(event, StraysFound)] == [StraysFound((lost,), OWNER)]
     assert house.runs == {lost: 1}
+    await faulty.close()
+
+
+async def test_a_step_that_is_revoked_after_the_reply_to_its_claim_was_lost_ends_its_workflow(make: Make) -> None:
+    house = make()
+    result = (house.app.tasks["plain"].si() | house.app.tasks["coroutine"].si()).apply_async()
+    faulty = AsyncBroker(FaultyDriver(connect(house.url), Script([Fault.LOSE_REPLY])))
+    with pytest.raises(OperationalError):
+        await faulty.claim(["celery"], 1, OWNER, 60.0)
+    result.parent.revoke()
+    async with at_work(house, faulty) as engine:
+        await engine.auditor.audit()
+        assert set((await house.over([result.parent.id, result.id], 3)).values()) == {state.REVOKED}
+    assert house.runs == {}
     await faulty.close()
 
 

@@ -7,8 +7,12 @@ import asyncio
 from celeriac.brokers.port import MAX_BATCH
 from celeriac.core.message import Arrival, Delivery, Message, Place, Settlement, StoredResult
 from celeriac.core.workflow import Arrived, Join, Workflow
+from celeriac.errors import OperationalError
+from celeriac.events import Bus
 from celeriac.testing.conformance.group import Group
 from celeriac.testing.conformance.kit import Kit, dead, done, ids, release, result, retry, revoked
+from celeriac.testing.faults import Fault, Script
+from celeriac.worker.holdings import Auditor, Holdings
 
 group = Group("workflows", needs=lambda capabilities: capabilities.stored and capabilities.messages)
 
@@ -130,6 +134,47 @@ async def what_a_revocation_ends_arrives(kit: Kit) -> None:
     await kit.settle(release(delivery, arrival=arrival(0, failed=True)))
     assert await kit.drain() == ["body"]
     assert await kit.state("a") is None
+
+
+@group
+async def a_revoked_step_whose_claim_was_never_heard_of_arrives(kit: Kit) -> None:
+    audited = 0
+    for place in range(30):
+        flow, step, queue = f"flow-{place}", f"step-{place}", f"queue-{place}"
+        script = Script([Fault.NONE] * place + [Fault.LOSE_REPLY])
+        await plant(kit, f"body-{place}", size=1, id=flow, queue=queue)
+        await kit.send(step, queue=queue, workflow=flow, place=Place(join=1, slot=0))
+        try:
+            deliveries = await kit.flaky(script).claim([queue], 1, "deaf", kit.lease)
+        except OperationalError:
+            (cancelled,) = await kit.broker.cancel(revoked(step))
+            if cancelled.outcome == "removed":  # That request was not the one that claims.
+                continue
+            await kit.settle(*await audit(kit, "deaf"))
+            audited += 1
+        else:
+            await kit.settle(done(deliveries[0], arrival=arrival(id=flow)))
+        assert await kit.drain(queue) == [f"body-{place}"], f"with the reply to request {place} lost"
+        if script.pending:
+            assert audited
+            return
+    raise AssertionError("a claim took more requests than one can believe")
+
+
+async def audit(kit: Kit, owner: str) -> list[Settlement]:
+    """Return what the auditor of a process that knows of nothing settles."""
+    settlements: list[Settlement] = []
+    auditor = Auditor(
+        holdings=Holdings(),
+        broker=kit.broker,
+        owner=owner,
+        every=60.0,
+        settle=settlements.append,
+        forsake=lambda ids: None,
+        bus=Bus(),
+    )
+    await auditor.audit()
+    return settlements
 
 
 @group
