@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.app import eager
 from celeriac.app.canvas import Signature
+from celeriac.core.workflow import MEMBERS
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
@@ -31,7 +32,10 @@ def functions(app: Celeriac) -> dict[str, Callable[..., Any]]:
         index = kwargs.get("index")
         return args[index] if index is not None else args[0] if len(args) == 1 else list(args)
 
-    return {"celery.accumulate": accumulate, "celery.map": over_each, "celery.starmap": over_tuples}
+    def members(values: list[Any]) -> list[Any]:
+        return values
+
+    return {"celery.accumulate": accumulate, MEMBERS: members, "celery.map": over_each, "celery.starmap": over_tuples}
 
 
 def _call(called: Signature, given: tuple[Any, ...]) -> Any:

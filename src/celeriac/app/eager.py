@@ -7,7 +7,7 @@ callbacks run in their turn. Nothing reaches a broker.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.app import loops
@@ -76,6 +76,8 @@ class Run:
     def __init__(self, app: Celeriac) -> None:
         self._app = app
         self._surroundings = app.worker_surroundings(f"eager@{os.uname().nodename}", results=True)
+        self.plant: Callable[..., None] | None = None
+        """What keeps joins that a run adds to its workflow."""
         self._values: dict[str, Any] = {}
         bus = self._surroundings.bus
         bus.subscribe(TaskSucceeded, self._succeeded)
@@ -104,6 +106,7 @@ class Run:
         if not isinstance(opened, Call):
             return opened
         opened.request.is_eager = True
+        opened.request.plant = self.plant
         if opened.task.is_async:
             return loops.finish(lambda: aexecute(opened, self._surroundings))
         return execute(opened, self._surroundings)

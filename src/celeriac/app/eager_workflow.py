@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from celeriac.app.eager import Run
 from celeriac.app.eager_result import EagerResult
 from celeriac.app.group_result import GroupResult
 from celeriac.core.message import Arrival, Message, StoredResult
-from celeriac.core.workflow import ROOT, Join, Tally, arrive
+from celeriac.core.workflow import ROOT, Join, Tally, Workflow, arrive
 
 if TYPE_CHECKING:
     from celeriac.app.result import AsyncResult
@@ -39,11 +39,19 @@ def run(first: Sequence[Message], joins: Mapping[int, Join], result: Any, *, thr
 class _Here:
     def __init__(self, runner: Run, joins: Mapping[int, Join]) -> None:
         self._runner = runner
-        self._joins = joins
-        self._tallies = {number: Tally(join.size) for number, join in joins.items()}
-        self._slots: dict[int, dict[int, StoredResult]] = {number: {} for number in joins}
+        runner.plant = self._plant
+        self._joins: dict[int, Join] = {}
+        self._tallies: dict[int, Tally] = {}
+        self._slots: dict[int, dict[int, StoredResult]] = {}
+        self._plant(None, joins.values())
         self.ready: deque[Message] = deque()
         self.results: dict[str, EagerResult[Any]] = {}
+
+    def _plant(self, _: Workflow | None, joins: Iterable[Join]) -> None:
+        for join in joins:
+            self._joins[join.number] = join
+            self._tallies[join.number] = Tally(join.size)
+            self._slots[join.number] = {}
 
     def step(self, message: Message) -> None:
         """Run one message, and take in what follows."""

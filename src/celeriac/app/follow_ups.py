@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from celeriac.app import eager, times
+from celeriac.app import eager, joining, times
 from celeriac.app.canvas import Signature
 from celeriac.app.fields import embed_of, message_fields
 from celeriac.app.plan import sending_request
@@ -60,6 +60,10 @@ class AppFollowUps:
                 messages.append(self._message(signature, (parent.id,), parent, f"link_error/{place}"))
         return tuple(messages)
 
+    def members(self, request: Request) -> tuple[Message, tuple[Message, ...]]:
+        """Keep what the members of a run arrive in; return its message, as it arrives then, and theirs."""
+        return joining.admit(self._app, request, request.plant or self._app.broker.plant)
+
     def retry(self, request: Request, policy: RetryPolicy, retry: BaseException) -> tuple[Message, float]:
         """Return the message that tries the task again, and when it is due (seconds since the epoch)."""
         app = self._app
@@ -86,8 +90,8 @@ class AppFollowUps:
         embed = {
             "callbacks": request.callbacks,
             "errbacks": request.errbacks,
-            "chain": request.chain,
-            "chord": request.chord,
+            "chain": request.embed.get("chain"),
+            "chord": request.embed.get("chord"),
         }
         embed.update({name: value for name, value in (embed_of(options) or {}).items() if value is not None})
         plan = self._app.publisher.plan(message.task)

@@ -132,6 +132,13 @@ def plan(
     return planner.planting(form, result)
 
 
+def with_one_end(signature: Any, app: Celeriac) -> Any:
+    """Return a signature whose value one task comes to: a group with a task behind it that hands the list on."""
+    if getattr(signature, "subtask_type", None) not in ("group", "chunks"):
+        return signature
+    return signature | app.signature("celery.accumulate")
+
+
 _Call = tuple[tuple[Any, ...], Mapping[str, Any], dict[str, Any]]
 
 
@@ -148,6 +155,8 @@ class _Planner:
         self._app = app
         self._eager = eager
         self._leaves: list[_Leaf] = []
+        self._awaited: dict[int, tuple[tuple[str, str], bool]] = {}
+        """For each join, the first step that waits for it, and whether that is given what a group came to."""
 
     def add(self, signature: Signature, call: _Call, parent: Any, member: Mapping[str, Any] | None = None) -> Any:
         """Take in a signature; return its form and its result.
@@ -232,6 +241,9 @@ class _Planner:
             return Planting(messages, None, [], result)
         workflow_id = new_id()
         self._name_parents(layout)
+        for leaf, place in zip(self._leaves, layout.places, strict=True):
+            if place.awaits is not None:
+                self._awaited.setdefault(place.awaits, ((leaf.id, leaf.signature.task), place.gathers))
         first: list[Message] = []
         waiting: defaultdict[int, list[Message]] = defaultdict(list)
         for number, leaf in enumerate(self._leaves):
@@ -277,8 +289,8 @@ class _Planner:
             given = (None,)
         if place.awaits is not None:
             delay, patience = self._relative(leaf)
-        if delay is not None or patience is not None:
-            place = msgspec.structs.replace(place, delay=delay, patience=patience)
+        then, shares = self._awaited.get(place.join, (None, False))
+        place = msgspec.structs.replace(place, delay=delay, patience=patience, then=then, shares=shares)
         message = self._message(leaf, args, given)
         return msgspec.structs.replace(message, workflow=workflow, node=str(number), place=place)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, ParamSpec, TypeVar, cast
 
 from celeriac.app import state
 from celeriac.app.arguments import ArgumentCheck, parameters_of, signature_check
+from celeriac.app.joining import Joining
 from celeriac.app.options import TASK_NAMES
 from celeriac.app.replacing import Replacing
 from celeriac.app.reporting import Reporting
@@ -53,7 +54,7 @@ FROM_SETTINGS: Final[Mapping[str, str]] = {
 _LATE: Final = frozenset({*FROM_SETTINGS, "retry_policy"})
 
 
-class Task(Sending[P, R_co], Replacing, Retrying, Reporting):
+class Task(Sending[P, R_co], Replacing, Joining, Retrying, Reporting):
     """A task of an app.
 
     Class attributes are options (see :class:`celeriac.app.options.TaskOptions`); a subclass may set them, ``@app.task``

@@ -39,6 +39,8 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         gathers: What it awaits is a group.
         delay: Seconds that it waits once it could run.
         patience: Seconds, counted from the same moment, after which it is not started any more.
+        then: Id and name of the task that waits for its outcome, or of the first of these.
+        shares: That one is given what a group came to, of which this is a task: it is a chord.
     """
 
     join: int
@@ -48,6 +50,8 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     gathers: bool = False
     delay: float | None = None
     patience: float | None = None
+    then: tuple[str, str] | None = None
+    shares: bool = False
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -13,7 +13,7 @@ steps behind it are made ready, find the failure in place of the values, and han
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -25,6 +25,8 @@ ROOT: Final = 0
 """The number of the join in which the last steps arrive."""
 ALL: Final = -1
 """In :attr:`Place.takes`: the values of all slots, in a list."""
+MEMBERS: Final = "celeriac.members"
+"""The task whose value, in a slot, is a list: the value that belongs there, and those of members that were added."""
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
@@ -164,13 +166,29 @@ def _numbered(ends: Ends, slots: Iterator[int]) -> Any:
     return next(slots) if isinstance(ends, int) else [_numbered(one, slots) for one in ends]
 
 
-def taken(takes: int | list[Any], values: dict[int, Any]) -> Any:
-    """Return what a step is given, of the values in the slots of the join it waited for."""
-    if takes == ALL:
-        return [values[slot] for slot in sorted(values)]
-    if isinstance(takes, list):
-        return [taken(one, values) for one in takes]
-    return values[takes]
+def taken(takes: int | list[Any], values: dict[int, Any], grown: Set[int] = frozenset()) -> Any:
+    """Return what a step is given, of the values in the slots of the join it waited for.
+
+    Args:
+        takes: As in :attr:`Place.takes`.
+        values: By slot.
+        grown: Slots whose value is followed by those of members that were added; they come behind those of the list.
+    """
+    if not isinstance(takes, list):
+        if takes != ALL:
+            return values[takes]
+        takes = sorted(values)
+        if not grown:
+            return [values[slot] for slot in takes]
+    own: list[Any] = []
+    added: list[Any] = []
+    for one in takes:
+        value = taken(one, values, grown)
+        if isinstance(one, int) and one in grown:
+            value, *more = value
+            added += more
+        own.append(value)
+    return own + added
 
 
 class Tally(msgspec.Struct, frozen=True, gc=False):

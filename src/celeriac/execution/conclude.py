@@ -129,7 +129,11 @@ def _succeeded(call: Call, surroundings: Surroundings, value: Any) -> Settlement
         )
     arrival = None
     if message.place is not None and stored is not None:
-        arrival = steps.returned(message, stored)
+        arrives = message
+        if request.members:
+            arrives, members = surroundings.follow_ups.members(request)
+            follow_ups += members
+        arrival = steps.returned(arrives, stored, goes_on=bool(vars(request).get("chain", True)))
         stored = stored if wanted else None
     if task.hooks:
         _hook(call, surroundings, "on_success", lambda: task.on_success(value, message.id, call.args, call.kwargs))
@@ -235,7 +239,14 @@ def _replaced(call: Call, surroundings: Surroundings, replacement: Replacement) 
     if replacement.again is None:
         return Settlement(lease=lease, action="done", state=state.IGNORED, follow_ups=replacement.first)
     now, arrival = surroundings.clock.now(), steps.if_revoked(message)
-    return Settlement(lease=lease, action="retry", message=replacement.again, due=now, arrival=arrival)
+    return Settlement(
+        lease=lease,
+        action="retry",
+        message=replacement.again,
+        due=now,
+        follow_ups=replacement.first,
+        arrival=arrival,
+    )
 
 
 def _rejection(outcome: Rejected) -> TaskError:

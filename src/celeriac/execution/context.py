@@ -57,12 +57,17 @@ class Request:
     following: tuple[Message, ...] = ()
     """What is sent in the same step that finishes the task, whatever comes of it: ``self.reschedule()``."""
 
+    members: list[Any]
+    """Signatures that it adds to the chord it belongs to."""
+    plant: Any = None
+    """What keeps the joins that these need, where it is not the app's broker."""
     replacement: Any = None
     """What takes the task's place, once it has asked for that."""
 
     def __init__(self, **fields: Any) -> None:
         """Create the request of a direct call, with any of the fields."""
         self.children: list[str] = []
+        self.members = []
         self.embed: dict[str, Any] = {}
         self.__dict__.update(fields)
 
@@ -145,11 +150,34 @@ class Request:
 
     @cached_property
     def chain(self) -> Any:
-        return self.embed.get("chain")
+        """What follows it in its chain, the next step alone, in a list; None where nothing does.
+
+        A task that sets it to None ends the chain: what would follow becomes REVOKED.
+        """
+        follows = self._follows(shares=False)
+        return self.embed.get("chain") if follows is None else [follows]
 
     @cached_property
     def chord(self) -> Any:
-        return self.embed.get("chord")
+        """The body of the chord that it is a member of; None where it is not."""
+        follows = self._follows(shares=True)
+        return self.embed.get("chord") if follows is None else follows
+
+    def _follows(self, *, shares: bool) -> dict[str, Any] | None:
+        """Return the signature, by name and id, of the step that waits for this one."""
+        place = None if self.message is None else self.message.place
+        if place is None or place.then is None or place.shares != shares:
+            return None
+        task_id, name = place.then
+        options = {"task_id": task_id}
+        return {
+            "task": name,
+            "args": [],
+            "kwargs": {},
+            "options": options,
+            "subtask_type": None,
+            "immutable": False,
+        }
 
     @cached_property
     def delivery_info(self) -> dict[str, Any]:
@@ -191,6 +219,7 @@ class DeliveredRequest(Request):
         self, delivery: Delivery, message: Message, *, args: Any, kwargs: Any, embed: dict[str, Any], hostname: str
     ) -> None:
         self.children = []
+        self.members = []
         self.delivery = delivery
         self.embed = embed
         self.message = message

@@ -15,7 +15,7 @@ class Replacement(NamedTuple):
 
     Attributes:
         again: A task under the same id; None where it is a workflow.
-        first: The messages that the workflow begins with.
+        first: The messages that the workflow begins with, and those of members that the task added to its chord.
     """
 
     again: Message | None

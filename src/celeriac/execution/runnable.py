@@ -76,6 +76,10 @@ class FollowUps(Protocol):
         """Return the message that tries the task again, and when it is due (seconds since the epoch)."""
         ...
 
+    def members(self, request: Request) -> tuple[Message, tuple[Message, ...]]:
+        """Return the message of a run that adds members to its chord, as it arrives then, and those of the members."""
+        ...
+
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What all runs of a process share.

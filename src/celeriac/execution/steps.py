@@ -14,8 +14,8 @@ import msgspec
 from celeriac.core import state
 from celeriac.core.codec import decode
 from celeriac.core.codec.exceptions import decode_exception
-from celeriac.core.message import Arrival, Delivery, Message, Settlement, StoredResult
-from celeriac.core.workflow import taken
+from celeriac.core.message import Arrival, Delivery, Message, Place, Settlement, StoredResult
+from celeriac.core.workflow import MEMBERS, taken
 from celeriac.errors import ChordError, TaskError, TaskRevokedError
 from celeriac.events import TaskFailed
 from celeriac.execution import results
@@ -62,7 +62,7 @@ def values_given(message: Message, given: dict[int, StoredResult], surroundings:
     values = {
         slot: decode(one.body, one.content_type, one.content_encoding, accept=accept) for slot, one in given.items()
     }
-    return (taken(place.takes, values),)
+    return (taken(place.takes, values, {slot for slot, one in given.items() if one.task == MEMBERS}),)
 
 
 def skip(call: Call, surroundings: Surroundings, failure: StoredResult) -> Settlement:
@@ -131,11 +131,19 @@ def arriving(settlement: Settlement, message: Message, *, again: bool = True) ->
     return msgspec.structs.replace(settlement, arrival=arrival)
 
 
-def returned(message: Message, result: StoredResult) -> Arrival | None:
-    """Return the arrival of a step that returned; None for a task that is none."""
+def returned(message: Message, result: StoredResult, *, goes_on: bool = True) -> Arrival | None:
+    """Return the arrival of a step that returned; None for a task that is none.
+
+    Args:
+        message: The step.
+        result: What it returned.
+        goes_on: False where it has ended the chain that it is in.
+    """
     place = message.place
     if place is None:
         return None
+    if not goes_on and place.then is not None and not place.shares:
+        return _ended(message, place)
     return Arrival(workflow=message.workflow or "", join=place.join, slot=place.slot, result=slim(result))
 
 
@@ -148,6 +156,11 @@ def if_revoked(message: Message | None) -> Arrival | None:
     return Arrival(
         workflow=message.workflow or "", join=place.join, slot=place.slot, result=told, failed=True, message=message
     )
+
+
+def _ended(message: Message, place: Place) -> Arrival:
+    told = _told(message, TaskRevokedError(f"task {message.task}[{message.id}] ended the chain"), state.REVOKED)
+    return Arrival(workflow=message.workflow or "", join=place.join, slot=place.slot, result=told, failed=True)
 
 
 def _told(message: Message, exc: BaseException, state_name: str) -> StoredResult:

@@ -93,7 +93,7 @@ def to_plain(value: object, native: frozenset[type] = _NOTHING) -> Any:
 
 def _plain_dict(value: Mapping[object, object], native: frozenset[type]) -> dict[str, Any]:
     out: dict[str, Any] = {_key(key, value): to_plain(item, native) for key, item in value.items()}
-    if len(out) != len(value):
+    if len(out) != len(value.keys()):  # A chain counts its steps, not its keys.
         raise Refused(value, "has two keys that become the same text, such as 1 and '1'")
     if out.keys() == _TAG_KEYS:
         return {TYPE: "dict", VALUE: [[key, item] for key, item in out.items()]}

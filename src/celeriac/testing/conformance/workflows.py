@@ -242,6 +242,22 @@ async def a_join_can_be_planted_in_parts_and_again(kit: Kit) -> None:
 
 
 @group
+async def a_workflow_that_is_under_way_takes_further_joins(kit: Kit) -> None:
+    await plant(kit, "body", size=2)
+    await kit.broker.arrive([arrival(1)])
+    between = kit.message("between", workflow="flow", place=Place(join=1, slot=0, awaits=7))
+    further = Workflow(id="flow", size=0, record=b"")
+    for _ in range(2):
+        await kit.broker.plant(further, [Join(number=7, size=2, messages=(between,))])
+    (known,) = await kit.broker.workflows(["flow"], 0, 1)
+    assert (known.size, known.remaining, known.record) == (1, 1, b"the graph")
+    await kit.settle(done(await kit.take("a"), arrival=arrival(0, join=7), follow_ups=(kit.message("member"),)))
+    await kit.settle(done(await kit.take_next("member"), arrival=arrival(1, join=7)))
+    await kit.settle(done(await kit.take_next("between"), arrival=arrival(0)))
+    assert await kit.drain() == ["body"]
+
+
+@group
 async def a_workflow_is_over_when_the_last_of_its_last_steps_arrived(kit: Kit) -> None:
     await kit.broker.plant(planted(size=2), [])
     (new,) = await kit.broker.workflows(["flow"], 0, 10)

@@ -1,0 +1,75 @@
+"""A workflow that takes the place of a step of another one, and so becomes a part of that.
+
+The joins of the part get numbers of their own, which depend on the step and the claim under which it ran: what a run
+plants that is lost is in nobody's way, and goes with the whole.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from celeriac.core.message import Message, Place
+from celeriac.core.workflow import ROOT, Join
+
+if TYPE_CHECKING:
+    from celeriac.app.planting import Planting
+
+_FIRST: Final = 1_000_000
+_SPACE: Final = 2_000_000_000
+
+
+def base(message: Message, token: int, what: str = "") -> int:
+    """Return what to add to the numbers of joins.
+
+    Args:
+        message: The step.
+        token: The fencing token of its run.
+        what: Tells several parts of the same run from each other.
+    """
+    return _FIRST + zlib.crc32(f"{message.id}/{token}{what}".encode()) % _SPACE
+
+
+def inside(found: Planting, message: Message, end: Place, base: int) -> Planting:
+    """Return a part with its joins renumbered and its end where it belongs.
+
+    Args:
+        found: A part with a single end, as it would be planted by itself.
+        message: The step of the whole that makes it a part.
+        end: Where in the whole its last step arrives.
+        base: What to add to the numbers of its joins.
+    """
+    joins = [
+        Join(
+            number=one.number + base,
+            size=one.size,
+            messages=tuple([_moved(step, message, end, base) for step in one.messages]),
+            first=one.first,
+        )
+        for one in found.joins
+    ]
+    first = [_moved(one, message, end, base) for one in found.first]
+    return msgspec.structs.replace(found, joins=joins, first=first)
+
+
+def _moved(step: Message, message: Message, end: Place, base: int) -> Message:
+    place = step.place
+    if place is None:  # A task alone is no workflow; it is a part all the same.
+        place, node = here(end), message.node
+    else:
+        node = step.node
+        awaits = None if place.awaits is None else place.awaits + base
+        if place.join == ROOT:
+            place = msgspec.structs.replace(
+                place, awaits=awaits, join=end.join, slot=end.slot, then=end.then, shares=end.shares
+            )
+        else:
+            place = msgspec.structs.replace(place, awaits=awaits, join=place.join + base)
+    return msgspec.structs.replace(step, workflow=message.workflow, node=node, place=place)
+
+
+def here(place: Place) -> Place:
+    """Return the place of a step that waits for nothing and arrives there."""
+    return Place(place.join, place.slot, then=place.then, shares=place.shares)
