@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from celeriac import signals
+from celeriac import chord, signals
 from celeriac.core.message import Message
 from tests.support.backing import SqliteBacking
 from tests.support.fleet import Project
@@ -36,6 +37,8 @@ def listen(name):
     def receiver(sender=None, signal=None, **named):
         request = named.get("request")
         task_id = named.get("task_id") or named.get("id") or getattr(request, "id", None)
+        if name.endswith("_task_publish"):
+            task_id = named["headers"]["id"]
         if task_id is None and name == "task_rejected":
             task_id = named["message"].id
         if task_id is None and name.startswith("task_"):
@@ -51,6 +54,12 @@ def listen(name):
 for name in signals.__all__:
     if name not in ("Signal", "setup_logging") and getattr(signals, name).never is None:
         listen(name)
+
+
+for name in ("on_configure", "on_after_configure", "on_after_finalize", "on_after_fork"):
+    @getattr(app, name).connect
+    def moment(sender, name=name, **named):
+        say(f"app.{{name}}", sender=sender.main, names=sorted(named))
 
 
 class Hooked(Task):
@@ -90,7 +99,7 @@ def fails(self):
     raise ValueError("no")
 
 
-@app.task(base=Hooked, bind=True, name="again", max_retries=1, default_retry_delay=0.01)
+@app.task(base=Hooked, bind=True, name="again", max_retries=1, default_retry_delay=0.1)
 def again(self):
     say("(the task's code)", self.request.id)
     if not self.request.retries:
@@ -162,7 +171,16 @@ def sent(spoken: Spoken) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+PUBLISHING = {"before_task_publish", "after_task_publish", "task_success"}
 ARGUMENTS = {
+    "before_task_publish": [
+        *("body", "declare", "exchange", "headers", "properties", "retry_policy", "routing_key"),
+    ],
+    "after_task_publish": ["body", "exchange", "headers", "routing_key"],
+    "app.on_configure": ["signal"],
+    "app.on_after_configure": ["signal", "source"],
+    "app.on_after_finalize": ["signal"],
+    "app.on_after_fork": ["signal"],
     "task_received": ["request"],
     "task_prerun": ["args", "kwargs", "task", "task_id"],
     "task_postrun": ["args", "kwargs", "retval", "state", "task", "task_id"],
@@ -209,6 +227,38 @@ def test_tasks_send_what_the_page_says(ran: tuple[str, Spoken]) -> None:
     assert table({title: [one["word"] for one in lines] for title, lines in found.items()}) == on_page("tasks")
 
 
+def test_what_belongs_together_is_published_as_the_page_says(ran: tuple[str, Spoken]) -> None:
+    spoken = ran[1]
+    works = spoken.project.app.tasks["works"]
+    rows: dict[str, list[str]] = {}
+
+    def heard(title: str, names: dict[str, str], last: str, *, ours: bool) -> None:
+        """Note who was told what of these tasks in the sender, or else in the worker."""
+        spoken.of(last, "task_postrun")
+        spoken.project.wait_states([last])
+        rows[title] = [
+            f"{one['word']} of {names[one['id']]}"
+            for one in spoken.lines()
+            if one["id"] in names and one["word"] in PUBLISHING and (one["pid"] == os.getpid()) == ours
+        ]
+
+    one = works.delay(1)
+    heard("a task, in the sender", {one.id: "it"}, one.id, ours=True)
+    second = (works.s(1) | works.s())()
+    names = {second.parent.id: "the first", second.id: "the second"}
+    heard("a chain of two, in the sender", names, second.id, ours=True)
+    heard("a chain of two, in the worker", names, second.id, ours=False)
+    body = chord([works.s(1), works.s(2)], works.s())()
+    left, right = body.parent.results
+    heard("a chord, in the sender", {left.id: "one", right.id: "the other", body.id: "the body"}, body.id, ours=True)
+    linked = works.apply_async((1,), link=works.s().set(task_id="callback-of-it"))
+    names = {linked.id: "the task", "callback-of-it": "its callback"}
+    heard("a task with `link`, in the sender", names, "callback-of-it", ours=True)
+    wait_for(lambda: len(spoken.of("callback-of-it", "after_task_publish")) > 1, 10, "the callback told of")
+    heard("a task with `link`, in the worker", names, "callback-of-it", ours=False)
+    assert table(rows) == on_page("publishing")
+
+
 def test_a_worker_sends_what_the_page_says_from_start_to_end(tmp_path: Path) -> None:
     spoken = project_of(tmp_path)
     try:
@@ -221,7 +271,8 @@ def test_a_worker_sends_what_the_page_says_from_start_to_end(tmp_path: Path) -> 
     for one in lines:
         assert one["names"] == ARGUMENTS.get(one["word"], [])
     ours = [one for one in lines if one["pid"] == worker.pid]
-    theirs = [one for one in lines if one["pid"] != worker.pid]
+    child = next(one["pid"] for one in lines if one["word"] == "worker_process_init")
+    theirs = [one for one in lines if one["pid"] == child]  # The server that forks it has the app as well.
     assert {one["sender"] for one in ours if one["word"].startswith(("worker_", "celeryd_"))} == {worker.node}
     assert {one["sender"] for one in theirs if one["word"].startswith("worker_")} == {worker.node}
     told = next(one["plain"] for one in ours if one["word"] == "worker_shutting_down")

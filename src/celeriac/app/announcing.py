@@ -5,7 +5,7 @@ The view is made only where a receiver is connected. What receivers of before_ta
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,10 +14,11 @@ import msgspec
 from celeriac.app import times
 from celeriac.core.codec import decode_args, encode_args
 from celeriac.core.codec.content import accept_types
-from celeriac.core.message import Message, check_name
+from celeriac.core.message import Message, Settlement, check_name
+from celeriac.core.workflow import Join
 from celeriac.errors import InvalidTaskError
 from celeriac.events import signals
-from celeriac.execution.context import iso
+from celeriac.execution.context import current_request, iso
 
 if TYPE_CHECKING:
     from celeriac.app.plan import Plan
@@ -78,6 +79,51 @@ def before(plan: Plan, message: Message, options: Mapping[str, Any] | None) -> M
     if view.body != original.body:
         changes.update(_body_changes(plan, message, view, options or {}))
     return _valid(message, changes) if changes else message
+
+
+def before_follow_up(plan: Plan, message: Message, options: Mapping[str, Any] | None = None) -> Message:
+    """Send before_task_publish of a message that follows from a run, or is a step of a workflow, unless nobody listens.
+
+    What follows here and now, in eager mode, is not published.
+
+    Raises:
+        InvalidTaskError, SerializationError: As :func:`before`; also if a receiver changed the id, by which others know
+            the message already.
+    """
+    if not signals.before_task_publish.receivers:
+        return message
+    request = current_request.get()
+    if request is not None and request.is_eager:
+        return message
+    changed = before(plan, message, options)
+    if changed.id != message.id:
+        raise InvalidTaskError(
+            f"{plan.what}: before_task_publish changed header id to {changed.id!r:.200}; that of a step of a workflow,"
+            f" and of what follows from a task, must stay {message.id!r}"
+        )
+    return changed
+
+
+def after_settling(settlements: Sequence[Settlement], lost: Collection[str] = ()) -> None:
+    """Send after_task_publish for what follows from runs that are settled, unless nobody listens.
+
+    Args:
+        settlements: What the broker was told.
+        lost: Ids of those that it refused.
+    """
+    if not signals.after_task_publish.receivers:
+        return
+    for one in settlements:
+        if one.lease.id not in lost:
+            again = one.message if one.action == "retry" else None
+            after(one.follow_ups if again is None else (again, *one.follow_ups))
+
+
+def after_planting(joins: Iterable[Join]) -> None:
+    """Send after_task_publish for the steps that wait for joins, unless nobody listens."""
+    if signals.after_task_publish.receivers:
+        for join in joins:
+            after(join.messages)
 
 
 def after(messages: Sequence[Message]) -> None:

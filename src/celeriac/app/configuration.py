@@ -64,10 +64,12 @@ class Configuration:
 
     Args:
         changed: Called after each change of a setting.
+        begin: Called once, before the first setting is read by somebody else.
     """
 
-    def __init__(self, changed: Callable[[], object]) -> None:
+    def __init__(self, changed: Callable[[], object], begin: Callable[[], object] = lambda: None) -> None:
         self.settings = AppSettings(changed)
+        self._begin: Callable[[], object] | None = begin
         self._pending: list[Callable[[], None]] = []
         self._loading = False
         self._held: frozenset[str] = frozenset()
@@ -84,7 +86,7 @@ class Configuration:
         """
         self._pending.append(lambda: self._take(source, namespace, silent=silent))
         if force or not isinstance(source, str):
-            self.load()
+            self._read()
 
     def hold(self, values: Mapping[str, Any]) -> None:
         """Set settings that no source changes any more."""
@@ -101,6 +103,17 @@ class Configuration:
         Raises:
             ImproperlyConfigured: A source is not there, or has a bad value.
         """
+        if self._begin is not None and not self._loading:
+            begin, self._begin = self._begin, None
+            try:
+                begin()
+            except BaseException:
+                self._begin = begin
+                raise
+        self._read()
+        return self.settings
+
+    def _read(self) -> None:
         # A settings module that looks at the app while it is read finds what has been read so far.
         if self._pending and not self._loading:
             self._loading = True
@@ -110,7 +123,6 @@ class Configuration:
                     del self._pending[0]
             finally:
                 self._loading = False
-        return self.settings
 
     def _take(self, source: Any, namespace: str | None, *, silent: bool) -> None:
         if isinstance(source, str):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.app import keys
 from celeriac.app.configuration import CONFIG_VARIABLE, Configuration
+from celeriac.app.hooks import Moment
 from celeriac.core.codec import accept_types
 from celeriac.core.queues import QueuePlan, declared, name_of
 from celeriac.core.settings import Settings
@@ -20,9 +21,15 @@ if TYPE_CHECKING:
 
 
 class Configured:
-    """An app's settings."""
+    """An app's settings.
+
+    Attributes:
+        on_configure: Comes before the first setting is read; a subclass may define it as a method instead.
+    """
 
     clock: Clock
+    if TYPE_CHECKING:
+        on_configure: Moment
 
     def __init__(self) -> None:
         self._zone: tzinfo | None = None
@@ -30,7 +37,16 @@ class Configured:
         self._result_accept: frozenset[str] | None = None
         self._urls: tuple[str, str | None] | None = None
         self._guard: tuple[keys.Wanted, Guard | None] | None = None
-        self._configuration = Configuration(self._settings_changed)
+        if not hasattr(type(self), "on_configure"):  # A subclass may define it as a method, as in Celery.
+            self.on_configure = Moment(self)
+        self._configuration = Configuration(self._settings_changed, self._begin_to_configure)
+
+    def _begin_to_configure(self) -> None:
+        hook: Any = self.on_configure
+        if isinstance(hook, Moment):
+            hook.come()
+        else:
+            hook()
 
     def _settings_changed(self) -> None:
         """Forget what was worked out from settings."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from celeriac.app import eager, joining, times
+from celeriac.app import announcing, eager, joining, times
 from celeriac.app.canvas import Signature
 from celeriac.app.fields import embed_of, message_fields
 from celeriac.app.plan import sending_request
@@ -80,7 +80,8 @@ class AppFollowUps:
         if isinstance(again, Signature) and again.changed:
             changes = self._changes(again, request, message, now=now)
         changes.update(id=message.id, retries=message.retries + 1, eta=due, parked_at=None)
-        return msgspec.structs.replace(message, **changes), due
+        plan = app.publisher.plan(message.task)
+        return announcing.before_follow_up(plan, msgspec.structs.replace(message, **changes)), due
 
     def _changes(self, again: Signature, request: Request, message: Message, *, now: float) -> dict[str, Any]:
         """Return the fields that a call of ``self.retry`` changes."""
@@ -121,7 +122,8 @@ class AppFollowUps:
         options["root_id"] = parent.root_id or parent.id
         if parent.reply_to is not None:  # Whoever waits for the parent may wait for what follows.
             options.setdefault("reply_to", parent.reply_to)
-        message = self._app.publisher.plan(signature.task).message(args, kwargs, options)
+        plan = self._app.publisher.plan(signature.task)
+        message = announcing.before_follow_up(plan, plan.message(args, kwargs, options), options)
         request = sending_request()
         if request is not None:
             request.children.append(message.id)

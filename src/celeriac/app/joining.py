@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from celeriac.app import nesting, planting
+from celeriac.app import announcing, nesting, planting
 from celeriac.app.canvas import Signature
 from celeriac.app.result import AsyncResult
 from celeriac.app.running import Running
@@ -84,11 +84,13 @@ def admit(app: Celeriac, request: Request, plant: Plant) -> tuple[Message, tuple
     gathered = Place(number, 0, then=place.then, shares=True)
     first: list[Message] = []
     for slot, one in enumerate(request.members, 1):
-        found = planting.plan(one, (), {}, {"group_id": message.group} if message.group else {})
+        found = planting.plan(one, (), {}, {"group_id": message.group} if message.group else {}, eager=request.is_eager)
         end = msgspec.structs.replace(gathered, slot=slot)
         found = nesting.inside(found, message, end, nesting.base(message, request.fencing_token, f"/members/{slot}"))
         for part in found.parts() if found.joins else ():
             plant(whole, part)
+        if not request.is_eager:
+            announcing.after_planting(found.joins)
         first += found.first
     hands_on = app.publisher.plan(MEMBERS).message((), {}, {"task_id": follow_up_id(message.id, f"members/{number}")})
     hands_on = msgspec.structs.replace(

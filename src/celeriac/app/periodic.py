@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 from celeriac.app.canvas import Signature
-from celeriac.app.hooks import Moment
+from celeriac.app.hooks import AfterFork, Moment
 from celeriac.app.registering import Registering
 from celeriac.app.task import Task
 from celeriac.errors import InvalidTaskError
@@ -23,14 +23,17 @@ class Periodic(Registering):
 
     Attributes:
         on_after_configure: Comes when the settings have been read and all tasks of the app are bound, with its first
-            use. Functions connected to it may add periodic tasks.
+            use. Functions connected to it may add periodic tasks; they are given the settings as ``source``.
         on_after_finalize: Comes right after that.
+        on_after_fork: Comes in each child process of a worker, and in each process that is forked from one that has
+            the app.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.on_after_configure = Moment(self)
         self.on_after_finalize = Moment(self)
+        self.on_after_fork = AfterFork(self)
         self._periodic: dict[str, dict[str, Any]] = {}
 
     def add_periodic_task(
@@ -106,7 +109,7 @@ class Periodic(Registering):
         return self._periodic
 
     def _before_use(self) -> None:
-        self.on_after_configure.come()
+        self.on_after_configure.come(source=self.conf)
         self.on_after_finalize.come()
 
 

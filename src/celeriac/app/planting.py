@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
-from celeriac.app import eager_workflow, loops, times
+from celeriac.app import announcing, eager_workflow, loops, times
 from celeriac.app.canvas import Signature
 from celeriac.app.eager import PLACEMENT
 from celeriac.app.group_result import GroupResult
@@ -312,9 +312,9 @@ class _Planner:
         if self._eager:
             options = {name: value for name, value in options.items() if name not in PLACEMENT}
         known = leaf.signature.known
-        return self._app.publisher.plan(known if known is not None else leaf.signature.task).message(
-            args, leaf.kwargs, options, given
-        )
+        plan = self._app.publisher.plan(known if known is not None else leaf.signature.task)
+        message = plan.message(args, leaf.kwargs, options, given)
+        return message if self._eager else announcing.before_follow_up(plan, message, options)
 
 
 def _with_constant(leaf: _Leaf, place: Place) -> tuple[Any, ...]:

@@ -203,7 +203,7 @@ class Publisher:
                 self._plant(planting.workflow, part, options)
         for start in range(0, len(planting.first), MAX_BATCH):
             self._enqueue(planting.first[start : start + MAX_BATCH], options, start)
-        _note_children(planting)
+        _planted(planting)
 
     async def aplant(self, planting: Planting, options: Mapping[str, Any]) -> None:
         """Store a workflow and send its first messages; the awaitable twin of :meth:`plant`."""
@@ -212,7 +212,7 @@ class Publisher:
                 await self._aplant(planting.workflow, part, options)
         for start in range(0, len(planting.first), MAX_BATCH):
             await self._aenqueue(planting.first[start : start + MAX_BATCH], options, start)
-        _note_children(planting)
+        _planted(planting)
 
     def _plant(self, workflow: Workflow, joins: Sequence[Join], options: Mapping[str, Any]) -> None:
         began = time.monotonic()
@@ -464,8 +464,11 @@ def _waiting(joins: Sequence[Join]) -> list[Message]:
     return [message for join in joins for message in join.messages]
 
 
-def _note_children(planting: Planting) -> None:
-    """Let the task that sends a workflow know its first steps as children."""
+def _planted(planting: Planting) -> None:
+    """Tell that a workflow was sent, and let the task that sends it know its first steps as children."""
+    if signals.after_task_publish.receivers:
+        announcing.after(planting.first)
+        announcing.after_planting(planting.joins)
     request = sending_request()
     if request is not None:
         request.children += [message.id for message in planting.first]

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from celeriac.app import joining, nesting, planting
+from celeriac.app import announcing, joining, nesting, planting
 from celeriac.app.running import Running
 from celeriac.core.message import Message
 from celeriac.errors import Ignore
@@ -70,6 +70,7 @@ class Replacing(Running):
                 found = nesting.inside(found, message, message.place, number)
             for part in found.parts():
                 broker.plant(workflow, part)
+            announcing.after_planting(found.joins)
             request.replacement = Replacement(None, (*found.first, *more))
         raise Ignore(f"replaced by {sig!r:.100}")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
-from celeriac.app import times
+from celeriac.app import announcing, times
 from celeriac.app.canvas import Signature
 from celeriac.app.options import check_send_names
 from celeriac.app.running import Running
@@ -124,7 +124,8 @@ class Retrying(Running):
         given["countdown"], given["eta"] = countdown, eta
         positionals = request.args if args is None else positional(args, self.name)
         named = request.kwargs if kwargs is None else keywords(kwargs, self.name)
-        following = self.app.publisher.plan(self.name).message(tuple(positionals), dict(named), given)
+        plan = self.app.publisher.plan(self.name)
+        following = announcing.before_follow_up(plan, plan.message(tuple(positionals), dict(named), given), given)
         request.following = (following,)
         return following.id
 

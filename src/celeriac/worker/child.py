@@ -175,6 +175,7 @@ def child_main(options: bytes, owner: str, table_path: str, link: Connection, co
         table = SlotTable(Path(table_path), chosen.slots)
         app = _load(chosen)
         child = ChildProcess(app, chosen, owner, table)
+        app.on_after_fork.come()
         signals.worker_process_init.send(chosen.node)
         child.run(link)
         signals.worker_process_shutdown.send(chosen.node, pid=os.getpid(), exitcode=0)

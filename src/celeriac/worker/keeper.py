@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from celeriac.app import Celeriac
+from celeriac.app import Celeriac, announcing
 from celeriac.brokers.facade import SyncBroker
 from celeriac.brokers.port import Finding, Reclaimed, WorkerRecord
 from celeriac.core.message import Lease, Settlement
@@ -182,7 +182,7 @@ class Keeper:
         if self._surroundings.stores_results and not app.results_share_broker:
             app.backend.store([one.result for one in settlements if one.result is not None])
             settlements = without_results(settlements)
-        self._broker.settle(settlements)
+        announcing.after_settling(settlements, self._broker.settle(settlements))
 
     def _stores(self) -> dict[str, Callable[[], list[Finding]]]:
         """Return what asks each store of the app's what is wrong with it."""

@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from celeriac.app import announcing
 from celeriac.core import state
 from celeriac.core.message import Lease, Message, Settlement, Start, StoredResult
 from celeriac.errors import BrokerError, OperationalError
@@ -153,6 +154,7 @@ class Settler:
                 backoff.worked()
                 if lost:
                     self._bus.emit(LeaseLost(lost, self._owner))
+                announcing.after_settling(batch, lost)
                 return
 
     async def _attempt(self, batch: list[Settlement]) -> tuple[str, ...]:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from celeriac import Celeriac, signals
+from celeriac import Celeriac, chord, group, signals
 from celeriac.core.message import Message
 from celeriac.errors import InvalidTaskError, OperationalError
+from celeriac.execution.context import current_request
 from celeriac.testing.clock import VirtualClock
+from tests.unit.app.conftest import HandWorker
 
 
 @pytest.fixture(autouse=True)
@@ -123,4 +125,68 @@ def test_after_is_not_sent_for_what_was_not_taken(app: Celeriac, monkeypatch: py
     monkeypatch.setattr(app.broker, "enqueue", refuse)
     with pytest.raises(OperationalError, match="away"):
         app.tasks["add"].apply_async((1,), retry=False)
+    assert told == []
+
+
+def test_the_steps_of_a_workflow_are_published_by_who_sends_it(app: Celeriac) -> None:
+    told: list[tuple[str, str]] = []
+
+    def change(headers: dict[str, Any], properties: dict[str, Any], **_: Any) -> None:
+        headers["trace"] = "t"
+        properties["priority"] = 7
+        told.append(("before", headers["id"]))
+
+    signals.before_task_publish.connect(change)
+    signals.after_task_publish.connect(lambda headers, **_: told.append(("after", headers["id"])), weak=False)
+    add = app.tasks["add"]
+    first = (add.s(1) | add.s(2)).apply_async()
+    ids = [first.parent.id, first.id]
+    assert told == [("before", ids[0]), ("before", ids[1]), ("after", ids[0]), ("after", ids[1])]
+    told.clear()
+    both = group(add.s(1), add.s(2)).apply_async()
+    assert [word for word, _ in told] == ["before", "before", "after", "after"]
+    message = kept(app, both[1].id)
+    assert (message.headers, message.priority) == ({"trace": "t"}, 7)
+
+
+def test_what_follows_from_a_run_is_published_in_it(app: Celeriac, worker: HandWorker) -> None:
+    told: list[tuple[str, int]] = []
+
+    @signals.before_task_publish.connect
+    def change(sender: str, headers: dict[str, Any], **_: Any) -> None:
+        request = current_request.get()
+        told.append((sender, headers["retries"]))
+        headers["caused_by"] = None if request is None else request.id
+
+    @app.task(name="twice", bind=True, max_retries=1)
+    def twice(self: Any) -> None:
+        if not self.request.retries:
+            raise self.retry(countdown=0)
+
+    sent = twice.apply_async(link=app.tasks["add"].s().set(task_id="linked"))
+    worker.step()
+    assert kept(app, sent.id).headers == {"caused_by": sent.id}
+    worker.step()
+    assert kept(app, "linked").headers == {"caused_by": sent.id}
+    assert told == [("twice", 0), ("twice", 1), ("add", 0)]
+
+
+def test_the_id_of_what_follows_must_stay(app: Celeriac, worker: HandWorker) -> None:
+    @signals.before_task_publish.connect
+    def change(headers: dict[str, Any], **_: Any) -> None:
+        headers["id"] = "another"
+
+    add = app.tasks["add"]
+    assert add.delay().id == "another"
+    with pytest.raises(InvalidTaskError, match="must stay"):
+        (add.s() | add.s()).apply_async()
+
+
+def test_nothing_is_published_in_eager_mode(app: Celeriac) -> None:
+    told: list[Any] = []
+    signals.before_task_publish.connect(lambda **named: told.append(named), weak=False)
+    signals.after_task_publish.connect(lambda **named: told.append(named), weak=False)
+    add = app.tasks["add"]
+    chord([add.s(1), add.s(2)], add.s()).apply()
+    add.apply(link=add.s())
     assert told == []
