@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
 
+import msgspec
+
 from celeriac.brokers.facade import AsyncBroker, SyncBroker
 from celeriac.brokers.port import AnyDriver, AsyncPerformer, AsyncWaiter, Capabilities, Operations, Performer, Waiter
 from celeriac.core.message import Message
@@ -23,6 +25,33 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from celeriac.app.app import Celeriac
+
+
+class OutboxState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an outbox is behind, and why.
+
+    Attributes:
+        waiting: How many messages are not published.
+        oldest: The age of the oldest of them, in seconds.
+        refused: How many were set aside, since nobody can read them or no broker takes them.
+        leader: The relay that publishes; None if none does. One that has died stays until another takes over.
+        seen: Seconds since that relay's last sign of life, by the clocks of two machines; None without one.
+        error: Why that relay cannot publish; None if it can.
+    """
+
+    waiting: int = 0
+    oldest: float = 0.0
+    refused: int = 0
+    leader: str | None = None
+    seen: float | None = None
+    error: str | None = None
+
+    def rounded(self) -> dict[str, Any]:
+        """Return it for people and their monitors."""
+        return {
+            name: round(value, 3) if isinstance(value, float) else value
+            for name, value in msgspec.structs.asdict(self).items()
+        }
 
 
 class RelayService(Protocol):
@@ -35,8 +64,13 @@ class RelayService(Protocol):
     def longest_backoff(self) -> float: ...
 
     @property
-    def lag(self) -> tuple[int, float]:
-        """How many messages waited when it last looked, and the age of the oldest in seconds."""
+    def state(self) -> OutboxState:
+        """How the outbox stood when it last looked, as old as it is now; with the error of its own latest try."""
+        ...
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the one that publishes, as far as it knows."""
         ...
 
     def tick(self) -> float:
@@ -77,6 +111,10 @@ class Outbox(Protocol):
 
     def lag(self) -> tuple[int, float]:
         """Return how many messages wait, and the age of the oldest in seconds."""
+        ...
+
+    def state(self) -> OutboxState:
+        """Return how the outbox stands."""
         ...
 
 

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from celeriac.app.transaction import OutboxState
+
 
 class Output:
     """Standard output for what was asked, standard error for notes about it.
@@ -154,6 +156,20 @@ def moment(seconds: float | None) -> str | None:
 def ago(seconds: float | None) -> str | None:
     """Return how long ago a moment was, in one or two units."""
     return None if seconds is None else duration(max(0.0, time.time() - seconds))
+
+
+def outbox_lines(found: OutboxState) -> list[str]:
+    """Return in words how an outbox stands."""
+    lines = [f"{found.waiting} waiting" + (f", the oldest for {duration(found.oldest)}" if found.waiting else "")]
+    if found.refused:
+        lines.append(f"{found.refused} set aside, which cannot be read or no broker takes")
+    if found.leader is None:
+        lines.append("no relay leads")
+    else:
+        lines.append(f"{found.leader} leads" + ("" if found.seen is None else f", seen {duration(found.seen)} ago"))
+    if found.error is not None:
+        lines.append(f"it cannot publish: {found.error}")
+    return lines
 
 
 def duration(seconds: object) -> str | None:

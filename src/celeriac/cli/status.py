@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Final, cast
@@ -9,9 +10,10 @@ from typing import Any, Final, cast
 import click
 import msgspec
 
+from celeriac.app.transaction import OutboxState
 from celeriac.brokers.port import QueueStats, WorkerRecord
 from celeriac.brokers.rules import queues_of
-from celeriac.cli.output import duration
+from celeriac.cli.output import duration, outbox_lines
 from celeriac.cli.session import Session, comma_separated, pass_session
 
 UNAVAILABLE: Final = 69
@@ -43,6 +45,7 @@ def status(session: Session, /, destination: tuple[str, ...] | None, timeout: fl
         )
         return 0 if workers else UNAVAILABLE
     _show_workers(session, workers)
+    _show_outbox(session, workers)
     session.out.line()
     _show_queues(session, found)
     if tallies:
@@ -97,6 +100,14 @@ def _show_workers(session: Session, workers: list[WorkerRecord]) -> None:
         [worker_row(one) for one in workers],
         empty="No worker is online.",
     )
+
+
+def _show_outbox(session: Session, workers: list[WorkerRecord]) -> None:
+    """Show what the leading relay of an outbox tells, or else one that stands by; a record may say anything."""
+    told = [cast("dict[str, Any]", found) for one in workers if isinstance(found := one.info.get("outbox"), dict)]
+    for one in sorted(told, key=lambda found: found.get("leads") is not True)[:1]:
+        with contextlib.suppress(msgspec.ValidationError):
+            session.out.line(f"outbox: {'; '.join(outbox_lines(msgspec.convert(one, OutboxState)))}")
 
 
 def _show_queues(session: Session, found: list[QueueStats]) -> None:

@@ -58,6 +58,7 @@ class Control:
         handlers: Handlers,
         children: Callable[[], dict[str, SlotTable]],
         bus: Bus | None = None,
+        outbox: Callable[[], dict[str, Any] | None] = lambda: None,
     ) -> None:
         self._app = app
         self._bus = Bus() if bus is None else bus
@@ -65,6 +66,7 @@ class Control:
         self._options = options
         self._handlers = handlers
         self._children = children
+        self._outbox = outbox
         self._cursor: int | None = None
         self._started = monotonic()
         self._commands: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -175,6 +177,7 @@ class Control:
 
     def _stats(self, arguments: dict[str, Any]) -> dict[str, Any]:
         usage = resource.getrusage(resource.RUSAGE_SELF)
+        outbox = self._outbox()
         return {
             "pid": os.getpid(),
             "uptime": monotonic() - self._started,
@@ -187,6 +190,7 @@ class Control:
             },
             "queues": list(self._options.queues),
             "rusage": {"utime": usage.ru_utime, "stime": usage.ru_stime, "maxrss": usage.ru_maxrss},
+            **({} if outbox is None else {"outbox": outbox}),
         }
 
     def _conf(self, arguments: dict[str, Any]) -> dict[str, Any]:

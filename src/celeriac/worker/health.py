@@ -23,19 +23,21 @@ from celeriac.events.backoff import LONGEST
 
 
 class Health(msgspec.Struct, frozen=True):
-    """The state of a worker.
+    """The state of a worker, or of a relay by itself.
 
     Attributes:
         ok: It does its work.
         problems: Why not, in words.
-        children: Number of child processes that claim.
-        runs: Tasks run so far by the present children.
+        children: Number of child processes that claim; None where there can be none.
+        runs: Tasks run so far by the present children; likewise.
+        outbox: How the outbox stands that it empties, or stands by to; None without one.
     """
 
     ok: bool
     problems: tuple[str, ...] = ()
-    children: int = 0
-    runs: int = 0
+    children: int | None = 0
+    runs: int | None = 0
+    outbox: dict[str, Any] | None = None
 
 
 class HealthFile:
@@ -116,7 +118,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         health = self.look()
-        body = json.dumps(msgspec.to_builtins(health)).encode()
+        told = {name: value for name, value in msgspec.structs.asdict(health).items() if value is not None}
+        body = json.dumps(told).encode()
         self.send_response(200 if health.ok else 503)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

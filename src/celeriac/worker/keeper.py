@@ -24,6 +24,7 @@ from celeriac.results import SyncResults
 from celeriac.worker.control import Control, Handlers
 from celeriac.worker.examiner import Examiner
 from celeriac.worker.options import WorkerOptions
+from celeriac.worker.relaying import WatchedRelay
 from celeriac.worker.service import Service, ServiceLoop
 from celeriac.worker.settler import without_results
 from celeriac.worker.slots import SlotTable
@@ -75,8 +76,15 @@ class Keeper:
         self._broker: SyncBroker[Any, Any] = app.broker
         self._children: dict[str, SlotTable] = {}
         self._lock = threading.Lock()
+        relay = None if app.outbox is None else app.outbox.embedded(name)
+        self._relay = None if relay is None else WatchedRelay(relay, options.watchdog, self._surroundings.clock)
         self.control = Control(
-            app=app, options=options, handlers=handlers, children=self.children, bus=self._surroundings.bus
+            app=app,
+            options=options,
+            handlers=handlers,
+            children=self.children,
+            bus=self._surroundings.bus,
+            outbox=lambda: self.outbox,
         )
         self.leases = Leases(self._broker, options, name, self.children, self._surroundings)
         self._heartbeat = Heartbeat(self._broker, Node(options.node, app), self._record)
@@ -100,7 +108,6 @@ class Keeper:
             threads.thread(self._renewals.run, "celeriac-leases"),
         ]
         # In a loop of its own: it waits for a database that nothing else here depends on.
-        self._relay = None if app.outbox is None else app.outbox.embedded(name)
         self._relays: ServiceLoop | None = None
         if self._relay is not None:
             self._relays = ServiceLoop((self._relay,), shared.bus, clock=shared.clock, rng=shared.rng, threads=threads)
@@ -112,8 +119,14 @@ class Keeper:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What keeps the scheduler from its work, where there is one."""
-        return () if self._scheduler is None else self._scheduler.status.problems
+        """What keeps the scheduler and the relay of an outbox from their work, where they are."""
+        scheduler = () if self._scheduler is None else self._scheduler.status.problems
+        return scheduler + (() if self._relay is None else self._relay.problems)
+
+    @property
+    def outbox(self) -> dict[str, Any] | None:
+        """How the outbox stands that this worker empties, or stands by to; None without one."""
+        return None if self._relay is None else self._relay.info
 
     @property
     def surroundings(self) -> Surroundings:
@@ -200,8 +213,7 @@ class Keeper:
     def _record(self) -> WorkerRecord:
         info = self._info()
         if self._relay is not None:
-            waiting, oldest = self._relay.lag
-            info["outbox"] = {"waiting": waiting, "oldest": round(oldest, 3)}
+            info["outbox"] = self._relay.info
         if self._scheduler is not None:
             does = self._scheduler.status
             info["scheduler"] = {"leads": does.leads, "fired": does.fired, "lateness": round(does.lateness, 3)}

@@ -168,7 +168,8 @@ class Supervisor:
         elif ready == 0:
             problems.append("no child process is ready")
         problems += self._keeper.problems
-        return Health(not problems, tuple(problems), ready, sum(child.table.runs for child in children))
+        runs = sum(child.table.runs for child in children)
+        return Health(not problems, tuple(problems), ready, runs, self._keeper.outbox)
 
     # Children.
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +63,12 @@ def send(folder: Path) -> str:
     return told.stdout.strip()
 
 
+def probed(address: str) -> dict[str, Any]:
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        told: dict[str, Any] = json.loads(answer.read())
+    return told
+
+
 def ask(command: list[str]) -> dict[str, object]:
     told: dict[str, object] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return told
@@ -67,19 +77,37 @@ def ask(command: list[str]) -> dict[str, object]:
 @pytest.mark.slow
 def test_the_command_relays_until_told_to_end(celeriac: Callable[..., list[str]], tmp_path: Path) -> None:
     sent = send(tmp_path)
-    assert ask(celeriac("relay", "--status", "-j"))["waiting"] == 1
-    process = subprocess.Popen(celeriac("-q", "relay"))
+    before = ask(celeriac("relay", "--status", "-j"))
+    assert (before["waiting"], before["leader"], before["error"]) == (1, None, None)
+    assert float(str(before["oldest"])) > 0
+    file = tmp_path / "health"
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(celeriac("relay", "--health-file", str(file), "--health-port", "0"), stderr=log)
     broker = f"sqlite:///{tmp_path / 'tasks.db'}"
     try:
         with Celeriac("look", broker=broker, backend=broker, set_as_current=False) as app:
             app.broker.install()
             wait_for(lambda: app.broker.get([sent]), 20, "the task in the broker")
+        wait_for(file.exists, 10, "the health file")
+        (address,) = re.findall(r"http://127\.0\.0\.1:\d+/", (tmp_path / "log").read_text())
+        holder = f"{socket.gethostname()}:{process.pid}"
+        wait_for(lambda: probed(address)["outbox"]["waiting"] == 0, 10, "a probe that tells of an empty outbox")
+        told = probed(address)
+        assert told["outbox"].pop("seen") < 5
+        nothing = {"waiting": 0, "oldest": 0.0, "refused": 0, "error": None}
+        assert told == {"ok": True, "problems": [], "outbox": {**nothing, "leader": holder, "leads": True}}
+        seen = ask(celeriac("relay", "--status", "-j"))
+        assert (seen["waiting"], seen["leader"]) == (0, holder)
+        words = subprocess.run(celeriac("relay", "--status"), check=True, capture_output=True, text=True).stdout
+        assert re.fullmatch(rf"0 waiting\n{re.escape(holder)} leads, seen \d\.\ds ago\n", words)
     finally:
         process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
+    assert not file.exists()
     # It resigned, so the next one leads at once.
     assert subprocess.run(celeriac("-q", "relay", "--once"), timeout=30, check=False).returncode == 0
-    assert ask(celeriac("relay", "--status", "-j")) == {"waiting": 0, "oldest": 0.0}
+    after = ask(celeriac("relay", "--status", "-j"))
+    assert after == {"waiting": 0, "oldest": 0.0, "refused": 0, "leader": None, "seen": None, "error": None}
 
 
 @pytest.mark.slow
@@ -87,17 +115,27 @@ def test_the_command_relays_until_told_to_end(celeriac: Callable[..., list[str]]
 def test_a_worker_relays(celeriac: Callable[..., list[str]], tmp_path: Path, pool: str) -> None:
     sent = send(tmp_path)
     log = (tmp_path / "log").open("wb")
-    process = subprocess.Popen(celeriac("worker", "-c", "1", "-P", pool), stdout=log, stderr=log)
+    probe = ("--health-port", "0") if pool == "prefork" else ()
+    process = subprocess.Popen(celeriac("worker", "-c", "1", "-P", pool, *probe), stdout=log, stderr=log)
     broker = f"sqlite:///{tmp_path / 'tasks.db'}"
     try:
         with Celeriac("look", broker=broker, backend=broker, set_as_current=False) as app:
             app.broker.install()
             assert app.AsyncResult(sent).get(timeout=30) == 3
-            wait_for(
-                lambda: [one.info.get("outbox") for one in app.broker.workers()] == [{"waiting": 0, "oldest": 0.0}],
-                15,
-                "a heartbeat that tells of an empty outbox",
-            )
+
+            def told() -> list[tuple[object, ...]]:
+                found = [one.info.get("outbox", {}) for one in app.broker.workers()]
+                return [tuple(one.get(name) for name in ("waiting", "oldest", "leads", "error")) for one in found]
+
+            wait_for(lambda: told() == [(0, 0.0, True, None)], 15, "a heartbeat that tells of an empty outbox")
+            ((_, stats),) = (app.control.inspect().stats() or {}).items()
+            assert (stats["outbox"]["waiting"], stats["outbox"]["leads"]) == (0, True)
+            words = subprocess.run(celeriac("status"), check=True, capture_output=True, text=True).stdout
+            assert re.search(r"^outbox: 0 waiting; \S+ leads, seen 0\.0s ago$", words, re.MULTILINE)
+            if probe:
+                (address,) = re.findall(r"http://127\.0\.0\.1:\d+/", (tmp_path / "log").read_text())
+                found = probed(address)
+                assert (found["ok"], found["outbox"]["waiting"], found["outbox"]["leads"]) == (True, 0, True)
     finally:
         process.terminate()
         assert process.wait(30) == 0

@@ -10,6 +10,7 @@ import sqlalchemy
 from sqlalchemy.orm import Session, sessionmaker
 
 from celeriac import Celeriac
+from celeriac.app.transaction import OutboxState
 from celeriac.contrib.sqlalchemy import Outbox, Relay
 from celeriac.core.message import Settlement
 from celeriac.errors import ImproperlyConfigured, OperationalError
@@ -74,6 +75,42 @@ def test_a_batch_that_has_run_before_it_is_repeated_runs_once(
     relay_in_process(outbox, app, "never")
     assert outbox.lag() == (0, 0.0)
     assert ran + run_all(app) == sent
+
+
+def test_its_state_tells_who_leads_how_far_behind_and_why(
+    app: Celeriac, outbox: Outbox, sessions: sessionmaker[Session]
+) -> None:
+    assert outbox.state() == OutboxState()
+    send(app, sessions, 3)
+    first, second = outbox.relay("first"), outbox.relay("second")
+    assert not first.lead()
+    assert first.lead()
+    waiting = outbox.state()
+    assert (waiting.waiting, waiting.refused, waiting.leader, waiting.error) == (3, 0, "first", None)
+    assert 0 < waiting.oldest < 30
+    assert waiting.seen is not None
+    assert waiting.seen < 30
+    url = app.conf.broker_url
+    app.conf.update(broker_url="redis://127.0.0.1:1/0", result_backend="redis://127.0.0.1:1/0", publish_timeout=0.2)
+    with pytest.raises(OperationalError):
+        first.tick()
+    failing = outbox.state()
+    assert (failing.waiting, failing.leader) == (3, "first")
+    assert failing.error is not None
+    assert "127.0.0.1:1" in failing.error
+    own = first.state
+    assert (own.waiting, own.leader, own.error) == (3, "first", failing.error)
+    wait_for(lambda: first.state.oldest > own.oldest, 5, "an age that grows")
+    second.tick()
+    assert not second.leads
+    assert (second.state.waiting, second.state.leader, second.state.error) == (3, "first", failing.error)
+    app.conf.update(broker_url=url, result_backend=url, publish_timeout=5.0)
+    drain(first, outbox)
+    assert first.state.error is None
+    wait_for(lambda: first.tick() > 0 and outbox.state().error is None, 10, "an error that is over")
+    wait_for(lambda: first.tick() > 0 and first.state.waiting == 0, 10, "a look at the empty outbox")
+    first.close()
+    assert outbox.state() == OutboxState()
 
 
 class TestOneDatabase:
@@ -151,6 +188,7 @@ class TestOneDatabase:
         with outbox.engine.connect() as connection:
             (reason,) = connection.scalars(sqlalchemy.select(table.c.reason)).all()
         assert reason.startswith("DecodeError")
+        assert outbox.state().refused == 1
 
     def test_published_rows_are_kept_as_long_as_asked(
         self, app: Celeriac, engine: sqlalchemy.Engine, outbox: Outbox, sessions: sessionmaker[Session]

@@ -15,9 +15,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, TypedDict
 
+import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from celeriac.app.transaction import OutboxState
 from celeriac.brokers.port import MAX_BATCH, Sending
 from celeriac.contrib.sqlalchemy.source import Source, away
 from celeriac.contrib.sqlalchemy.tables import PUBLISHED, REFUSED, RELAY, WAITING
@@ -27,6 +29,9 @@ from celeriac.errors import CeleriacError, DecodeError, ImproperlyConfigured, Op
 
 _PRUNE_EVERY: Final = 10.0
 _MEASURE_EVERY: Final = 2.0
+_MEASURE_SHARE: Final = 20.0
+"""Measuring reads every row that waits; it takes at most this part of the time."""
+_LONGEST_ERROR: Final = 1000
 _MEMORY: Final = 7 * 86400.0
 """Seconds for which the broker remembers the last batch: as long as all relays may be down after one was killed."""
 
@@ -74,7 +79,6 @@ class Relay:
     """
 
     name = "outbox relay"
-    longest_backoff = 2.0
 
     def __init__(
         self,
@@ -108,15 +112,25 @@ class Relay:
         self._singly = 0
         """So many messages are published one by one, to find the one that the broker refuses."""
         self._prune_at = 0.0
-        self._lag = (0, 0.0)
-        self._lag_at: float | None = None
+        self._state = OutboxState()
+        self._measured_at = 0.0
+        self._measure_at: float | None = None
+        self._error: str | None = None
+        self.longest_backoff = min(2.0, lease / 4)
+        """Seconds; while the broker is away it goes on to tell that it lives."""
 
     @property
-    def lag(self) -> tuple[int, float]:
-        """How many messages waited when it last looked, and the age of the oldest in seconds, as of now."""
-        count, oldest = self._lag
-        since = 0.0 if self._lag_at is None else self._clock.monotonic() - self._lag_at
-        return count, oldest + since if count else 0.0
+    def state(self) -> OutboxState:
+        """How the outbox stood when it last looked, as old as it is now; with the error of its own latest try."""
+        found = self._state
+        since = 0.0 if self._measure_at is None else self._clock.monotonic() - self._measured_at
+        return msgspec.structs.replace(
+            found,
+            oldest=found.oldest + since if found.waiting else 0.0,
+            leader=self._holder if self.leads else found.leader,
+            seen=0.0 if self.leads else None if found.seen is None else found.seen + since,
+            error=self._error or (None if self.leads else found.error),
+        )
 
     @property
     def leads(self) -> bool:
@@ -129,23 +143,50 @@ class Relay:
         Raises:
             OperationalError: The database or the broker is away; call again.
         """
+        try:
+            self._measure()
+            return self._step()
+        except Exception as exc:
+            self._note(exc)
+            raise
+
+    def _measure(self) -> None:
         now = self._clock.monotonic()
-        if self._lag_at is None or now - self._lag_at >= _MEASURE_EVERY:
-            self._lag, self._lag_at = self._outbox.lag(), now
+        if self._measure_at is None or now >= self._measure_at:
+            self._state = self._outbox.state()
+            self._measured_at = self._clock.monotonic()
+            self._measure_at = self._measured_at + max(_MEASURE_EVERY, _MEASURE_SHARE * (self._measured_at - now))
+
+    def _step(self) -> float:
         try:
             if self._epoch is None and not self.lead():
                 return min(self._interval, self._lease / 4)
             batch = self.take()
             if batch is None:
+                self._error = None
                 self._prune()
                 return self._interval
             self._confirm()
             self.publish(batch)
+            self._error = None
             self.finish(batch)
         except _Superseded:
             self._epoch = None
             return self._interval
         return 0.0
+
+    def _note(self, exc: Exception) -> None:
+        """Remember what went wrong, for others to see as far as the database can be written."""
+        self._error = f"{type(exc).__name__}: {exc}"[:_LONGEST_ERROR]
+        if self._epoch is None:
+            return
+        try:
+            with self._connection() as connection:
+                self._beat(connection)
+        except _Superseded:
+            self._epoch = None
+        except OperationalError:
+            pass  # The database itself is away.
 
     def close(self) -> None:
         """Stop leading, so that another relay need not wait for the end of the lease."""
@@ -180,7 +221,7 @@ class Relay:
             taken = connection.execute(
                 update(relay)
                 .where(relay.c.name == RELAY, relay.c.epoch == epoch, relay.c.beats == beats)
-                .values(epoch=epoch + 1, beats=beats + 1, holder=self._holder)
+                .values(epoch=epoch + 1, beats=beats + 1, holder=self._holder, seen=self._clock.now(), error=None)
             )
         if taken.rowcount != 1:
             return False
@@ -206,7 +247,7 @@ class Relay:
         beaten = connection.execute(
             update(relay)
             .where(relay.c.name == RELAY, relay.c.epoch == self._epoch)
-            .values(beats=relay.c.beats + 1, holder=self._holder)
+            .values(beats=relay.c.beats + 1, holder=self._holder, seen=self._clock.now(), error=self._error)
         )
         if beaten.rowcount != 1:
             raise _Superseded

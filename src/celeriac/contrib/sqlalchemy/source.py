@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from celeriac.app import Celeriac
-from celeriac.contrib.sqlalchemy.tables import WAITING, Tables
+from celeriac.app.transaction import OutboxState
+from celeriac.contrib.sqlalchemy.tables import REFUSED, RELAY, WAITING, Tables
 from celeriac.errors import OperationalError
 
 
@@ -30,14 +31,46 @@ class Source:
         Raises:
             OperationalError: The database cannot be asked.
         """
-        table = self.tables.messages
-        asked = select(func.count(), func.min(table.c.written)).where(table.c.state == WAITING)
         try:
             with self.engine.connect() as connection:
-                count, oldest = connection.execute(asked).one()
+                return self._lag(connection)
         except SQLAlchemyError as exc:
             raise away(exc) from exc
-        return int(count), 0.0 if oldest is None else max(0.0, self.app.clock.now() - oldest)
+
+    def state(self) -> OutboxState:
+        """Return how far the outbox is behind, who leads, and what keeps it from publishing.
+
+        Raises:
+            OperationalError: The database cannot be asked.
+        """
+        table, relay = self.tables.messages, self.tables.relay
+        aside = select(func.count()).where(table.c.state == REFUSED)
+        led = select(relay.c.holder, relay.c.seen, relay.c.error).where(relay.c.name == RELAY)
+        try:
+            with self.engine.connect() as connection:
+                waiting, oldest = self._lag(connection)
+                refused = connection.execute(aside).scalar_one()
+                row = connection.execute(led).one_or_none()
+        except SQLAlchemyError as exc:
+            raise away(exc) from exc
+        holder, seen, error = (None, None, None) if row is None else row
+        return OutboxState(
+            waiting=waiting,
+            oldest=oldest,
+            refused=int(refused),
+            leader=holder,
+            seen=None if holder is None or seen is None else self._age(seen),
+            error=error,
+        )
+
+    def _lag(self, connection: Connection) -> tuple[int, float]:
+        table = self.tables.messages
+        asked = select(func.count(), func.min(table.c.written)).where(table.c.state == WAITING)
+        count, oldest = connection.execute(asked).one()
+        return int(count), 0.0 if oldest is None else self._age(oldest)
+
+    def _age(self, moment: float) -> float:
+        return max(0.0, self.app.clock.now() - moment)
 
 
 def away(exc: SQLAlchemyError) -> OperationalError:

@@ -53,6 +53,8 @@ class Tables:
             Column("beats", BigInteger, nullable=False),
             Column("number", BigInteger, nullable=False),
             Column("holder", String(250)),
+            Column("seen", Float(53)),
+            Column("error", Text),
             schema=schema,
             **_MYSQL,
         )
