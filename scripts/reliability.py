@@ -98,7 +98,9 @@ line is one scenario on one driver, counted. The same scenarios, at their small 
 PostgreSQL and RabbitMQ some do, and this page has them all. The rows are in `docs/reliability.json`.
 
 *rabbitmq* is RabbitMQ with quorum queues, paired with a store, here a SQLite file. It carries what is ready; leases and
-results are the store's, so scenarios that are about those alone have no line of RabbitMQ's.
+results are the store's, so scenarios that are about those alone have no line of RabbitMQ's. RabbitMQ alone has no store
+to count by, and *memory*, the fifth driver, no process but the one that dies: they are tried by the
+conformance suite, [simulation](explanation/simulation.md), and RabbitMQ's own tests.
 
 How to read a line:
 
@@ -169,7 +171,9 @@ PROMISES: Final = """\
 Celeriac loses nothing that its store keeps. What the store keeps is for whoever runs it to choose:
 
 - **SQLite** keeps every accepted task through the end of any process. A loss of power to the machine may cost the last
-  commits with `synchronous=normal`, the default; with `?synchronous=full` it does not.
+  commits with `synchronous=normal`, the default; with `?synchronous=full` it does not. A process that is *stopped* in
+  the milliseconds of a write keeps the file from all others until it goes on or is killed, and no lease ends that: the
+  others log that the file is locked, and go on when it is free. The suite stops its victims between two writes.
 - **Redis with `appendonly yes` and `appendfsync always`** keeps every accepted task through SIGKILL of the server and
   a loss of power, as far as the disk tells the truth.
 - **Redis with `appendfsync everysec`** forces its log to disk once a second, so a *loss of power* may cost what was

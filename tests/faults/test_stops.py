@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.core import state
-from tests.support.fleet import Project, Worker, freeze
+from tests.support.fleet import Project, Worker
 from tests.support.scenarios import on
 from tests.support.tally import HOST_PROMISE, Incident, conclude, count, sized
 from tests.support.waiting import wait_for
@@ -34,7 +34,7 @@ def test_worker_stopped_past_its_lease_and_continued(
     stopped = project.start_worker(*options)
     wait_for(lambda: len(project.starts()) > 100, 20, "work under way")
     own = set(stopped.children())
-    freeze([stopped.pid, *own])
+    project.freeze([stopped.pid, *own])
     at = time.monotonic()
     diary = project.diary()
     begun = {entry.id for entry in diary if entry.word == "start"}
@@ -171,7 +171,7 @@ def test_child_stopped_alone_keeps_what_it_runs(make_project: Callable[..., Proj
     worker = project.start_worker("-c", "1")
     (task,) = project.send("note", 1, 0.5)
     pid = project.wait_started(task).pid
-    freeze([pid])
+    project.freeze([pid])
     other = project.start_worker("-c", "1")
     until = time.monotonic() + 2 * LEASE
     wait_for(lambda: time.monotonic() > until, 3 * LEASE, "two leases over")

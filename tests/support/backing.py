@@ -103,6 +103,10 @@ class Backing(ABC):
     def owned_by(self, owners: Iterable[str]) -> set[str]:
         """Return the ids that these owners hold, read past Celeriac."""
 
+    def is_held(self) -> bool:
+        """Return whether somebody keeps the store from everybody else: who stands still may do so for ever."""
+        return False
+
     @contextlib.contextmanager
     @abstractmethod
     def full(self) -> Iterator[None]:
@@ -208,6 +212,15 @@ class SqliteBacking(Backing):
         with contextlib.closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=10)) as connection:
             rows = connection.execute("SELECT id, owner FROM message WHERE owner IS NOT NULL").fetchall()
         return {task_id for task_id, owner in rows if owner in wanted}
+
+    def is_held(self) -> bool:
+        with contextlib.closing(sqlite3.connect(self.path, timeout=1.0, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            connection.execute("ROLLBACK")
+            return False
 
     @contextlib.contextmanager
     def full(self) -> Iterator[None]:

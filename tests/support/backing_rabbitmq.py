@@ -80,6 +80,9 @@ class RabbitBacking(Backing):
     def owned_by(self, owners: Iterable[str]) -> set[str]:
         return self._store.owned_by(owners)
 
+    def is_held(self) -> bool:
+        return self._store.is_held()
+
     @contextlib.contextmanager
     def full(self) -> Iterator[None]:
         """Raise the alarm for memory: the node reads nothing from those who publish."""

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -216,6 +216,21 @@ class Project:
         """Wait until the task has started for the ``count``-th time; return that start."""
         wait_for(lambda: len(self.runs(task_id)) >= count, timeout, f"start {count} of task {task_id}")
         return self.runs(task_id)[count - 1]
+
+    def freeze(self, pids: Collection[int]) -> None:
+        """Stop these processes, which go on later, at a moment when they do not keep the store from all others.
+
+        A file of SQLite's belongs to who writes to it until that is over, also while the writer stands still.
+        """
+        wait_for(lambda: self._frozen(pids), 20, "processes that stand still without holding the store")
+
+    def _frozen(self, pids: Collection[int]) -> bool:
+        freeze(pids)
+        if not self.backing.is_held():
+            return True
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        return False
 
     def results(self, ids: Iterable[str]) -> dict[str, StoredResult]:
         """Return the stored results of those ids that have one."""

@@ -17,7 +17,7 @@ from celeriac.app.loops import running_loop
 from celeriac.app.transaction import async_broker_on, broker_on
 from celeriac.brokers.facade import AsyncBroker, Store, SyncBroker
 from celeriac.brokers.port import AnyDriver, Lending
-from celeriac.brokers.sealed import SealedDriver, SealedStore
+from celeriac.brokers.sealed import ForwardingDriver, SealedDriver, SealedStore
 from celeriac.core.clock import Clock
 from celeriac.core.message import Message, check
 from celeriac.core.queues import QueuePlan
@@ -97,7 +97,7 @@ class Connections:
     def leave_to_parent(self) -> None:
         """Start over in a child process. What the parent opened is kept unused, lest its end were felt there."""
         self._inherited += [self._loops, self._driver, self._store, self._bare_store, self._broker, self._results]
-        self._inherited.append(self._unsealed)
+        self._inherited.append(self._forwarding)
         self._forget()
 
     def _forget(self) -> None:
@@ -105,7 +105,7 @@ class Connections:
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopConnections] = weakref.WeakKeyDictionary()
         self._driver: AnyDriver | None = None
         self._bare: AnyDriver | None = None
-        self._unsealed: SyncBroker[Any, Any] | None = None
+        self._forwarding: SyncBroker[Any, Any] | None = None
         self._store: Store[Any] | None = None
         self._bare_store: Store[Any] | None = None
         self._replying: RpcStore | None = None
@@ -176,18 +176,19 @@ class Connections:
         return [guard.seal(MESSAGE, check(one), now) for one in messages]
 
     @property
-    def bare(self) -> SyncBroker[Any, Any]:
-        """The broker for what was sealed before."""
+    def forwarding(self) -> SyncBroker[Any, Any]:
+        """The broker for what was sealed before, when it was written to an outbox."""
         if not self._settled:
             self._settle()
-        if self._guard() is None:
+        guard = self._guard()
+        if guard is None:
             return self.broker
         with self._lock:
             self._opened()
-            found = self._unsealed
+            found = self._forwarding
             if found is None:
                 bare: Any = self._bare
-                found = self._unsealed = SyncBroker(bare)
+                found = self._forwarding = SyncBroker(ForwardingDriver(bare, guard, self._clock))
         return found
 
     def _lender(self) -> Lending:
@@ -251,13 +252,13 @@ class Connections:
     def close(self) -> None:
         """Close the process's own; they open again if they are used again."""
         with self._lock:
-            broker, store, replying, unsealed = self._broker, self._results, self._replying, self._unsealed
+            broker, store, replying, forwarding = self._broker, self._results, self._replying, self._forwarding
         if replying is not None:
             replying.close()
         if broker is not None:
             broker.close()
-        if unsealed is not None:
-            unsealed.close()
+        if forwarding is not None:
+            forwarding.close()
         if store is not None and store is not broker:
             store.close()
 

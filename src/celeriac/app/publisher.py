@@ -407,7 +407,7 @@ class Publisher:
             BrokerError, InvalidTaskError: It refuses them.
         """
         with Until(time.monotonic() + self.rules.timeout):
-            self._connections.bare.enqueue(messages, sending)
+            self._connections.forwarding.enqueue(messages, sending)
 
     # When the broker is away.
 

@@ -78,15 +78,17 @@ class Sending(msgspec.Struct, frozen=True):
         sender: A name that no other sender has, at most 100 characters.
         number: From 1; the same for each try of one call, greater for the next call.
         memory: Seconds for which the store remembers the number, at least.
+        once: A driver that keeps messages in two places keeps these where the number is, so that a repetition is known.
     """
 
     sender: str
     number: int
     memory: float = 600.0
+    once: bool = False
 
     def part(self, place: int) -> Sending:
         """Return what to send a part of the call as, which is kept by itself; its place is counted from 0."""
-        return self if place == 0 else Sending(f"{self.sender}/{place}", self.number, self.memory)
+        return self if place == 0 else Sending(f"{self.sender}/{place}", self.number, self.memory, self.once)
 
 
 class Cancelled(msgspec.Struct, frozen=True):

@@ -11,13 +11,13 @@ from typing import Any, Generic, TypeVar
 
 from celeriac.brokers.facade import Store
 from celeriac.brokers.port import AnyDriver, Capabilities, Operations
-from celeriac.brokers.sealed.operations import SealedOperations
+from celeriac.brokers.sealed.operations import ForwardingOperations, SealedOperations
 from celeriac.brokers.sealed.results import SealedResults
 from celeriac.core.clock import Clock
 from celeriac.core.security import Guard
 from celeriac.errors import ImproperlyConfigured
 
-__all__ = ["SealedDriver", "SealedStore"]
+__all__ = ["ForwardingDriver", "SealedDriver", "SealedStore"]
 
 Ops = TypeVar("Ops")
 
@@ -62,6 +62,14 @@ class SealedDriver(_Sealed[Operations[Any, Any]]):
                 " security_replay_window=None if you accept that"
             )
         super().__init__(driver, SealedOperations(driver.operations, guard, clock))
+
+
+class ForwardingDriver(_Sealed[Operations[Any, Any]]):
+    """A driver for what was sealed before, by whoever wrote it to an outbox; the arguments are those of
+    :class:`SealedDriver`."""
+
+    def __init__(self, driver: AnyDriver, guard: Guard, clock: Clock) -> None:
+        super().__init__(driver, ForwardingOperations(driver.operations, guard, clock))
 
 
 class SealedStore(_Sealed[SealedResults[Any, Any]]):

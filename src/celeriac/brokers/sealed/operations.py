@@ -309,5 +309,16 @@ class SealedOperations(SealedResults[Req, Rep]):
         return opened
 
 
+class ForwardingOperations(SealedOperations[Req, Rep]):
+    """The same, but what is enqueued was sealed before, when it was written to an outbox."""
+
+    def enqueue(
+        self, messages: Sequence[Message], sending: Sending | None = None
+    ) -> Operation[Req, Rep, tuple[str, ...]]:
+        if self._memory is not None:
+            yield from self._memory.publish(messages)
+        return (yield from self._inner.enqueue(messages, sending))
+
+
 def _seal_of(stored: Delivery, opened: Delivery) -> Seal | None:
     return None if stored.message is None or opened.refusal is not None else stored.message.seal

@@ -13,7 +13,8 @@ Marks say:
 - ``SPENT``: it was settled, retried under a new seal, or cancelled. No signature: whoever can forge it could as well
   remove the message.
 - ``BURIED``: it is a dead letter. Whoever puts it back without the keys puts back what is refused.
-- ``RENEWED``: somebody with the keys put it back at the time of this mark's seal, from when its age counts anew.
+- ``RENEWED``: somebody with the keys put it back, or published it from an outbox in which it had waited for long, at
+  the time of this mark's seal, from when its age counts anew.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from celeriac.core.clock import Clock
 from celeriac.core.message import Delivery, Lease, Message, Refusal, Settlement, StoredResult
 from celeriac.core.operation import Operation
 from celeriac.core.seal import Seal
-from celeriac.core.security import MARK, Guard
+from celeriac.core.security import MARK, MESSAGE, Guard
 from celeriac.errors import CeleriacError, DecodeError, SecurityError
 
 SPENT: Final = "SPENT"
@@ -38,6 +39,8 @@ BURIED: Final = "BURIED"
 RENEWED: Final = "RENEWED"
 TOLERANCE: Final = 300.0
 """Seconds by which the clocks of workers and store may differ; marks are kept so much longer."""
+FRESH: Final = 0.1
+"""The part of the window that may be over when a message is published from an outbox without a mark of its own."""
 MOST_HELD: Final = 50_000
 MOST_PENDING: Final = 10_000
 
@@ -236,6 +239,36 @@ class ReplayMemory(Generic[Req, Rep]):
             for one in batch:
                 self._pending.pop(one.id, None)
 
+    # What waited in an outbox.
+
+    def publish(self, messages: Sequence[Message]) -> Operation[Req, Rep, None]:
+        """Let the age of these messages count from now, where a good part of the window is over: they waited where this
+        store could not know of them. One that is known to have ended stays as it is.
+
+        Raises:
+            CeleriacError: The store did not take it.
+        """
+        now = self._clock.now()
+        aged = [
+            message
+            for message in messages
+            if message.seal is not None
+            and now > self.deadline(message, message.seal) - self._window * (1 - FRESH)
+            and self._is_genuine(message)
+        ]
+        held = [Held(one.seal.nonce, self.deadline(one, one.seal)) for one in aged if one.seal is not None]
+        if held:
+            marks = yield from self._marks([mark_id(one.nonce) for one in held])
+            ended = {id for id, mark in marks.items() if mark.state != RENEWED}
+            yield from self._renewed([one for one in held if mark_id(one.nonce) not in ended], now)
+
+    def _is_genuine(self, message: Message) -> bool:
+        try:
+            self._guard.open(MESSAGE, message)
+        except SecurityError:
+            return False
+        return True
+
     # Dead letters that are put back.
 
     def renew(self, records: Sequence[Record]) -> Operation[Req, Rep, None]:
@@ -247,11 +280,13 @@ class ReplayMemory(Generic[Req, Rep]):
         seals = [held for one in records if (held := self.held_of(one)) is not None]
         marks = yield from self._marks([mark_id(held.nonce) for held in seals])
         now = self._clock.now()
-        renewed: list[StoredResult] = []
+        spent = {id for id, mark in marks.items() if mark.state == SPENT}
+        yield from self._renewed([held for held in seals if mark_id(held.nonce) not in spent], now)
+
+    def _renewed(self, seals: Sequence[Held], now: float) -> Operation[Req, Rep, None]:
+        marks: list[StoredResult] = []
         for held in seals:
-            known = marks.get(mark_id(held.nonce))
-            if known is None or known.state != SPENT:
-                until = Held(held.nonce, max(held.deadline, now + self._window))
-                renewed.append(self._guard.seal(MARK, self.mark(until, RENEWED), now))
-        if renewed:
-            yield from self._inner.store(renewed)
+            until = Held(held.nonce, max(held.deadline, now + self._window))
+            marks.append(self._guard.seal(MARK, self.mark(until, RENEWED), now))
+        if marks:
+            yield from self._inner.store(marks)

@@ -11,16 +11,17 @@ of a relay is refused if it is of an earlier one.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, TypedDict
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from celeriac.app.transaction import OutboxState
 from celeriac.brokers.port import MAX_BATCH, Sending
+from celeriac.contrib.sqlalchemy.bounded import bounded
 from celeriac.contrib.sqlalchemy.source import Source, away
 from celeriac.contrib.sqlalchemy.tables import PUBLISHED, REFUSED, RELAY, WAITING
 from celeriac.core.ids import new_id
@@ -205,12 +206,11 @@ class Relay:
         """Try to become the leader; return whether it is one now."""
         relay = self._outbox.tables.relay
         now = self._clock.monotonic()
-        with self._connection() as connection:
-            row = connection.execute(select(relay.c.epoch, relay.c.beats, relay.c.holder)).one_or_none()
-        if row is None:
+        rows = self._look(select(relay.c.epoch, relay.c.beats, relay.c.holder))
+        if not rows:
             self._make_row()
             return False
-        epoch, beats, holder = row
+        ((epoch, beats, holder),) = rows
         if holder is not None:
             if (epoch, beats) != self._seen:
                 self._seen, self._seen_at = (epoch, beats), now
@@ -265,10 +265,8 @@ class Relay:
         """Return the batch that is recorded and not finished; else record the next; None if no message waits."""
         messages, relay = self._outbox.tables.messages, self._outbox.tables.relay
         waiting = messages.c.state == WAITING
-        # A look that writes nothing.
-        with self._connection() as connection:
-            found = connection.execute(select(messages.c.id).where(waiting).limit(1)).first()
-        if found is None and self._clock.monotonic() - self._beat_at < self._lease / 4:
+        found = self._look(select(messages.c.id).where(waiting).limit(1))
+        if not found and self._clock.monotonic() - self._beat_at < self._lease / 4:
             return None
         with self._connection() as connection:
             self._beat(connection)
@@ -305,7 +303,7 @@ class Relay:
         if not messages:
             return
         try:
-            self._outbox.app.publisher.forward(messages, Sending(batch.sender, batch.number, _MEMORY))
+            self._outbox.app.publisher.forward(messages, Sending(batch.sender, batch.number, _MEMORY, once=True))
         except OperationalError:
             raise
         except CeleriacError as exc:
@@ -354,11 +352,19 @@ class Relay:
             self._beat(connection)
             connection.execute(delete(table).where(table.c.state == PUBLISHED, table.c.published < old))
 
+    def _look(self, asked: Select[Any]) -> Sequence[Any]:
+        """Return what is there; writes nothing, and so holds up nobody."""
+        try:
+            with self._outbox.engine.connect() as connection:
+                return connection.execute(asked).all()
+        except SQLAlchemyError as exc:
+            raise away(exc) from exc
+
     @contextmanager
     def _connection(self) -> Generator[Connection]:
-        """Yield a connection in a transaction that is committed at the end."""
+        """Yield a connection in a transaction that is committed at the end; it outlives no lease."""
         try:
-            with self._outbox.engine.begin() as connection:
+            with bounded(self._outbox.engine, self._lease) as connection:
                 yield connection
         except SQLAlchemyError as exc:
             raise away(exc) from exc

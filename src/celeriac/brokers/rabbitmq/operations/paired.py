@@ -71,11 +71,18 @@ class PairedOperations(PassedOn):
         for message in messages:
             check(message)
         known: tuple[str, ...] = ()
-        timed = [addressed(message, self._topology) for message in messages if message.eta is not None]
-        if timed:
-            # The store's clock says whether it is due. These first: they are known to the store if this is repeated.
-            known = yield from self.paired.enqueue(timed, sending)
-        ready = messages if not timed else [message for message in messages if message.eta is None]
+        once = sending is not None and sending.once
+        stored: list[Message] = []
+        ready: list[Message] = []
+        for message in messages:
+            given = message if message.eta is None and not once else addressed(message, self._topology)
+            # The store's clock says whether it is due; and where a repetition must be known, the store knows it. Only
+            # RabbitMQ knows to which queues an exchange sends.
+            direct = message.eta is not None or (once and not given.exchange)
+            (stored if direct else ready).append(given)
+        if stored:
+            # These first: they are known to the store if this is repeated.
+            known = yield from self.paired.enqueue(stored, sending)
         if ready:
             yield publish(ready, self._topology)
         return known
