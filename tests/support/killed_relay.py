@@ -50,7 +50,7 @@ class KilledRelay(Relay):
             self.die_at(f"in {doing}")
         self.die_at(f"after {doing}")
 
-    def _look(self, asked: sqlalchemy.Select[Any]) -> Sequence[Any]:
+    def _look(self, asked: sqlalchemy.Executable) -> Sequence[Any]:
         found = super()._look(asked)
         self.die_at("after look" if self.doing == ("take",) else "after look at the leader")
         return found

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, TypedDict
 
 import msgspec
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import Connection, Executable, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from celeriac.app.transaction import OutboxState
@@ -352,7 +352,7 @@ class Relay:
             self._beat(connection)
             connection.execute(delete(table).where(table.c.state == PUBLISHED, table.c.published < old))
 
-    def _look(self, asked: Select[Any]) -> Sequence[Any]:
+    def _look(self, asked: Executable) -> Sequence[Any]:
         """Return what is there; writes nothing, and so holds up nobody."""
         try:
             with self._outbox.engine.connect() as connection:
