@@ -2,6 +2,8 @@
 
     make reliability                       all drivers; some 45 minutes on two cores
     make reliability ARGS="-k redis"       what follows goes to pytest; the page then has those rows alone
+    make reliability ARGS="--size wide"    every scenario on every driver, each as short as in CI; some 15 minutes
+    make reliability ARGS="--rows FILE"    rows are kept there; a next run adds to those of one that did not pass
     python -m scripts.reliability --page   write the page again from the rows that are there
 
 Each scenario of tests/faults appends one row to a file. The rows are kept beside the page, and a test checks that the
@@ -34,7 +36,7 @@ COMMAND: Final = "make reliability"
 ROWS_VARIABLE: Final = "CELERIAC_RELIABILITY_ROWS"
 """Names the file to which scenarios append their rows, one JSON object a line."""
 SIZE_VARIABLE: Final = "CELERIAC_RELIABILITY_SIZE"
-"""``full`` for the sizes of the page; anything else, or nothing, for those of CI."""
+"""``full`` for the sizes of the page; ``wide`` for its scenarios at the sizes of CI; anything else for CI."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -296,9 +298,10 @@ def machine() -> dict[str, str]:
 
 
 def read(lines: Path) -> list[Row]:
-    """Return the rows that a run has appended."""
+    """Return the rows that runs have appended; of one scenario on one driver the newest."""
     decoder = msgspec.json.Decoder(Row)
-    return [decoder.decode(line) for line in lines.read_bytes().splitlines() if line]
+    rows = [decoder.decode(line) for line in lines.read_bytes().splitlines() if line]
+    return [*{(row.driver, row.section, row.fault): row for row in rows}.values()]
 
 
 def save(run: Run) -> None:
@@ -307,10 +310,10 @@ def save(run: Run) -> None:
     PAGE.write_text(page(run))
 
 
-def measure(size: str, arguments: Sequence[str]) -> int:
+def measure(size: str, kept: Path | None, arguments: Sequence[str]) -> int:
     """Run the suite at this size; write both files if every scenario passed. Return pytest's exit code."""
     with tempfile.TemporaryDirectory(prefix="celeriac-reliability-") as folder:
-        lines = Path(folder) / "rows"
+        lines = Path(folder) / "rows" if kept is None else kept.absolute()
         lines.touch()
         began = time.monotonic()
         command = (sys.executable, "-m", "pytest", "tests/faults", "-m", "row", "-n", "2", *arguments)
@@ -321,7 +324,8 @@ def measure(size: str, arguments: Sequence[str]) -> int:
             print(f"The suite did not pass, so {PAGE.relative_to(ROOT)} stays as it is. Rows so far:", file=sys.stderr)
             print(table(rows), file=sys.stderr)
             return code or 1
-        given = [*(() if size == "full" else ("--size", size)), *arguments]
+        rest = () if kept is None else ("--rows", kept.name)
+        given = [*(() if size == "full" else ("--size", size)), *rest, *arguments]
         said = f'{COMMAND} ARGS="{" ".join(given)}"' if given else COMMAND
         save(Run(command=said, seconds=round(time.monotonic() - began), machine=machine(), rows=rows))
         print(f"{PAGE.relative_to(ROOT)}: {totals(rows)}")
@@ -332,12 +336,13 @@ def main(argv: Sequence[str]) -> int:
     """Run the suite, or only write the page."""
     parser = argparse.ArgumentParser(description="Run the reliability suite and write its page.")
     parser.add_argument("--page", action="store_true", help="only write the page again, from docs/reliability.json")
-    parser.add_argument("--size", choices=("full", "small"), default="full", help="small: as in CI")
+    parser.add_argument("--size", choices=("full", "wide", "small"), default="full", help="small: as in CI")
+    parser.add_argument("--rows", type=Path, metavar="FILE", help="keep the rows there, and use those that are there")
     options, rest = parser.parse_known_args(argv)
     if options.page:
         PAGE.write_text(page(msgspec.json.decode(ROWS.read_bytes(), type=Run)))
         return 0
-    return measure(options.size, rest)
+    return measure(options.size, options.rows, rest)
 
 
 if __name__ == "__main__":

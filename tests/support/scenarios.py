@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.backing import Traits
 from tests.support.backings import BACKINGS
-from tests.support.tally import sized
+from tests.support.tally import every_driver, sized
 
 
 def on(needs: Callable[[Traits], bool] = lambda traits: True) -> Callable[[Any], Any]:
@@ -22,7 +22,7 @@ def on(needs: Callable[[Traits], bool] = lambda traits: True) -> Callable[[Any],
         names = [
             name
             for name, backing in BACKINGS.items()
-            if needs(backing.traits) and (sized(0, 1) or backing.small is None or test.__name__ in backing.small)
+            if needs(backing.traits) and (every_driver() or backing.small is None or test.__name__ in backing.small)
         ]
         if not names:
             return None  # It is for the page alone: at this size there is no such test.

@@ -30,6 +30,11 @@ def sized(small: int, full: int) -> int:
     return full if os.environ.get(SIZE_VARIABLE) == "full" else small
 
 
+def every_driver() -> bool:
+    """Return whether each scenario runs on every driver that it applies to."""
+    return os.environ.get(SIZE_VARIABLE) in ("full", "wide")
+
+
 class Incident(NamedTuple):
     """One fault: when (monotonic), which tasks may run again for it, and which of them had not ended either."""
 
