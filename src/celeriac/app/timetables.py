@@ -247,7 +247,8 @@ class rrule(BaseSchedule):
     """Due as a rule of RFC 5545 says. Needs ``celeriac[rrule]``.
 
     Args:
-        rule: Such as ``FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=9;BYMINUTE=0;BYSECOND=0``, with or without ``DTSTART:`` before.
+        rule: Such as ``FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=9;BYMINUTE=0;BYSECOND=0``, or lines ``DTSTART:``, ``RRULE:``,
+            ``EXDATE:`` and ``RDATE:``.
         dtstart: When it begins, as a clock in the time zone of the schedule shows it.
         nowfun, app: See :class:`BaseSchedule`.
 

@@ -92,6 +92,20 @@ def test_a_rule_is_due_when_its_library_says(text: str) -> None:
         assert trigger.next_after(moment, UTC) == next(one for one in whole if one > moment)
 
 
+def test_dates_beside_a_rule_are_those_of_its_library() -> None:
+    dates = "EXDATE:20260105T093000,20260107T093000 RDATE:20260104T120000 EXDATE:20260104T093000 RDATE:20300101T000000"
+    for said in ("FREQ=DAILY", "FREQ=DAILY;COUNT=9", "FREQ=WEEKLY;BYDAY=MO,WE;BYHOUR=9,10"):
+        text = f"DTSTART:20260101T093000\nRRULE:{said}\n" + dates.replace(" ", "\n")
+        whole = [one.replace(tzinfo=UTC).timestamp() for one in itertools.islice(rrulestr(text), 2000)]
+        trigger = Rule.parse(text)
+        assert list(itertools.islice(walk(trigger, whole[0] - 1, ZoneInfo("UTC")), 2000)) == whole
+        assert at("2026-01-04 12:00") in whole
+        assert not {at("2026-01-05 09:30"), at("2026-01-07 09:30")} & set(whole)
+        for moment in range(int(whole[0]), int(whole[-1]), int(whole[-1] - whole[0]) // 50):
+            assert trigger.next_after(moment, UTC) == next(one for one in whole if one > moment)
+        assert from_dict(to_dict(trigger)) == trigger
+
+
 def test_a_rule_keeps_local_time_over_changes_of_the_clock() -> None:
     daily = Rule.parse("FREQ=DAILY", datetime(2026, 1, 1, 2, 30))
     assert [local(one) for one in itertools.islice(walk(daily, at("2026-03-28", BERLIN)), 3)] == [
@@ -113,6 +127,12 @@ def test_a_rule_keeps_local_time_over_changes_of_the_clock() -> None:
         ("FREQ=DAILY;UNTIL=20200101T000000", "never due"),
         ("FREQ=DAILY;UNTIL=20300101T000000Z", "UNTIL is a local time"),
         ("FREQ=SECONDLY;BYMONTH=1", "BYMONTH with FREQ=SECONDLY"),
+        ("FREQ=DAILY;COUNT=1\nEXDATE:20260101T093000", "never due"),
+        ("FREQ=DAILY\nEXDATE:20260101", "does not match format"),
+        ("FREQ=DAILY\nEXDATE;VALUE=DATE:20260101", "time zone of the entry"),
+        ("FREQ=DAILY\nRRULE:FREQ=HOURLY", "write one rule"),
+        ("RRULE:DAILY", "write one rule"),
+        ("RDATE:20260101T093000", "write one rule"),
         ("DTSTART;TZID=Europe/Berlin:20260101T000000\nRRULE:FREQ=DAILY", "time zone of the entry"),
     ],
 )
