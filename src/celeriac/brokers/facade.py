@@ -101,6 +101,14 @@ class SyncCalls(_Facade[Ops]):
         performer = self._performer or self._connected()
         return run(operation, performer.perform)
 
+    def _begun(self, operation: Operation[Any, Any, T]) -> Callable[[], T]:
+        """Begin an operation, if the driver can do that, and return what ends it; if it cannot, do all of it now."""
+        performer = self._connected()
+        start = getattr(performer, "begin", None)
+        if start is None:
+            return at_once(lambda: run(operation, performer.perform))
+        return begin(operation, start, performer.perform)
+
     def _connected(self) -> Performer[Any, Any]:
         performer = self._performer
         if performer is None:
@@ -177,12 +185,7 @@ class SyncQueueCalls(SyncCalls[Operations[Req, Rep]]):
         Between the two the caller can work while the store does, where the driver has an ``EarlyPerformer``; with
         others all is done at once. Errors are raised by the second part.
         """
-        operation = self._ops.enqueue(messages, sending)
-        performer = self._connected()
-        start = getattr(performer, "begin", None)
-        if start is None:
-            return at_once(lambda: run(operation, performer.perform))
-        return begin(operation, start, performer.perform)
+        return self._begun(self._ops.enqueue(messages, sending))
 
     def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> list[Delivery]:
         return self._run(self._ops.claim(queues, min(limit, MAX_BATCH), owner, lease))
@@ -296,6 +299,10 @@ class SyncScheduleCalls(SyncCalls[Operations[Req, Rep]]):
 
     def fire_entries(self, firings: Sequence[Firing]) -> tuple[str, ...]:
         return tuple([name for part in parts(firings) for name in self._run(self._ops.fire_entries(part))])
+
+    def begin_fire_entries(self, firings: Sequence[Firing]) -> Callable[[], tuple[str, ...]]:
+        """Begin to fire at most MAX_BATCH entries, and return what ends it, as for :meth:`begin_enqueue`."""
+        return self._begun(self._ops.fire_entries(firings))
 
     def get_entries(self, names: Sequence[str]) -> list[StoredEntry]:
         return [entry for part in parts(names) for entry in self._run(self._ops.get_entries(part))]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -40,6 +40,10 @@ LEASE: Final = 3.0
 RENEW_EVERY: Final = 1.0
 STANDBY: Final = 0.5
 """Seconds between two tries to take the lead."""
+LOOK: Final = MAX_BATCH
+"""Most entries that are looked for at once."""
+STEP: Final = LOOK // 2
+"""Entries that are fired in one step: few enough for the store's part of one to overlap with ours of the next."""
 GATHER: Final = 0.005
 """Seconds in which entries that become due one after the other are gathered, so that they are one round trip."""
 CALM: Final = 0.05
@@ -102,8 +106,8 @@ class Status(msgspec.Struct, frozen=True):
         leads: It has the lead.
         fired: Runs that it enqueued.
         refused: Firings that came too late: another was first.
-        lateness: Seconds between due time and firing of the latest run, of several the one that waited longest; 0.0
-            before the first.
+        lateness: Seconds between due time and firing of the latest run, until the store had said that it is done; of
+            several the one that waited longest; 0.0 before the first.
         turned: Seconds since it last looked, or tried to take the lead, with success.
         problems: What keeps it from its work, in words.
     """
@@ -226,18 +230,25 @@ class Scheduler:
     # Firing.
 
     def _tick(self) -> float:
-        turns = self._broker.due_entries(MAX_BATCH)
-        if not turns.turns:
-            return _pause(turns.next_in)
+        behind = time.monotonic()
+        turns = self._broker.due_entries(LOOK)
         now = turns.now
-        firings = self._firings(turns.turns, now)
-        refused = frozenset(self._broker.fire_entries(firings) if firings else ())
-        self._count(firings, refused, now)
-        soonest = min([one.next_due for one in firings if one.next_due is not None], default=None)
+        behind -= now
         waits = [turns.next_in] if turns.next_in is not None else []
-        if soonest is not None:
-            waits.append(soonest - now)
-        return _pause(min(waits, default=None)) if len(turns.turns) < MAX_BATCH else 0.0
+        end: Callable[[], None] = _nothing
+        for first in range(0, len(turns.turns), STEP):
+            # While the store carries out one step, the next is made ready.
+            firings = self._firings(turns.turns[first : first + STEP], now)
+            end()
+            end = self._fire(firings, behind) if firings else _nothing
+            waits += [one.next_due - now for one in firings if one.next_due is not None]
+        end()
+        return _pause(min(waits, default=None)) if len(turns.turns) < LOOK else 0.0
+
+    def _fire(self, firings: list[Firing], behind: float) -> Callable[[], None]:
+        """Begin to fire, and return what ends it; the store's time is the steady clock's less ``behind``, at most."""
+        refusals = self._broker.begin_fire_entries(firings)
+        return lambda: self._count(firings, frozenset(refusals()), time.monotonic() - behind)
 
     def _firings(self, turns: Sequence[Turn], now: float) -> list[Firing]:
         entries = self._entries_of(turns)
@@ -340,6 +351,10 @@ class Scheduler:
 
 def _pause(next_in: float | None) -> float:
     return LONGEST if next_in is None else max(GATHER, next_in)
+
+
+def _nothing() -> None:
+    """There is nothing to end."""
 
 
 def _close(waiter: Waiter) -> None:
