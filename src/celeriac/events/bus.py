@@ -23,6 +23,7 @@ class Bus:
     def __init__(self) -> None:
         self._subscribers: dict[type[Event], tuple[Callable[[Any], None], ...]] = {}
         self._reported: set[tuple[str, type[BaseException]]] = set()
+        self._at_flush: tuple[Callable[[], None], ...] = ()
 
     def subscribe(self, kind: type[E], subscriber: Callable[[E], None]) -> Callable[[], None]:
         """Call ``subscriber`` with each event of exactly this type; return a function that ends it."""
@@ -49,7 +50,19 @@ class Bus:
             except Exception as exc:
                 self._report(subscriber, exc)
 
-    def _report(self, subscriber: Callable[[Any], None], exc: Exception) -> None:
+    def at_flush(self, write: Callable[[], None]) -> None:
+        """Call ``write`` at each :meth:`flush`; a subscriber that gathers what it writes down needs it."""
+        self._at_flush = (*self._at_flush, write)
+
+    def flush(self) -> None:
+        """Let subscribers write down what they have gathered: somebody is about to rely on what was emitted."""
+        for write in self._at_flush:
+            try:
+                write()
+            except Exception as exc:
+                self._report(write, exc)
+
+    def _report(self, subscriber: Callable[..., None], exc: Exception) -> None:
         key = (repr(subscriber), type(exc))
         if key not in self._reported:
             self._reported.add(key)

@@ -8,9 +8,11 @@ a root logger that is already configured is never touched.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from celeriac.core.codec.reprs import saferepr
 from celeriac.events.bus import Bus
+from celeriac.events.lines import Lines
 from celeriac.events.names import (
     ChildExited,
     ChildStarted,
@@ -44,16 +46,27 @@ worker = logging.getLogger("celeriac.worker")
 scheduler = logging.getLogger("celeriac.scheduler")
 security = logging.getLogger("celeriac.security")
 
+_SUCCEEDED = "Task %s[%s] succeeded in %.6fs: %s"
 _VALUE_LIMIT = 200
 _LINES = 20
 """Runs of one step that get a line each."""
 
 
-def subscribe(bus: Bus) -> None:
-    """Log what this bus emits, as far as the loggers' levels let it through."""
+def subscribe(bus: Bus, *, gather: bool = False) -> None:
+    """Log what this bus emits, as far as the loggers' levels let it through.
+
+    Args:
+        bus: Where events come from.
+        gather: The lines of tasks that are received and succeed may wait for the next :meth:`Bus.flush`.
+    """
     if tasks.isEnabledFor(logging.INFO):
-        bus.subscribe(TaskReceived, _received)
-        bus.subscribe(TaskSucceeded, _succeeded)
+        info: Callable[..., None] = tasks.info
+        if gather:
+            lines = Lines(tasks)
+            info = lines.info
+            bus.at_flush(lines.flush)
+        bus.subscribe(TaskReceived, lambda e: info("Task %s[%s] received", *_label(e)))
+        bus.subscribe(TaskSucceeded, lambda e: info(_SUCCEEDED, *_label(e), e.runtime, _value(e.value)))
         bus.subscribe(TaskIgnored, lambda e: tasks.info("Task %s[%s] ignored", *_label(e)))
         bus.subscribe(TaskRetried, _retried)
     if tasks.isEnabledFor(logging.DEBUG):
@@ -89,13 +102,8 @@ def _printable(text: str) -> str:
     return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
-def _received(event: TaskReceived) -> None:
-    tasks.info("Task %s[%s] received", *_label(event))
-
-
-def _succeeded(event: TaskSucceeded) -> None:
-    value = saferepr(event.value, _VALUE_LIMIT, levels=10)
-    tasks.info("Task %s[%s] succeeded in %.6fs: %s", *_label(event), event.runtime, value)
+def _value(value: object) -> str:
+    return "None" if value is None else saferepr(value, _VALUE_LIMIT, levels=10)
 
 
 def _shown(value: object) -> str:

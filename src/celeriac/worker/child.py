@@ -55,7 +55,7 @@ class ChildProcess:
 
     def run(self, link: Connection | None) -> None:
         """Work until drained; the calling thread must be the main thread."""
-        logs.subscribe(self._surroundings.bus)
+        logs.subscribe(self._surroundings.bus, gather=True)
         engine_thread = threading.Thread(target=self._engine_main, args=(link,), name="celeriac-engine", daemon=True)
         engine_thread.start()
         self._started.wait()

@@ -42,6 +42,8 @@ FORK_SERVER_PATIENCE: Final = 5.0
 REVOKES_AT_ONCE: Final = 200
 """Ids in one message: while a pipe takes anything at all, it takes as much as these (at most 40 KiB)."""
 _CHILD_MODULE: Final = "celeriac.worker.child"
+_FROZEN_MODULE: Final = "celeriac.worker.frozen"
+_STORES: Final = ("celeriac.brokers.", "celeriac.results.")
 
 
 class Child:
@@ -131,10 +133,6 @@ class Nursery:
         self._links: list[Connection] = []
         self._context = _context(options.start_method)
         self._folder = RuntimeFolder()
-        module = options.target.partition(":")[0]
-        if isinstance(self._context, multiprocessing.context.ForkServerContext):
-            # What the fork server has imported, its children share; what it cannot import, they report themselves.
-            self._context.set_forkserver_preload([_CHILD_MODULE, module])
 
     @property
     def keeper_name(self) -> str:
@@ -147,6 +145,9 @@ class Nursery:
         Raises:
             ImproperlyConfigured: The operating system refused, or no fork server answers.
         """
+        if self._count == 0 and isinstance(self._context, multiprocessing.context.ForkServerContext):
+            # What the fork server has imported, its children share; what it cannot import, they report themselves.
+            self._context.set_forkserver_preload(self._preloaded())
         self._count += 1
         owner = f"{self._options.node}#{self._boot}/{self._count}"
         path = Path(self._folder.name) / f"slots-{self._count}"
@@ -167,6 +168,11 @@ class Nursery:
             raise ImproperlyConfigured(f"a child process of {self._options.node} could not be started: {why}") from exc
         theirs.close()
         return Child(process, ours, path, table, owner)
+
+    def _preloaded(self) -> list[str]:
+        """Return what children will import: the app, and the drivers of its stores, which this process uses by now."""
+        stores = sorted(name for name in sys.modules if name.startswith(_STORES))
+        return [_CHILD_MODULE, self._options.target.partition(":")[0], *stores, _FROZEN_MODULE]
 
     def close(self) -> None:
         """Remove the slot tables."""

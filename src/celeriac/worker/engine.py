@@ -30,7 +30,9 @@ from celeriac.worker.threads import SYSTEM_THREADS, Threads
 
 WATCH: Final = 0.01
 """Seconds between two looks at running tasks while any run."""
-IDLE_WATCH: Final = 0.25
+SOONEST_WATCH: Final = 0.001
+IDLE_WATCH: Final = 1.0
+"""Seconds between two looks at the memory of a process that does nothing, where it has a limit."""
 FIRST_MEAN: Final = 0.02
 """First guess of a task's run time, so that a new process begins with a claim of one or two."""
 REVOKED_FOR: Final = 5.0
@@ -235,8 +237,7 @@ class Engine:
 
     async def _watch(self) -> None:
         while True:
-            active = self.sync_slots.held or self.coroutines.busy
-            await asyncio.sleep(self.watch_every if active else IDLE_WATCH)
+            await self._until_next_look()
             now = self.surroundings.clock.monotonic()
             for run in [*self.sync_slots.running, *self.coroutines.running.values()]:
                 if run is not None:
@@ -245,6 +246,19 @@ class Engine:
             limit = self._options.max_memory_per_child
             if limit is not None and not self._retiring and (size := resident_kib()) > limit:
                 self._retire_once(f"holds {size} KiB (max_memory_per_child={limit})")
+
+    async def _until_next_look(self) -> None:
+        """Wait while nothing is here, or until what runs may have turned out long; that is looked at when it is so."""
+        holding = self.fetcher.holding
+        holding.clear()
+        if self.sync_slots.held or self.coroutines.busy or not self.fetcher.empty:
+            now = self.surroundings.clock.monotonic()
+            await asyncio.sleep(min(self.watch_every, max(SOONEST_WATCH, self.fetcher.rebalance_in(now))))
+            return
+        try:
+            await asyncio.wait_for(holding.wait(), IDLE_WATCH if self._options.max_memory_per_child else None)
+        except TimeoutError:
+            return
 
     async def _start_first(self, call: Call) -> bool:
         """Record a start; return whether the task may run here. Without an answer it is given back."""

@@ -28,6 +28,7 @@ from celeriac.worker.coroutine_slots import CoroutineSlots
 from celeriac.worker.given import HarvestBroker, with_given
 from celeriac.worker.holdings import Holdings
 from celeriac.worker.options import WorkerOptions
+from celeriac.worker.runs import FOREVER
 from celeriac.worker.settler import Settler
 from celeriac.worker.slots import SlotTable
 from celeriac.worker.sync_slots import SyncSlots
@@ -89,6 +90,8 @@ class Fetcher:
         """What runs here has its last chance and must stay alone."""
         self._returning: set[Lease] = set()
         """What was given back and is not back yet: until then a claim would bring what comes after it."""
+        self.holding = asyncio.Event()
+        """Set whenever deliveries have come; whoever waits for that clears it."""
         self.ended = False
         """Claiming is over: what is here will not become more."""
         self.limit: Callable[[], int] = lambda: MAX_BATCH
@@ -115,6 +118,11 @@ class Fetcher:
         self._stop_asked.set()
         self._news.set()
         self._room.set()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits here for a slot of its kind, or to be alone."""
+        return not (self._overflow or self._last_chance)
 
     @property
     def stopping(self) -> bool:
@@ -173,6 +181,11 @@ class Fetcher:
             self._overflow.clear()
         if self._last_chance and now - self._last_chance_since > LAST_CHANCE_PATIENCE:
             self._park_last_chances()
+
+    def rebalance_in(self, now: float) -> float:
+        """Return the seconds after which :meth:`rebalance` could give back what waits behind what runs now."""
+        newest = self._sync.newest_start() if self._sync.waiting else None
+        return FOREVER if newest is None else newest + self._appetite.patience(self._sync.mean) - now
 
     def _wanted(self) -> int:
         """Return how many deliveries to claim now."""
@@ -290,12 +303,14 @@ class Fetcher:
                     announce.received(delivery, delivery.message, self._surroundings)
         self._sync.put(plain)
         self._dispatch_held()
+        self.holding.set()
 
     def _tell_received(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
             message = delivery.message
             if message is not None:
                 self._bus.emit(TaskReceived(message.id, message.task, message.argsrepr, message.kwargsrepr))
+        self._bus.flush()
 
     def _dispatch_held(self) -> None:
         """Start coroutines that wait for a slot, and the next last-chance delivery if nothing else runs here."""

@@ -18,6 +18,7 @@ from celeriac.core.settings import Settings
 from celeriac.errors import ImproperlyConfigured
 from celeriac.events import Bus, signals
 from celeriac.events import log as event_log
+from celeriac.events.lines import Gathering, GatheringFile
 from celeriac.execution.context import current_request
 
 _OWN: Final = ("celeriac.task", "celeriac.worker")
@@ -125,15 +126,19 @@ def setup(level: str, logfile: str | None = None, style: LogStyle | None = None)
 
 
 def _add_handler(root: logging.Logger, level: int, logfile: str | None, style: LogStyle) -> None:
-    handler: logging.Handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(sys.stderr)
     color = style.color
     if color is None:
         color = logfile is None and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    handler.setFormatter(Formatter(style, color=color))
+    own = Formatter(style, color=color)
+    handler = (
+        GatheringFile(logfile, own=own, form=style.format)
+        if logfile
+        else Gathering(sys.stderr, own=own, form=style.format)
+    )
     root.addHandler(handler)
     root.setLevel(level)
 
 
-def subscribe(bus: Bus) -> None:
-    """Log the events of this bus."""
-    event_log.subscribe(bus)
+def subscribe(bus: Bus, *, gather: bool = False) -> None:
+    """Log the events of this bus; ``gather`` as in :func:`celeriac.events.log.subscribe`."""
+    event_log.subscribe(bus, gather=gather)

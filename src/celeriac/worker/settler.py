@@ -128,6 +128,7 @@ class Settler:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
                 self._in_flight = batch
+                self._bus.flush()  # What is settled is in the log.
                 await self._settle(batch)
                 self._in_flight = []
                 self._settled(batch)

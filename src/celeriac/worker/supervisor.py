@@ -33,9 +33,12 @@ from celeriac.worker.options import WorkerOptions
 from celeriac.worker.restarts import Restarts
 from celeriac.worker.runs import monotonic
 from celeriac.worker.verdicts import Cause, Death, describe_exit
+from celeriac.worker.waker import Waker
 
 TICK: Final = 0.1
 """Longest seconds between two looks at deadlines."""
+IDLE_TICK: Final = 0.25
+"""The same while nothing runs and nobody starts or ends."""
 MAX_START_FAILURES: Final = 3
 MAX_STUCK: Final = 3
 REVOKE_PATIENCE: Final = 3.0
@@ -58,6 +61,8 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
         self._requests: deque[Callable[[], None]] = deque()
+        self._waker = Waker()
+        self._selector.register(self._waker, selectors.EVENT_READ, None)
         self._target = options.processes
         self._autoscaler = Autoscaler(options)
         self._started = monotonic()
@@ -103,8 +108,11 @@ class Supervisor:
     def _turn(self) -> None:
         """One round of the main loop."""
         self._keep_number()
-        for key, _ in self._selector.select(TICK):
-            child: Child = key.data
+        for key, _ in self._selector.select(IDLE_TICK if self._calm() else TICK):
+            child: Child | None = key.data
+            if child is None:
+                self._waker.clear()
+                continue
             if child.owner not in self._children:
                 continue  # Its exit was seen in this same round, a moment ago.
             if key.fileobj == child.process.sentinel:
@@ -123,6 +131,16 @@ class Supervisor:
             self._next_second = now + 1.0
             self._each_second(now)
 
+    def _calm(self) -> bool:
+        """Return whether there is nothing to look at but what announces itself."""
+        children = self._children.values()
+        grown = self._options.processes_max == self._options.processes and len(children) == self._target
+        return (
+            grown
+            and self._shutdown_deadline is None
+            and all(child.state == "ready" and not child.running and not child.revoking for child in children)
+        )
+
     def _end(self) -> None:
         for child in list(self._children.values()):
             child.kill("shutdown", "the worker ended")
@@ -135,6 +153,7 @@ class Supervisor:
         if self._health_file is not None:
             self._health_file.remove()
         self._selector.close()
+        self._waker.close()
         self._nursery.close()
         self._bus.emit(ShutdownPhase("ended"))
         signals.worker_shutdown.send(self._sender)
@@ -143,15 +162,15 @@ class Supervisor:
 
     def request_shutdown(self, reason: str) -> None:
         """Shut down as TERM does."""
-        self._requests.append(lambda: self._begin_shutdown(reason))
+        self._ask(lambda: self._begin_shutdown(reason))
 
     def request_revoke(self, ids: Sequence[str], terminate: bool, signal_name: str | None) -> None:
         """Drop these tasks, and with ``terminate`` stop those that run: with signal SIGKILL at once."""
-        self._requests.append(lambda: self._revoke(tuple(ids), terminate, signal_name))
+        self._ask(lambda: self._revoke(tuple(ids), terminate, signal_name))
 
     def request_resize(self, change: int) -> None:
         """Run more or fewer children."""
-        self._requests.append(lambda: self._resize(change))
+        self._ask(lambda: self._resize(change))
 
     def pids(self) -> list[int]:
         """Return the process ids of the children."""
@@ -315,6 +334,11 @@ class Supervisor:
 
     # Requests.
 
+    def _ask(self, work: Callable[[], None]) -> None:
+        """Have this done by the main loop, soon; from any thread and from signal handlers."""
+        self._requests.append(work)
+        self._waker.wake()
+
     def _revoke(self, ids: tuple[str, ...], terminate: bool, signal_name: str | None) -> None:
         now = monotonic()
         kill_at_once = signal_name in ("SIGKILL", "KILL")
@@ -353,9 +377,9 @@ class Supervisor:
         self._signals += 1
         name = signal.Signals(number).name
         if number == signal.SIGQUIT or self._signals > 1:
-            self._requests.append(lambda: self._hurry(name))
+            self._ask(lambda: self._hurry(name))
         else:
-            self._requests.append(lambda: self._begin_shutdown(f"received {name}", name))
+            self._ask(lambda: self._begin_shutdown(f"received {name}", name))
 
     def _hurry(self, name: str) -> None:
         self._begin_shutdown(f"received {name}", name, "Cold")

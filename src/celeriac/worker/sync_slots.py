@@ -22,6 +22,9 @@ _WEIGHT: Final = 0.1
 """Of the newest run time in the quick moving mean."""
 _SLOW_WEIGHT: Final = 0.001
 """The same in the slow one, which remembers a long task for a thousand short ones: where one was, more may come."""
+_GUESSES: Final = 8
+"""Runs that the first guess counts for. So what is claimed ahead at first is an eighth of what has been run: as long as
+no long task was seen, that is how likely the next one is, and how much it should find behind it."""
 _LONGEST: Final = 10.0
 """Seconds that a run counts for in the slow mean, at most: an hour's task shall not be remembered for days."""
 
@@ -62,7 +65,7 @@ class SyncSlots:
         self.mean = mean
         """Of the run times in seconds: the quick or the slow moving mean, whichever is greater."""
         self._quick = self._slow = mean
-        self._slow_weight = 1.0
+        self._slow_weight = 1.0 / _GUESSES
         self.running: list[Run | None] = [None] * self.count
         self._interrupters = machine.interrupters(threads)
         self._threads = [

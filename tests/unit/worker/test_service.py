@@ -11,6 +11,7 @@ from typing import Any
 from celeriac.errors import OperationalError
 from celeriac.events import Bus, ServiceFailed, ServiceRecovered
 from celeriac.worker.service import ServiceLoop
+from celeriac.worker.threads import SystemThreads
 
 
 class Ticking:
@@ -157,3 +158,47 @@ def test_an_error_that_is_no_error_of_ours_is_told_with_its_traceback() -> None:
     assert event.service == "keeper"
     assert "ZeroDivisionError: a bug" in event.error
     assert "in order" in event.error
+
+
+class _Hand:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def now(self) -> float:
+        return self.at
+
+
+def test_a_service_goes_a_little_early_with_another_so_that_the_thread_wakes_once_for_both() -> None:
+    hand = _Hand()
+    first, second = Ticking("first", 1.0), Ticking("second", 1.05)
+    loop: ServiceLoop
+
+    class Waiting:
+        """A flag that nobody sets: waiting for it is the passing of time."""
+
+        waits = 0
+
+        def set(self) -> None: ...
+
+        def clear(self) -> None: ...
+
+        def wait(self, timeout: float) -> bool:
+            hand.at += timeout
+            self.waits += 1
+            if self.waits == 10:
+                loop.stop()
+            return False
+
+    class Machine(SystemThreads):
+        def wakeup(self) -> Any:
+            return flag
+
+    flag = Waiting()
+    loop = ServiceLoop([first, second], Bus(), clock=hand, threads=Machine())
+    loop.run()
+    assert (first.ticks, second.ticks) == (10, 10)
