@@ -16,6 +16,7 @@ import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from celeriac.brokers.parameters import parameter, seconds, switch
 from celeriac.brokers.postgres.schema import DEFAULT_SCHEMA, SCHEMA_NAME
 from celeriac.core.redact import redact_url
 from celeriac.errors import ImproperlyConfigured
@@ -88,9 +89,9 @@ def parse(url: str) -> Location:
     return Location(
         parameters=_with_defaults(dict(found)),
         schema=_schema(shown, own.get("schema", DEFAULT_SCHEMA)),
-        timeout=_seconds(shown, own.get("timeout")),
-        installs=_truth(shown, "install", own.get("install", "true")),
-        listens=_truth(shown, "listen", own.get("listen", "true")),
+        timeout=parameter(shown, "timeout", own.get("timeout", str(TIMEOUT)), seconds(LONGEST_TIMEOUT)),
+        installs=parameter(shown, "install", own.get("install", "true"), switch),
+        listens=parameter(shown, "listen", own.get("listen", "true"), switch),
     )
 
 
@@ -148,25 +149,3 @@ def _schema(shown: str, name: str) -> str:
             f"{shown!r}: schema={name} must be at most 40 letters, digits and _, not beginning with a digit or pg_"
         )
     return name
-
-
-def _seconds(shown: str, value: str | None) -> float:
-    if value is None:
-        return TIMEOUT
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds <= LONGEST_TIMEOUT:
-        raise ImproperlyConfigured(f"{shown!r}: timeout={value} must be seconds above 0, at most {LONGEST_TIMEOUT:g}")
-    return seconds
-
-
-def _truth(shown: str, name: str, value: str) -> bool:
-    match value.lower():
-        case "true" | "1" | "yes" | "on":
-            return True
-        case "false" | "0" | "no" | "off":
-            return False
-        case _:
-            raise ImproperlyConfigured(f"{shown!r}: {name}={value} must be true or false")

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from celeriac.brokers.parameters import parameter, seconds, switch
 from celeriac.core.redact import redact_url
 from celeriac.errors import ImproperlyConfigured
 
@@ -27,7 +28,6 @@ HEARTBEAT_OF_PAIR: Final = 2
 a process whose machine is gone, or that a task holds up, goes to others when the server has heard nothing for two to
 three heartbeats: well within 10 seconds."""
 TIMEOUT: Final = 5.0
-_SWITCHES: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _VERIFY: Final = {
     "verify_peer": ssl.CERT_REQUIRED,
     "cert_required": ssl.CERT_REQUIRED,
@@ -180,8 +180,8 @@ def _parse_one(url: str, heartbeat: int) -> Location:
         password=unquote(password) if colon else "guest",
         vhost=vhost,
         tls=tls,
-        heartbeat=int(_number(shown, "heartbeat", options.get("heartbeat"), heartbeat, 0, 3600)),
-        timeout=_number(shown, "timeout", options.get("timeout"), TIMEOUT, 0.1, 3600),
+        heartbeat=int(parameter(shown, "heartbeat", options.get("heartbeat", str(heartbeat)), seconds(3600, least=0))),
+        timeout=parameter(shown, "timeout", options.get("timeout", str(TIMEOUT)), seconds(3600, least=0.1)),
         queue_type=_choice(shown, "queue_type", options.get("queue_type", "quorum"), QUEUE_TYPES),
         name=options.get("name", "celeriac"),
     )
@@ -211,30 +211,15 @@ def _options(shown: str, query: str) -> dict[str, str]:
 
 def _tls(shown: str, options: dict[str, Any]) -> Tls:
     verify = options.get("verify", "verify_peer").lower()
-    check = options.get("check_hostname", "true").lower()
     if verify not in _VERIFY:
         raise ImproperlyConfigured(f"{shown!r}: verify={verify} must be verify_peer or verify_none")
-    if check not in _SWITCHES:
-        raise ImproperlyConfigured(f"{shown!r}: check_hostname={check} must be true or false")
     return Tls(
         cacertfile=options.get("cacertfile"),
         certfile=options.get("certfile"),
         keyfile=options.get("keyfile"),
         verify=_VERIFY[verify] is ssl.CERT_REQUIRED,
-        check_hostname=_SWITCHES[check],
+        check_hostname=parameter(shown, "check_hostname", options.get("check_hostname", "true"), switch),
     )
-
-
-def _number(shown: str, name: str, text: str | None, default: float, least: float, most: float) -> float:
-    if text is None:
-        return default
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not least <= number <= most:
-        raise ImproperlyConfigured(f"{shown!r}: {name}={text} must be seconds from {least:g} to {most:g}")
-    return number
 
 
 def _choice(shown: str, name: str, text: str, choices: tuple[str, ...]) -> str:

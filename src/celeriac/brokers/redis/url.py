@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NoReturn, TypeVar, cast
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+from celeriac.brokers.parameters import parameter, seconds, switch, whole
 from celeriac.brokers.redis.location import (
     CONNECT_TIMEOUT,
     MAX_CONNECTIONS,
@@ -209,7 +210,7 @@ class _Reader:
 
     def location(self) -> Location:
         mode, secure = SCHEMES[self._scheme]
-        if self._option("cluster", _switch, default=mode == "cluster"):
+        if self._option("cluster", switch, default=mode == "cluster"):
             if mode == "sentinel":
                 self._fail("cluster=true and Sentinels exclude each other")
             mode = "cluster"
@@ -229,13 +230,13 @@ class _Reader:
             db=db,
             login=login,
             sentinel_login=Login(options.get("sentinel_username"), options.get("sentinel_password")),
-            tls=self._tls() if self._option("ssl", _switch, default=secure) else None,
+            tls=self._tls() if self._option("ssl", switch, default=secure) else None,
             master=self._master() if mode == "sentinel" else None,
             prefix=self._prefix(),
-            partitions=self._option("partitions", _whole(1, 1024), default=1),
-            timeout=self._option("timeout", _seconds, default=TIMEOUT),
-            connect_timeout=self._option("connect_timeout", _seconds, default=CONNECT_TIMEOUT),
-            max_connections=self._option("max_connections", _whole(1, 10_000), default=MAX_CONNECTIONS),
+            partitions=self._option("partitions", whole(1, 1024), default=1),
+            timeout=self._option("timeout", seconds(LONGEST_TIMEOUT), default=TIMEOUT),
+            connect_timeout=self._option("connect_timeout", seconds(LONGEST_TIMEOUT), default=CONNECT_TIMEOUT),
+            max_connections=self._option("max_connections", whole(1, 10_000), default=MAX_CONNECTIONS),
             client_name=options.get("client_name"),
         )
 
@@ -311,12 +312,7 @@ class _Reader:
 
     def _option(self, name: str, read: Callable[[str], T], *, default: T) -> T:
         text = self._options.get(name)
-        if text is None:
-            return default
-        try:
-            return read(text)
-        except ValueError as exc:
-            self._fail(f"{name}={text} must be {exc}")
+        return default if text is None else parameter(self._shown, name, text, read)
 
     def _master(self) -> str:
         name = self._options.get("master_name")
@@ -344,7 +340,7 @@ class _Reader:
             ca_certs=options.get("ssl_ca_certs"),
             certfile=options.get("ssl_certfile"),
             keyfile=options.get("ssl_keyfile"),
-            check_hostname=self._option("ssl_check_hostname", _switch, default=known != "none"),
+            check_hostname=self._option("ssl_check_hostname", switch, default=known != "none"),
         )
 
     def _fail(self, what: str) -> NoReturn:
@@ -358,33 +354,3 @@ def _near(name: str) -> str | None:
 def _login(text: str) -> Login:
     user, colon, password = text.partition(":")
     return Login(unquote(user) or None, unquote(password) if colon else None)
-
-
-def _switch(text: str) -> bool:
-    match text.lower():
-        case "true" | "1" | "yes" | "on":
-            return True
-        case "false" | "0" | "no" | "off":
-            return False
-        case _:
-            raise ValueError("true or false")
-
-
-def _seconds(text: str) -> float:
-    what = f"seconds above 0 and up to {LONGEST_TIMEOUT:g}"
-    try:
-        seconds = float(text)
-    except ValueError:
-        raise ValueError(what) from None
-    if not 0 < seconds <= LONGEST_TIMEOUT:
-        raise ValueError(what)
-    return seconds
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not (text.isascii() and text.isdigit()) or not least <= int(text) <= most:
-            raise ValueError(f"a whole number from {least} to {most}")
-        return int(text)
-
-    return read

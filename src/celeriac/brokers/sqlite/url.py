@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from celeriac.brokers.parameters import parameter, seconds, whole
 from celeriac.core.redact import redact_url
 from celeriac.errors import ImproperlyConfigured
 
@@ -69,8 +70,12 @@ def parse(url: str) -> Location:
     return Location(
         path=str(Path(os.path.abspath(path))),
         synchronous=_synchronous(url, options.get("synchronous", "normal")),
-        busy_timeout=_seconds(url, options["busy_timeout"]) if "busy_timeout" in options else BUSY_TIMEOUT,
-        max_size=_bytes(url, options["max_size"]) if "max_size" in options else None,
+        busy_timeout=parameter(
+            url, "busy_timeout", options.get("busy_timeout", str(BUSY_TIMEOUT)), seconds(3600, least=0)
+        ),
+        max_size=parameter(url, "max_size", options["max_size"], whole(MIN_SIZE, of="bytes"))
+        if "max_size" in options
+        else None,
     )
 
 
@@ -97,19 +102,3 @@ def _synchronous(url: str, value: str) -> Literal["normal", "full"]:
                 f"{url!r}: synchronous={value} must be normal (a loss of power may cost the last commits) or full (it"
                 " costs nothing, and each commit waits for the disk)"
             )
-
-
-def _seconds(url: str, value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= 3600:
-        raise ImproperlyConfigured(f"{url!r}: busy_timeout={value} must be seconds from 0 to 3600")
-    return seconds
-
-
-def _bytes(url: str, value: str) -> int:
-    if not (value.isascii() and value.isdigit()) or int(value) < MIN_SIZE:
-        raise ImproperlyConfigured(f"{url!r}: max_size={value} must be a whole number of bytes, at least {MIN_SIZE}")
-    return int(value)

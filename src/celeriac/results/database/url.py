@@ -18,6 +18,7 @@ import sqlalchemy
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from celeriac.brokers.parameters import parameter, seconds, switch, whole
 from celeriac.core.redact import redact_url
 from celeriac.errors import ImproperlyConfigured
 
@@ -136,9 +137,9 @@ def parse(url: str, options: Options = NO_OPTIONS) -> Location:
         if name in OWN:
             own[name] = value
         elif name in _WHOLE:
-            engine[name] = _whole(shown, name, value)
+            engine[name] = parameter(shown, name, value, whole({"pool_size": 1, "max_overflow": 0}.get(name, -1)))
         elif name in _SWITCHES:
-            engine[name] = _truth(shown, name, value)
+            engine[name] = parameter(shown, name, value, switch)
         else:
             others.append((name, value))
     try:
@@ -156,8 +157,8 @@ def parse(url: str, options: Options = NO_OPTIONS) -> Location:
         client=dialect.driver,
         table=_name(shown, "table", own.get("table", options.table), TABLE) or TABLE,
         schema=_name(shown, "schema", own.get("schema", options.schema), None),
-        timeout=_seconds(shown, own.get("timeout")),
-        installs=_truth(shown, "install", own["install"]) if "install" in own else options.installs,
+        timeout=parameter(shown, "timeout", own.get("timeout", str(TIMEOUT)), seconds(LONGEST_TIMEOUT)),
+        installs=parameter(shown, "install", own["install"], switch) if "install" in own else options.installs,
         engine=engine,
         short_lived=options.short_lived,
     )
@@ -227,36 +228,3 @@ def _name(shown: str, what: str, name: str | None, default: str | None) -> str |
             f"{shown!r}: {what}={name} must be at most 40 letters, digits and _, not beginning with a digit"
         )
     return name
-
-
-def _seconds(shown: str, value: str | None) -> float:
-    if value is None:
-        return TIMEOUT
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds <= LONGEST_TIMEOUT:
-        raise ImproperlyConfigured(f"{shown!r}: timeout={value} must be seconds above 0, at most {LONGEST_TIMEOUT:g}")
-    return seconds
-
-
-def _whole(shown: str, name: str, value: str) -> int:
-    least = {"pool_size": 1, "max_overflow": 0}.get(name, -1)
-    try:
-        number = int(value)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise ImproperlyConfigured(f"{shown!r}: {name}={value} must be a whole number of at least {least}")
-    return number
-
-
-def _truth(shown: str, name: str, value: str) -> bool:
-    match value.lower():
-        case "true" | "1" | "yes" | "on":
-            return True
-        case "false" | "0" | "no" | "off":
-            return False
-        case _:
-            raise ImproperlyConfigured(f"{shown!r}: {name}={value} must be true or false")
