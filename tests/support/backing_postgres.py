@@ -147,6 +147,9 @@ class PostgresBacking(Backing):
 
 
 def postgres_operation(data: bytes) -> str | None:
-    """Return which function these bytes call: a Parse message with ``SELECT * FROM "schema".claim(...)``, or such."""
+    """Return which operation these bytes are: a Parse message with ``SELECT * FROM "schema".claim(...)``, or such.
+
+    An enqueue with a sender's number has a function of its own, ``enqueue_from``.
+    """
     found = _CALL.search(data[:200]) if data[:1] == b"P" else None
-    return None if found is None else found[1].decode()
+    return None if found is None else found[1].decode().removesuffix("_from")

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
@@ -51,16 +52,18 @@ class RabbitNode:
 
     Args:
         tls: Certificates to speak TLS with, too, on :attr:`tls_port`.
+        settings: Further settings of its application, as Erlang writes them.
 
     Attributes:
         port: The same in all its lives.
     """
 
-    def __init__(self, *, tls: Certificates | None = None) -> None:
+    def __init__(self, *, tls: Certificates | None = None, settings: Mapping[str, str] | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="celeriac-rabbit-"))
         self.port = free_port()
         self._dist = free_port()
         self.name = f"celeriac-{os.getpid()}-{secrets.token_hex(3)}@localhost"
+        self._settings = [f"-rabbit {name} {value}" for name, value in (settings or {}).items()]
         self._process: subprocess.Popen[bytes] | None = None
         self.tls_port = free_port()
         configuration = CONFIGURATION.format(port=self.port)
@@ -87,7 +90,8 @@ class RabbitNode:
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
             "RABBITMQ_DIST_PORT": str(self._dist),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none",
+            "ERL_CRASH_DUMP": str(self.folder / "crash.dump"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": " ".join(["+S 2:2 +sbwt none", *self._settings]),
         }
 
     def start(self) -> Self:
