@@ -3,7 +3,7 @@
 Pure functions; nothing in this package keeps state, reads a setting, or trusts the bytes it is given.
 """
 
-from celeriac.core.codec.body import NO_EMBED, decode, decode_args, encode, encode_args
+from celeriac.core.codec.body import NO_EMBED, decode, decode_args, encode, encode_args, plain_body
 from celeriac.core.codec.compression import COMPRESSIONS, MAX_BYTES, compression_type
 from celeriac.core.codec.content import SERIALIZERS, Encoded, accept_types, check_writable, content_type_of
 from celeriac.core.codec.convert import Converter, build_converter
@@ -28,5 +28,6 @@ __all__ = [
     "encode",
     "encode_args",
     "encode_exception",
+    "plain_body",
     "saferepr",
 ]

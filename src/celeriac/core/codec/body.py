@@ -85,7 +85,7 @@ def encode_args(
         ImproperlyConfigured: As for :func:`encode`.
     """
     if serializer == "json":
-        body = _plain_body(args, kwargs, embed)
+        body = plain_body(args, kwargs, embed)
         if body is not None:
             encoded = Encoded(body, JSON, "utf-8")
             return encoded if compression is None else _compressed(encoded, compression)
@@ -159,12 +159,12 @@ def decode_args(
     return _checked(read(body, content_type, content_encoding))
 
 
-def _plain_body(args: object, kwargs: object, embed: object) -> bytes | None:
-    """Return the body as JSON; None if it takes more than the fast path."""
+def plain_body(args: object, kwargs: object, embed: object = None) -> bytes | None:
+    """Return the body of a task message as JSON; None if it takes more than the fast path of :func:`encode_args`."""
     try:
         if type(args) not in _SEQUENCES or type(kwargs) is not dict:
             return None
-        if not is_plain(args) or not is_plain(cast("object", kwargs)):
+        if not is_plain(args) or (kwargs and not is_plain(cast("object", kwargs))):
             return None
         if embed is None or embed == NO_EMBED:
             return fast_json((args, kwargs))[:-1] + _NO_EMBED_END
