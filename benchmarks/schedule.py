@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.schedule URL`` fills a store with 150,000 entries, each due every ten seconds, starts a scheduler
 in a process of its own, bound to one core where the system can do that, and tells how late runs are sent, what that
-costs, and whether anything grows. ``--stored 1000000`` fills it with crontabs that are due rarely, and tells how long
-it takes to add, to change and to remove one.
+costs, and whether anything grows. ``--stored 1000000`` stores so many crontabs beside them that are due rarely, and
+tells how long it takes to add, to change and to remove one, without the scheduler and beside it: the windows show
+whether that disturbs a tick. With ``--entries 0`` they show what a scheduler costs that has nothing to do.
 
 What was sent is thrown away every half second by another process: workers are measured elsewhere.
 """
@@ -32,6 +33,7 @@ from celeriac.scheduler import flows
 
 QUEUE: Final = "bench-schedule"
 BATCH: Final = 500
+EDITS: Final = 500
 PAGE: Final = resource.getpagesize()
 
 
@@ -41,7 +43,7 @@ class Window(msgspec.Struct):
     Attributes:
         seconds: How long it was.
         fired: Runs sent.
-        p50, p99, most: Lateness of runs in seconds; of several that were sent in one step, the longest of them.
+        p50, p99, most: Lateness of runs in seconds, each from its due time until the store had its message.
         cpu: Seconds of CPU time of the scheduler's process.
         rss: Resident bytes of it at the end.
     """
@@ -117,8 +119,8 @@ def schedule(url: str, seconds: float, window: float, told: Any) -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     app = make_app(url)
     bus = Bus()
-    late: list[tuple[float, int]] = []
-    bus.subscribe(EntriesFired, lambda event: late.append((event.lateness, len(event.runs))))
+    late: list[float] = []
+    bus.subscribe(EntriesFired, lambda event: late.extend(event.waited))
     began = time.monotonic()
     scheduler = app.schedule.scheduler(bus)
     thread = threading.Thread(target=scheduler.run)
@@ -139,27 +141,15 @@ def schedule(url: str, seconds: float, window: float, told: Any) -> None:
     told.send(None)
 
 
-def _window(seconds: float, done: list[tuple[float, int]], cpu: float) -> Window:
-    total = sum(count for _, count in done)
+def _window(seconds: float, done: list[float], cpu: float) -> Window:
     with open("/proc/self/statm", encoding="ascii") as statm:
         rss = int(statm.read().split()[1]) * PAGE
-    return Window(
-        seconds,
-        total,
-        _quantile(done, total * 0.5),
-        _quantile(done, total * 0.99),
-        done[-1][0] if done else 0.0,
-        cpu,
-        rss,
-    )
+    most = done[-1] if done else 0.0
+    return Window(seconds, len(done), _quantile(done, 0.5), _quantile(done, 0.99), most, cpu, rss)
 
 
-def _quantile(done: list[tuple[float, int]], place: float) -> float:
-    for late, count in done:
-        place -= count
-        if place <= 0:
-            return late
-    return 0.0
+def _quantile(done: list[float], share: float) -> float:
+    return done[int(len(done) * share)] if done else 0.0
 
 
 def measure(url: str, seconds: float, window: float) -> tuple[float, list[Window]]:
@@ -184,8 +174,8 @@ def measure(url: str, seconds: float, window: float) -> tuple[float, list[Window
     return started, windows
 
 
-def edits(url: str, count: int) -> dict[str, float]:
-    """Add, change and remove entries among many; return the median and the longest seconds of each."""
+def edits(url: str, count: int, pause: float = 0.0) -> dict[str, str]:
+    """Add, change and remove entries among many; return the median and the 99th percentile of each."""
     app = make_app(url)
     took: dict[str, list[float]] = {"add": [], "update": [], "remove": []}
     for number in range(count):
@@ -198,12 +188,19 @@ def edits(url: str, count: int) -> dict[str, float]:
             began = time.perf_counter()
             call()
             took[what].append(time.perf_counter() - began)
-    found: dict[str, float] = {}
+            time.sleep(pause)
+    app.close()
+    found: dict[str, str] = {}
     for what, each in took.items():
         each.sort()
-        found[f"{what} p50"] = each[len(each) // 2]
-        found[f"{what} p99"] = each[int(len(each) * 0.99)]
+        found[f"{what} p50"] = f"{each[len(each) // 2] * 1e3:.2f} ms"
+        found[f"{what} p99"] = f"{each[int(len(each) * 0.99)] * 1e3:.2f} ms"
     return found
+
+
+def edit_beside(url: str, seconds: float) -> None:
+    """Edit for a good part of these seconds, and tell how long that took."""
+    print("beside the scheduler:", json.dumps(edits(url, EDITS, seconds / 2 / EDITS / 3)), flush=True)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -214,19 +211,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--every", type=float, default=10.0, help="seconds")
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--window", type=float, default=20.0, help="seconds of one line")
-    parser.add_argument("--stored", type=int, default=0, help="so many rare crontabs instead, and time edits")
+    parser.add_argument("--stored", type=int, default=0, help="so many rare crontabs beside them, and time edits")
     given = parser.parse_args(argv)
     app = make_app(given.url)
     app.broker.install()
     now = app.broker.now()
-    entries = (
-        crontabs(given.stored, now) if given.stored else every(given.entries, given.every, now + given.entries / 1e4)
-    )
-    took = fill(app.broker, entries)
-    print(f"{len(entries):,} entries written in {took:.1f} s", flush=True)
+    took = fill(app.broker, crontabs(given.stored, now))
+    took += fill(app.broker, every(given.entries, given.every, app.broker.now() + given.entries / 1e4))
+    print(f"{given.stored + given.entries:,} entries written in {took:.1f} s", flush=True)
+    editor = threading.Thread(target=edit_beside, args=(given.url, given.seconds))
     if given.stored:
-        print(json.dumps({name: f"{value * 1e3:.2f} ms" for name, value in edits(given.url, 500).items()}))
+        print("alone:", json.dumps(edits(given.url, EDITS)), flush=True)
+        editor.start()
     started, windows = measure(given.url, given.seconds, given.window)
+    if given.stored:
+        editor.join()
     print(f"{started:.2f} s from nothing to the lead; {sum(one.fired for one in windows):,} runs")
     app.close()
     return 0

@@ -149,6 +149,8 @@ class EntriesFired(Event, frozen=True, gc=False):
     """Entry, task name and task id of each."""
     lateness: float
     """Seconds by which the one that waited longest is late."""
+    waited: tuple[float, ...] = ()
+    """Seconds that each waited, from the due time of its entry until the store had it."""
 
 
 class EntryFailed(Event, frozen=True, gc=False):

@@ -45,7 +45,7 @@ LOOK: Final = MAX_BATCH
 STEP: Final = LOOK // 2
 """Entries that are fired in one step: few enough for the store's part of one to overlap with ours of the next."""
 GATHER: Final = 0.005
-"""Seconds in which entries that become due one after the other are gathered, so that they are one round trip."""
+"""Shortest seconds between two looks: entries that become due one after the other in that time are one round trip."""
 CALM: Final = 0.05
 """Seconds after a look in which changes are not heeded: they come within a second all the same, and a store where much
 is written does not keep an idle scheduler busy."""
@@ -230,25 +230,28 @@ class Scheduler:
     # Firing.
 
     def _tick(self) -> float:
-        behind = time.monotonic()
+        asked = time.monotonic()
         turns = self._broker.due_entries(LOOK)
+        looked = time.monotonic()
         now = turns.now
-        behind -= now
         waits = [turns.next_in] if turns.next_in is not None else []
         end: Callable[[], None] = _nothing
         for first in range(0, len(turns.turns), STEP):
             # While the store carries out one step, the next is made ready.
             firings = self._firings(turns.turns[first : first + STEP], now)
             end()
-            end = self._fire(firings, behind) if firings else _nothing
+            end = self._fire(firings, asked - now) if firings else _nothing
             waits += [one.next_due - now for one in firings if one.next_due is not None]
         end()
-        return _pause(min(waits, default=None)) if len(turns.turns) < LOOK else 0.0
+        if len(turns.turns) == LOOK:
+            return 0.0
+        # Counted from the look: the longer it took to fire, the more is due by now.
+        return max(0.0, _pause(min(waits, default=None)) - (time.monotonic() - looked))
 
-    def _fire(self, firings: list[Firing], behind: float) -> Callable[[], None]:
-        """Begin to fire, and return what ends it; the store's time is the steady clock's less ``behind``, at most."""
+    def _fire(self, firings: list[Firing], ahead: float) -> Callable[[], None]:
+        """Begin to fire, and return what ends it; ``ahead``: by how much the steady clock is ahead of the store's."""
         refusals = self._broker.begin_fire_entries(firings)
-        return lambda: self._count(firings, frozenset(refusals()), time.monotonic() - behind)
+        return lambda: self._count(firings, frozenset(refusals()), time.monotonic() - ahead)
 
     def _firings(self, turns: Sequence[Turn], now: float) -> list[Firing]:
         entries = self._entries_of(turns)
@@ -346,7 +349,8 @@ class Scheduler:
         self._lateness = max(0.0, now - min([one.due or now for one in done]))
         if self._bus.wanted(EntriesFired):
             runs = [(one.name, message.task, message.id) for one in done for message in one.messages]
-            self._bus.emit(EntriesFired(tuple(runs), self._lateness))
+            waited = [now - (one.due or now) for one in done for _ in one.messages]
+            self._bus.emit(EntriesFired(tuple(runs), self._lateness, tuple(waited)))
 
 
 def _pause(next_in: float | None) -> float:
