@@ -5,6 +5,7 @@ from celeriac.app.stamping import GroupStampingVisitor, StampingVisitor
 from celeriac.app.workflows import chain, chord, chunks, group, xmap, xstarmap
 
 subtask = signature
+maybe_subtask = maybe_signature
 
 __all__ = [
     "GroupStampingVisitor",
@@ -15,6 +16,7 @@ __all__ = [
     "chunks",
     "group",
     "maybe_signature",
+    "maybe_subtask",
     "signature",
     "subtask",
     "xmap",

@@ -147,7 +147,7 @@ def test_every_workflow_ends_right_whatever_is_killed(project: Project, rng: ran
         if is_alive(pid):
             os.kill(pid, signal.SIGKILL)
             hit += 2  # It may have run one and have another ended and unsettled.
-    wait_for(lambda: _over(project), 120, "the end of all workflows", every=0.1)
+    wait_for(lambda: _over(project), sized(120, 600), "the end of all workflows", every=sized(1, 10) / 10)
     for plan, result in zip(plans, results, strict=True):
         _check(author, plan, result)
     again = 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 from celeriac.app import state
 from celeriac.app.narrowing import is_list, is_mapping
 from celeriac.app.options import SendOptions
+from celeriac.app.signature_parts import Parts
 from celeriac.app.stamping import StampingVisitor, stamp
 from celeriac.errors import InvalidTaskError
 
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from celeriac.app.result import AsyncResult
     from celeriac.app.task import Task
 
-_KEYS = ("task", "args", "kwargs", "options", "subtask_type", "immutable")
+_UNTYPED = {"celery.map": "map", "celery.starmap": "starmap", "celery.chunks": "chunks"}
 
 
-class Signature(dict[str, Any]):
+class Signature(Parts):
     """A task with arguments and options to call it with.
 
     Args:
@@ -84,7 +85,8 @@ class Signature(dict[str, Any]):
         Raises:
             InvalidTaskError: It is not one.
         """
-        kind = Signature.kinds.get(str(d.get("subtask_type")))
+        # Celery's map, starmap and chunks have no type of their own once they are JSON.
+        kind = Signature.kinds.get(str(d.get("subtask_type") or _UNTYPED.get(str(d.get("task")))))
         if kind is not None and kind is not cls:
             return kind.from_dict(d, app=app)
         return cls(checked(d), app=app)
@@ -282,8 +284,7 @@ class Signature(dict[str, Any]):
         return self.clone()
 
     def __repr__(self) -> str:
-        words = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.kwargs.items())]
-        return f"{self.task}({', '.join(words)})"
+        return self.reprcall()
 
 
 def signature(varies: str | Task[..., Any] | Mapping[str, Any], *args: Any, **kwargs: Any) -> Signature:

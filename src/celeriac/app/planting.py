@@ -132,6 +132,24 @@ def plan(
     return planner.planting(form, result)
 
 
+def freeze(signature: Signature, id: str | None, root_id: str | None) -> Any:
+    """Settle the ids of all tasks of a workflow; return the result that it will have."""
+    whole = cast("Any", signature)
+    if signature.subtask_type == "group":
+        results = [one.freeze(root_id=root_id) for one in whole.parts]
+        signature.options["task_id"] = str(id or signature.options.get("task_id") or new_id())
+        return GroupResult(signature.options["task_id"], results, app=signature.app)
+    result: Any = None
+    parts: list[Signature] = [one for one in whole.parts if one is not None]
+    for place, one in enumerate(parts):
+        before, result = result, one.freeze(id if place == len(parts) - 1 else None, root_id=root_id)
+        earliest = result
+        while earliest.parent is not None:
+            earliest = earliest.parent
+        earliest.parent = before
+    return result
+
+
 def with_one_end(signature: Any, app: Celeriac) -> Any:
     """Return a signature whose value one task comes to: a group with a task behind it that hands the list on."""
     if getattr(signature, "subtask_type", None) not in ("group", "chunks"):

@@ -234,6 +234,10 @@ class AsyncResult(Generic[R_co]):
         for _, one in self.iterdeps(intermediate):
             yield one, one.get(timeout=timeout)
 
+    def get_leaf(self) -> Any:
+        """Wait for this task, for what it sent, and so on; return the value of the last of them."""
+        return [value for _, value in self.collect()][-1]
+
     @property
     def graph(self) -> dict[str, list[str]]:
         """The ids of what this task and those that it sent have sent, by the id of each; as far as it is known."""

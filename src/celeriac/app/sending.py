@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from celeriac.app.options import SendOptions
     from celeriac.app.plan import Plan
     from celeriac.app.task import Task
+    from celeriac.execution.context import Request
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -169,6 +170,35 @@ class Sending(Generic[P, R_co]):
     def si(self, *args: Any, **kwargs: Any) -> Signature:
         """Return an immutable signature with these arguments: it ignores what a linked task returned."""
         return Signature(self._task, args, kwargs, immutable=True)
+
+    def signature_from_request(
+        self,
+        request: Request | None = None,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        queue: str | None = None,
+        **extra_options: Any,
+    ) -> Signature:
+        """Return a signature that sends a run once more.
+
+        Args:
+            request: The run; None: the current one.
+            args: Positional arguments; None: those of the run.
+            kwargs: Keyword arguments; None: those of the run.
+            queue: Name of the queue; None: that of the run.
+            **extra_options: Options of ``apply_async`` over those of the run.
+        """
+        run = self._task.request if request is None else request
+        options = {name: value for name, value in run.execution_options.items() if value is not None}
+        found = queue or run.delivery_info.get("queue")
+        placed = {"queue": found} if found else {}
+        return self.signature(
+            run.args if args is None else args,
+            run.kwargs if kwargs is None else kwargs,
+            {**options, **placed, **extra_options},
+        )
+
+    subtask_from_request = signature_from_request
 
     def map(self, it: Iterable[Any]) -> Signature:
         """Return the signature of one task that calls this one with each argument: ``[task(one) for one in it]``."""

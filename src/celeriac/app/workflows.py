@@ -71,7 +71,18 @@ class Workflow(Signature):
     @property
     def extra_kwargs(self) -> dict[str, Any]:
         """Keyword arguments for the tasks it begins with."""
-        return {name: value for name, value in self.kwargs.items() if name not in ("tasks", "header", "body")}
+        own = {name: value for name, value in self.kwargs.items() if name not in ("tasks", "header", "body", "kwargs")}
+        return {**(self.kwargs.get("kwargs") or {}), **own}  # Celery's chords keep them by themselves.
+
+    def freeze(self, _id: str | None = None, *args: Any, **fields: Any) -> Any:
+        """Settle the ids that its tasks will have, and return its result before it is sent; see ``Signature.freeze``.
+
+        Args:
+            _id: The id of its last task, or of the group.
+            *args: Have no meaning here.
+            **fields: Likewise, but ``root_id``.
+        """
+        return planting.freeze(self, _id, fields.get("root_id"))
 
     def link_error(self, errback: Signature) -> Signature:
         """Run ``errback`` when one of its tasks fails; return ``errback``."""
@@ -99,13 +110,18 @@ class chain(Workflow):
     """
 
     def __new__(cls, *tasks: Any, **options: Any) -> Any:
-        parts = _joined(_given(tasks))
-        if len(parts) == 1 and isinstance(parts[0], chord) and len(_given(tasks)) > 1:
+        given = _given(tasks)
+        parts = _joined(given)
+        if len(parts) == 1 and isinstance(parts[0], chord) and len(given) > 1:
             return parts[0].set(**{name: value for name, value in options.items() if name != "app"})
-        return super().__new__(cls)
+        made = super().__new__(cls)
+        made._made_of = parts  # A generator can be asked once.
+        return made
+
+    _made_of: list[Signature]
 
     def __init__(self, *tasks: Any, app: Celeriac | None = None, **options: Any) -> None:
-        parts = _joined(_given(tasks))
+        parts = self._made_of
         super().__init__("celery.chain", kwargs={"tasks": parts}, options=options, subtask_type="chain", app=app)
 
     @classmethod
@@ -170,14 +186,15 @@ class group(Workflow):
         return self
 
     def link(self, callback: Signature) -> Signature:
-        """Run ``callback`` when the first task succeeds, as Celery does; return ``callback``. See also ``chord``."""
-        return self.parts[0].link(callback) if self.parts else super().link(callback)
+        """Run ``callback`` when the first task succeeds, without its value, as Celery does; return what is run.
+
+        See also ``chord``.
+        """
+        alone = callback.clone().set(immutable=True)
+        return self.parts[0].link(alone) if self.parts else super().link(alone)
 
     def __len__(self) -> int:
         return len(self.parts)
-
-    def __bool__(self) -> bool:
-        return True
 
     def __iter__(self) -> Iterator[Any]:
         return super().__iter__()

@@ -88,6 +88,10 @@ class Request:
             "ignore_result": self.ignore_result,
         }
 
+    def as_execution_options(self) -> dict[str, Any]:
+        """Return :attr:`execution_options`."""
+        return self.execution_options
+
     @cached_property
     def group(self) -> str | None:
         return None if self.message is None else self.message.group
