@@ -9,10 +9,12 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 
 from celeriac import Signature, chain, chord, group
 from celeriac.app.group_result import GroupResult
+from celeriac.brokers.port import MAX_BATCH
 from celeriac.errors import TaskError
 from tests.support.backings import BACKINGS
 from tests.support.fleet import Project, is_alive
@@ -21,6 +23,10 @@ from tests.support.waiting import wait_for
 
 WORKFLOWS = sized(40, 2000)
 KILLS = sized(4, 60)
+HEADER = sized(5_000, 100_000)
+"""Tasks of the wide chord."""
+BYTES_FOR_EACH = 4_000
+"""Most bytes that a worker may keep for each of them, the values for the body with them."""
 
 ADDED = 1_000_000
 """What a step that adds a member to its chord adds to its own number."""
@@ -41,6 +47,16 @@ def work(self, *given):
     if number % 29 == 28:
         raise ValueError(f"step {number} fails")
     return [number, *before]
+
+
+@app.task(name="same")
+def same(number):
+    return number
+
+
+@app.task(name="total")
+def total(numbers):
+    return sum(numbers)
 """
 
 
@@ -125,7 +141,7 @@ def project(make_project: Callable[..., Project]) -> Project:
 
 @pytest.mark.slow
 @pytest.mark.serial
-@pytest.mark.timeout(sized(150, 900))
+@pytest.mark.timeout(sized(150, 1800))
 @pytest.mark.parametrize("driver", BACKINGS, indirect=True)
 def test_every_workflow_ends_right_whatever_is_killed(project: Project, rng: random.Random) -> None:
     author = Author(project, rng)
@@ -159,6 +175,65 @@ def test_every_workflow_ends_right_whatever_is_killed(project: Project, rng: ran
     retried = sum([number % 7 == 0 and number % 3 for number in ran])
     lost = again - retried
     assert lost <= 20 * hit, f"{lost} runs more than kills explain: something was released twice"
+
+
+@pytest.mark.slow
+@pytest.mark.serial
+@pytest.mark.timeout(sized(120, 600))
+@pytest.mark.parametrize("driver", BACKINGS, indirect=True)
+def test_a_wide_chord_and_a_deep_nest_cost_what_their_tasks_cost(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = project.app
+    broker = app.broker
+    asked = {"plant": 0, "enqueue": 0}
+
+    def counted(name: str) -> None:
+        method = getattr(broker, name)
+
+        def call(*args: Any) -> Any:
+            asked[name] += 1
+            return method(*args)
+
+        monkeypatch.setattr(broker, name, call)
+
+    for name in asked:
+        counted(name)
+    worker = project.start_worker("-c", "2")
+    total = app.signature("total")
+
+    def wide(count: int) -> None:
+        header = group(app.signature("same", (number,)) for number in range(count))
+        assert chord(header, total)().get(timeout=sized(60, 400)) == sum(range(count))
+
+    wide(HEADER // 10)
+    before, ran = memory_of(worker.pid), runs_of(project)
+    asked.update(plant=0, enqueue=0)
+    wide(HEADER)
+    assert runs_of(project) - ran == HEADER + 1, "one message for each task, and one for the body"
+    assert asked == {"plant": 1, "enqueue": -(-HEADER // MAX_BATCH)}
+    grown = (memory_of(worker.pid) - before) / HEADER
+    assert grown < BYTES_FOR_EACH, f"the worker keeps {grown:.0f} bytes for each task of the header"
+    nest: Signature = app.signature("same", (1,))
+    for _ in range(6):
+        others = [app.signature("same", (1,)) for _ in range(9)]
+        nest = chord([nest, *others], total)
+    ran = runs_of(project)
+    asked.update(plant=0, enqueue=0)
+    assert nest.apply_async().get(timeout=30) == 55
+    assert runs_of(project) - ran == 61
+    assert asked == {"plant": 1, "enqueue": 1}
+
+
+def memory_of(pid: int) -> int:
+    """Return the bytes that a worker has, its children with it."""
+    worker = psutil.Process(pid)
+    return sum([one.memory_info().rss for one in (worker, *worker.children(recursive=True))])
+
+
+def runs_of(project: Project) -> int:
+    """Return how many runs have been settled."""
+    return sum(project.app.broker.tallies().values())
 
 
 def _over(project: Project) -> bool:
