@@ -22,7 +22,7 @@ from celeriac.app.result import AsyncResult
 from celeriac.app.task import Task
 from celeriac.app.workflows import chain, chord, chunks, group, xmap, xstarmap
 from celeriac.core.ids import new_id as uuid
-from celeriac.core.queues import Broadcast, Exchange, Queue
+from celeriac.core.queues import Broadcast, Exchange, Queue, binding
 
 __all__ = [
     "AsyncResult",
@@ -36,6 +36,7 @@ __all__ = [
     "Signature",
     "Task",
     "__version__",
+    "binding",
     "chain",
     "chord",
     "chunks",

@@ -161,8 +161,8 @@ def test_server_comes_back_empty_handed(project: Project) -> None:
     for one in running:
         project.wait_started(one)
     project.backing.kill()
-    fault = Incident(time.monotonic())
     project.backing.start_again(data=False)
+    fault = Incident(time.monotonic())  # PostgreSQL first makes its files.
     after = project.send_each("note", [0.0] * 100)
     project.wait_states(after, HOST_PROMISE)
     recovery = [project.next_start(fault.at)]

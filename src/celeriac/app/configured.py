@@ -168,13 +168,14 @@ class Configured:
 
     def queue_plan(self) -> QueuePlan:
         """Return what the settings say about queues."""
-        return QueuePlan(self.conf.task_queues, self.conf.task_create_missing_queues)
+        conf = self.conf
+        return QueuePlan(conf.task_queues, conf.task_create_missing_queues, conf.task_default_queue_type)
 
     def queue_names(self) -> list[str]:
-        """Return the names of the app's queues: the default one, and those of the setting ``task_queues``."""
-        names = [self.conf.task_default_queue]
-        for one in declared(self.conf.task_queues):
-            name = name_of(one)
-            if name and name not in names:
-                names.append(name)
-        return names
+        """Return the names of the app's queues: the default one, and those of the setting ``task_queues``.
+
+        Where queues that are not named are not made, the default one is no queue unless it is named.
+        """
+        named = [name for one in declared(self.conf.task_queues) if (name := name_of(one))]
+        default = [] if named and not self.conf.task_create_missing_queues else [self.conf.task_default_queue]
+        return list(dict.fromkeys([*default, *named]))

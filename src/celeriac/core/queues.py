@@ -23,10 +23,12 @@ class QueuePlan(NamedTuple):
     Attributes:
         queues: The setting ``task_queues``.
         create_missing: The setting ``task_create_missing_queues``.
+        queue_type: The setting ``task_default_queue_type``.
     """
 
     queues: Any = None
     create_missing: bool = True
+    queue_type: str = "quorum"
 
 
 TYPES: Final = ("direct", "topic", "fanout", "headers")

@@ -28,7 +28,6 @@ from celeriac.core.settings_kinds import (
 
 _YET: Final = "no effect yet"
 _REDIS: Final = "put it into the URL of the result store"
-_RABBITMQ: Final = "no effect yet: the RabbitMQ driver comes in a later version"
 _EVENTS: Final = "no effect yet: task events for monitors come in a later version"
 _NO_STORE: Final = "Celeriac has no such result store"
 _CLAIMS: Final = "workers claim only what they are about to run, and give it back if they cannot"
@@ -59,10 +58,13 @@ _BROKER: Final = (
         ("broker_channel_error_retry", SWITCH, False, "Connect again also after an error of one channel."),
     ),
     *_for(
-        _RABBITMQ,
+        "put `heartbeat=` into the broker's URL",
         ("broker_heartbeat", COUNT, 120, "Seconds between AMQP heartbeats."),
         ("broker_heartbeat_checkrate", NUMBER, 3.0, "Checks of the heartbeat in that time."),
-        ("broker_login_method", TEXT, None, "AMQP login mechanism."),
+    ),
+    *_for("it is always PLAIN, best with TLS", ("broker_login_method", TEXT, None, "AMQP login mechanism.")),
+    *_for(
+        "delayed tasks wait in the store, or in queues of the type of all others",
         ("broker_native_delayed_delivery_queue_type", TEXT, "quorum", "Type of the queues that delay messages."),
     ),
     *_for(
@@ -93,14 +95,22 @@ _TASKS: Final = (
         ),
     ),
     *_for(
-        _RABBITMQ,
+        "`task_default_queue_type` says it for all queues",
         ("task_create_missing_queue_type", TEXT, "classic", "Type of queues that are not declared."),
+    ),
+    *_for(
+        "tasks go to their queues by name; name exchanges in `task_queues`, or by `exchange=`",
         ("task_create_missing_queue_exchange_type", TEXT, None, "Type of their exchanges."),
-        ("task_default_queue_type", TEXT, "classic", "Type of the default queue."),
         ("task_default_exchange", TEXT, None, "Default exchange."),
         ("task_default_exchange_type", TEXT, "direct", "Its type."),
         ("task_default_routing_key", TEXT, None, "Default routing key."),
+    ),
+    *_for(
+        "messages always do",
         ("task_default_delivery_mode", ANYTHING, 2, "Messages survive a restart of the broker: 2 or `persistent`."),
+    ),
+    *_for(
+        "every queue has the priorities 0 to 9",
         ("task_queue_max_priority", PRIORITY, None, "Highest priority of a queue."),
     ),
     *_for(

@@ -101,6 +101,12 @@ _TASKS: Final = (
     _set("task_default_queue", TEXT, "celery", "The queue of tasks that nothing else routes."),
     _set("task_queues", ANYTHING, None, "More queues, by name or as `Queue`s: a worker serves them unless `-Q` says."),
     _set("task_create_missing_queues", SWITCH, True, "RabbitMQ: queues that `task_queues` does not name are made."),
+    _set(
+        "task_default_queue_type",
+        TEXT,
+        "quorum",
+        "RabbitMQ: type of queues that say none, `quorum` or `classic`. `queue_type` in the broker's URL goes before.",
+    ),
     _set("task_default_priority", PRIORITY, None, "Priority of tasks that have none: 0 to 9, higher is more urgent."),
     _set("task_inherit_parent_priority", SWITCH, False, "A task sent by a task takes over its priority."),
     _set("task_routes", ANYTHING, None, "Which queue a task goes to: a dictionary, a list, or functions."),

@@ -243,6 +243,12 @@ class TestWhatFollows:
     def test_the_queues(self) -> None:
         app = Celeriac(task_default_queue="a", task_queues=["b", SimpleNamespace(name="c"), "a"])
         assert app.queue_names() == ["a", "b", "c"]
+        app.conf.task_create_missing_queues = False
+        assert app.queue_names() == ["b", "c", "a"]
+        app.conf.task_queues = ["b"]
+        assert app.queue_names() == ["b"], "the default one would never be made, and hold up a worker"
+        app.conf.task_queues = None
+        assert app.queue_names() == ["a"]
 
     def test_what_results_may_be_read(self) -> None:
         app = Celeriac()

@@ -23,6 +23,7 @@ NEWS: Final = "celeriac.levels"
 UNLIMITED: Final = -1
 UNUSED: Final = 600_000
 """Milliseconds without use after which a temporary queue goes."""
+QUEUE_TYPES: Final = ("quorum", "classic")
 RENEW_AFTER: Final = 600.0
 """Seconds for which a delivery is held before it is handed over: a third of the usual ``consumer_timeout``."""
 OF_WORKER: Final = "@"
@@ -171,15 +172,25 @@ def _topic(pattern: Sequence[str], words: Sequence[str]) -> bool:
     return bool(words) and pattern[0] in ("*", words[0]) and _topic(pattern[1:], words[1:])
 
 
-def topology(plan: QueuePlan, queue_type: str) -> Topology:
+def topology(plan: QueuePlan, queue_type: str | None) -> Topology:
     """Return what the settings say about queues.
 
+    Args:
+        plan: The settings.
+        queue_type: What the URL says, before them; None for nothing.
+
     Raises:
-        ImproperlyConfigured: A queue is malformed.
+        ImproperlyConfigured: A queue is malformed, or there is no such type of queues.
     """
+    if plan.queue_type not in QUEUE_TYPES:
+        raise ImproperlyConfigured(
+            f"task_default_queue_type={plan.queue_type!r} is not one of {', '.join(QUEUE_TYPES)}, types of RabbitMQ's"
+        )
     specs = [QueueSpec(one) if isinstance(one, str) else _spec(one) for one in declared(plan.queues)]
     return Topology(
-        queues={spec.name: spec for spec in specs}, queue_type=queue_type, create_missing=plan.create_missing
+        queues={spec.name: spec for spec in specs},
+        queue_type=queue_type or plan.queue_type,
+        create_missing=plan.create_missing,
     )
 
 

@@ -16,11 +16,11 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from celeriac.brokers.parameters import parameter, seconds, switch
+from celeriac.brokers.rabbitmq.topology import QUEUE_TYPES
 from celeriac.core.redact import redact_url
 from celeriac.errors import ImproperlyConfigured
 
 SCHEMES: Final = ("amqp", "amqps", "pyamqp", "rabbitmq")
-QUEUE_TYPES: Final = ("quorum", "classic")
 HEARTBEAT: Final = 30
 """Seconds, where the connection is the lease: a task may hold up its whole process for a while."""
 HEARTBEAT_OF_PAIR: Final = 2
@@ -116,7 +116,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
         tls: None without TLS.
         heartbeat: Seconds between heartbeats; 0 for none.
         timeout: Most seconds that one operation takes, reconnecting included.
-        queue_type: Type of the queues that are declared: ``quorum`` or ``classic``.
+        queue_type: Type of the queues that are declared: ``quorum`` or ``classic``; None: as the settings say.
         name: What the server shows for the connection.
     """
 
@@ -127,7 +127,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     tls: Tls | None = None
     heartbeat: int = HEARTBEAT
     timeout: float = TIMEOUT
-    queue_type: str = "quorum"
+    queue_type: str | None = None
     name: str = "celeriac"
 
     def __repr__(self) -> str:
@@ -182,7 +182,9 @@ def _parse_one(url: str, heartbeat: int) -> Location:
         tls=tls,
         heartbeat=int(parameter(shown, "heartbeat", options.get("heartbeat", str(heartbeat)), seconds(3600, least=0))),
         timeout=parameter(shown, "timeout", options.get("timeout", str(TIMEOUT)), seconds(3600, least=0.1)),
-        queue_type=_choice(shown, "queue_type", options.get("queue_type", "quorum"), QUEUE_TYPES),
+        queue_type=_choice(shown, "queue_type", options["queue_type"], QUEUE_TYPES)
+        if "queue_type" in options
+        else None,
         name=options.get("name", "celeriac"),
     )
 

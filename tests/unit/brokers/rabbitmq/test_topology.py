@@ -58,6 +58,15 @@ def test_arguments() -> None:
     assert plan.arguments("q", (4, 1)) == {"x-queue-type": "quorum", "x-delivery-limit": -1}
 
 
+def test_the_type_of_queues_is_the_urls_or_else_the_settings() -> None:
+    said = QueuePlan(queue_type="classic")
+    assert topology(said, None).type_of("q") == "classic"
+    assert topology(said, "quorum").type_of("q") == "quorum"
+    assert topology(QueuePlan(), None).type_of("q") == "quorum"
+    with pytest.raises(ImproperlyConfigured, match="task_default_queue_type='lazy' is not one of quorum, classic"):
+        topology(QueuePlan(queue_type="lazy"), None)
+
+
 def test_other_brokers_have_no_broadcast_queues() -> None:
     with pytest.raises(ImproperlyConfigured, match="only RabbitMQ has broadcast queues, as 'all'"):
         connect("memory://x", queues=QueuePlan([Broadcast("all")]))
