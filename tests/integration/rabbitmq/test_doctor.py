@@ -18,7 +18,8 @@ from celeriac.brokers.rabbitmq import wire
 from celeriac.brokers.rabbitmq.failures import NoSuchThing
 from celeriac.brokers.rabbitmq.hub import hub
 from celeriac.brokers.rabbitmq.link import Link
-from celeriac.brokers.rabbitmq.url import QUEUE_TYPES, parse
+from celeriac.brokers.rabbitmq.topology import QUEUE_TYPES
+from celeriac.brokers.rabbitmq.url import parse
 from celeriac.core.clock import SYSTEM
 from celeriac.core.message import Message, Settlement
 from celeriac.core.queues import QueuePlan
