@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -73,12 +73,15 @@ class Site:
         self._env = env
 
     def run(self, name: str, *command: str, timeout: float = 60.0) -> str:
-        """Run the interpreter to its end and return the last line it printed.
+        """Run Python to its end and return the last line it printed.
 
         Raises:
             ProcessFailed: It failed or took too long.
         """
-        running = self._processes.start(name, [sys.executable, *command], self._env, cwd=ROOT)
+        return self._last_line(name, [sys.executable, *command], timeout)
+
+    def _last_line(self, name: str, command: Sequence[str], timeout: float) -> str:
+        running = self._processes.start(name, command, self._env, cwd=ROOT)
         self._processes.wait(running, timeout)
         lines = running.log.read_text().splitlines()
         if not lines:
@@ -86,10 +89,9 @@ class Site:
         return lines[-1]
 
     def produce(self, command: str, *arguments: object, timeout: float = 60.0) -> Any:
-        """Run a command of :mod:`benchmarks.producer` and return what it measured."""
+        """Run a command of :mod:`benchmarks.producer`, or of what the system has instead; return what it measured."""
         words = (str(each) for each in arguments)
-        line = self.run(command, "-m", "benchmarks.producer", self.system.module, command, *words, timeout=timeout)
-        return json.loads(line)
+        return json.loads(self._last_line(command, [*self.system.producer(), command, *words], timeout))
 
     def forget_counts(self) -> None:
         """Begin to count tasks anew; no worker runs."""

@@ -27,7 +27,7 @@ from benchmarks.report import Record, Row, plain, render
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.scenarios.scenario import Scenario
 from benchmarks.stores import Stores
-from benchmarks.system import SYSTEMS, System
+from benchmarks.system import FOREIGN, SYSTEMS, System, is_installed
 from scripts.ensure_server import ServerMissingError
 
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
@@ -43,6 +43,8 @@ class Plan:
     runs: int
     effort: Effort
     limit: float
+    missing: Sequence[System] = ()
+    """Systems that are not installed."""
 
     def round(self, number: int) -> Iterator[tuple[Scenario, System]]:
         """Return one round, from 1: for each scenario the systems take turns."""
@@ -74,6 +76,9 @@ def measure(plan: Plan, arena: Arena) -> Findings:
     findings = Findings([Row(metric=metric, values={}) for metric in metrics])
     began = time.monotonic()
     longest = 0.0
+    if plan.missing:
+        names = ", ".join(system.title for system in plan.missing)
+        findings.notes.append(f"Not installed, and so not measured: {names} (sh {FOREIGN}/install.sh).")
     failed: set[tuple[str, str]] = set()
     for run in range(1, plan.runs + 1):
         started = time.monotonic()
@@ -168,9 +173,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def planned(options: argparse.Namespace) -> Plan:
     """Return the plan that the command line asks for."""
+    chosen = [each for each in SYSTEMS if not options.system or each.key in options.system]
+    missing = [each for each in chosen if not is_installed(each)]
     return Plan(
         scenarios=[each for each in SCENARIOS if not options.only or each.name in options.only],
-        systems=[each for each in SYSTEMS if not options.system or each.key in options.system],
+        systems=[each for each in chosen if each not in missing],
+        missing=missing,
         runs=options.runs,
         effort=QUICK if options.quick else FULL,
         limit=options.limit,

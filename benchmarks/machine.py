@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shutil
 import sqlite3
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import psutil
+
+from benchmarks.system import FOREIGN
 
 PACKAGES: Final = (
     *("celeriac", "msgspec", "uvloop", "hiredis", "psycopg", "pamqp"),
@@ -30,6 +34,16 @@ PACKAGES: Final = (
         "streaq",
     ),
 )
+
+
+_NODE_VERSION: Final = "process.stdout.write(JSON.parse(fs.readFileSync(`node_modules/{0}/package.json`)).version)"
+FOREIGN_VERSIONS: Final = {
+    "Node.js": ("node", "--version"),
+    **{name: ("node", "-e", _NODE_VERSION.format(name)) for name in ("bullmq", "graphile-worker")},
+    "Ruby": ("ruby", "-e", "print RUBY_VERSION"),
+    "sidekiq": ("ruby", "-e", "require 'sidekiq/version'; print Sidekiq::VERSION"),
+}
+"""What prints the versions of systems of other languages."""
 
 
 def machine(folder: Path) -> dict[str, str]:
@@ -61,7 +75,17 @@ def versions(servers: Iterable[str]) -> dict[str, str]:
     """Return the versions of what was measured; ``servers`` are names with versions."""
     found = {"Python": f"{platform.python_implementation()} {platform.python_version()}"}
     found |= {name: _version(name) for name in PACKAGES}
+    found |= {name: said for name, command in FOREIGN_VERSIONS.items() if (said := _said(command))}
     return {**found, "SQLite": sqlite3.sqlite_version, **dict(server.split(" ", 1) for server in servers)}
+
+
+def _said(command: tuple[str, ...]) -> str:
+    """Return what a command of another language prints; nothing if it cannot be run."""
+    if shutil.which(command[0]) is None:
+        return ""
+    folder = Path(__file__).resolve().parent.parent / FOREIGN
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _version(package: str) -> str:

@@ -57,7 +57,8 @@ METHOD: Final = """\
 - A task notes in memory shared with the harness that it ran; that costs it less than a microsecond. Otherwise it does
   nothing.
 - *enqueue*: one process sends while no worker runs. In bulk, Celeriac sends with `apply_many` and Procrastinate with
-  `batch_defer`; Celery and Dramatiq have no such call, so they send in a loop over one connection.
+  `batch_defer`, BullMQ with `addBulk`, Graphile Worker with `addJobs`, Sidekiq with `push_bulk`, RQ with
+  `enqueue_many`; Celery and Dramatiq have no such call, so they send in a loop over one connection.
 - *drain*: the tasks wait in the queue, then a worker with 2 processes starts; the time is from the first to the last
   task, without start-up. Quick systems get up to ten times as many tasks, so that all take seconds. After each drain it
   is checked that each task ran once, that the broker holds none any more, and that a stored result can be read;
@@ -75,6 +76,8 @@ METHOD: Final = """\
   where a short task takes as long as it took on average; what one waits beyond that is shown. Measured once, as are the
   drains of 1,000,000 tasks, with other numbers of processes, and from several queues.
 - *start-up*: from the start of the process until its first task, which waits already, runs.
+- *1,000 idle workers*: one client sends what they would, one request after the other; the server's processor time for
+  each kind is multiplied by how often a worker asks.
 - *memory, idle CPU*: of all processes of the worker together, some seconds after its first task.
 
 ## What to keep in mind

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+FOREIGN: Final = "benchmarks/baselines/foreign"
+"""Folder of what is not written in Python; ``install.sh`` in it installs what that needs."""
 PROCESSES: Final = 2
 """Worker processes of every system."""
 
@@ -29,6 +34,8 @@ class System:
         broker: The store of its tasks: ``sqlite``, ``redis``, ``postgresql`` or ``rabbitmq``.
         backend: The store of its results.
         peer: Somebody else's system, which ours are compared with.
+        script: What sends and works, with its interpreter, where that is not Python; then ``module`` says nothing.
+        needs: A command that succeeds if such a system is installed.
     """
 
     key: str
@@ -45,15 +52,31 @@ class System:
     load: int = 0
     coroutines: bool = False
     peer: bool = False
+    script: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
     def command(self) -> list[str]:
         """Return the command that starts a worker."""
-        return [sys.executable, *self.worker]
+        return [*self.script, "worker"] if self.script else [sys.executable, *self.worker]
+
+    def producer(self) -> list[str]:
+        """Return the command that carries out what :mod:`benchmarks.producer` does, for this system."""
+        return [*self.script] if self.script else [sys.executable, "-m", "benchmarks.producer", self.module]
 
     @property
     def stores(self) -> frozenset[str]:
         """Everything that it needs."""
         return frozenset({self.broker, self.backend})
+
+
+def is_installed(system: System) -> bool:
+    """Return whether it can be measured here; what ``make`` installs is not looked for, and must be there."""
+    if not system.needs:
+        return True
+    if shutil.which(system.needs[0]) is None:
+        return False
+    folder = Path(__file__).resolve().parent.parent / FOREIGN
+    return subprocess.run(system.needs, capture_output=True, check=False, cwd=folder).returncode == 0
 
 
 @dataclass(frozen=True)
@@ -317,10 +340,69 @@ RQ: Final = _on_redis(
     scale=0.5,
 )
 
+
+def _foreign(
+    key: str, title: str, *, script: str, settings: str, tasks: frozenset[str], scale: float, broker: str = "redis"
+) -> System:
+    interpreter = "node" if script.endswith(".mjs") else "ruby"
+    loads = f"await import('{key}')" if interpreter == "node" else f"require '{key}'"
+    return System(
+        key=key,
+        title=title,
+        package=key,
+        module="",
+        worker=(),
+        kept="memory" if broker == "redis" else "disk",
+        settings=f"{settings}; {MEMORY_OF_REDIS if broker == 'redis' else DISK_OF_POSTGRES}; JSON",
+        tasks=tasks,
+        scale=scale,
+        broker=broker,
+        backend=broker,
+        peer=True,
+        script=(interpreter, f"{FOREIGN}/{script}"),
+        needs=("node", "--input-type=module", "-e", loads) if interpreter == "node" else ("ruby", "-e", loads),
+    )
+
+
+BULLMQ: Final = _foreign(
+    "bullmq",
+    "BullMQ",
+    script="bullmq.mjs",
+    settings=f"Node.js, {PROCESSES} processes, 100 tasks at once each, jobs removed; its tasks are async functions",
+    tasks=frozenset({"async_noop", "stamp"}),
+    scale=4,
+)
+
+SIDEKIQ: Final = _foreign(
+    "sidekiq",
+    "Sidekiq",
+    script="sidekiq_app.rb",
+    settings=f"Ruby, {PROCESSES} processes of 10 threads; at most once, which is all it has without Sidekiq Pro",
+    tasks=frozenset({"noop_early", "stamp"}),
+    scale=4,
+)
+
+GRAPHILE: Final = _foreign(
+    "graphile-worker",
+    "Graphile Worker",
+    script="graphile.mjs",
+    settings=(
+        f"Node.js, {PROCESSES} processes, 24 tasks at once each, a local queue of 500, jobs completed in batches;"
+        " its tasks are async functions"
+    ),
+    tasks=frozenset({"async_noop", "stamp"}),
+    scale=5,
+    broker="postgresql",
+)
+
 FAMILIES: Final = (
     Family("SQLite", CELERIAC, (CELERY,)),
-    Family("Redis", CELERIAC_REDIS, (CELERY, CELERY_THREADS, DRAMATIQ_REDIS, TASKIQ, HUEY, RQ, SAQ, STREAQ)),
-    Family("PostgreSQL", CELERIAC_POSTGRES, (PROCRASTINATE,)),
+    Family(
+        "Redis",
+        CELERIAC_REDIS,
+        (CELERY, CELERY_THREADS, DRAMATIQ_REDIS, TASKIQ, HUEY, RQ, SAQ, STREAQ, BULLMQ, SIDEKIQ),
+    ),
+    Family("PostgreSQL", CELERIAC_POSTGRES, (PROCRASTINATE, GRAPHILE)),
     Family("RabbitMQ", CELERIAC_RABBITMQ, (CELERY_RABBITMQ, DRAMATIQ_RABBITMQ)),
 )
 """The tables of the page. SQLite has no peer of its own here; Celery with Redis is what its users would install."""

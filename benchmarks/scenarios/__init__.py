@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks.scenarios.backlog import Backlog, Processes, Queues
+from benchmarks.scenarios.backlog import VARIANTS, Backlog
 from benchmarks.scenarios.drain import DRAINS
 from benchmarks.scenarios.enqueue import BulkEnqueue, ConcurrentEnqueue, SingleEnqueue
 from benchmarks.scenarios.fairness import Fairness
 from benchmarks.scenarios.footprint import Footprint
+from benchmarks.scenarios.idle_workers import IdleWorkers
 from benchmarks.scenarios.imports import ImportTime
 from benchmarks.scenarios.latency import IdleLatency
 from benchmarks.scenarios.load import LoadedLatency
@@ -21,12 +22,12 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     ConcurrentEnqueue(),
     *DRAINS,
     Backlog(),
-    Processes(),
-    Queues(),
+    *VARIANTS,
     IdleLatency(),
     LoadedLatency(),
     Fairness(),
     Workflows(),
     Footprint(),
+    IdleWorkers(),
     ImportTime(),
 )

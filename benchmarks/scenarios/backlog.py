@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.arena import Effort, Site, wait_until
@@ -39,73 +40,77 @@ class Backlog:
         return {"drain_million": drained(site, round(1_000_000 * effort.share))}
 
 
-class Processes:
-    """One worker with more and fewer processes; on two cores more than two are a burden."""
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One way to drain: what it is called, the worker's arguments, and the queues that the tasks are in."""
 
-    name = "processes"
-    once = True
-    counts: Final = (1, 2, 4, 8)
-    metrics = tuple(
-        Metric(
-            key=f"drain_{count}_processes",
-            title=f"drain: sync, results ignored, {count} process{'es' if count > 1 else ''}",
-            unit="tasks/s",
-            more_is_better=True,
-            promise=AT_LEAST_ONCE,
+    key: str
+    title: str
+    arguments: tuple[str, ...]
+    queues: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variants:
+    """The same drain in several ways, one after the other."""
+
+    name: str
+    variants: tuple[Variant, ...]
+
+    @property
+    def once(self) -> bool:
+        """In the first round only."""
+        return True
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """A rate of each."""
+        return tuple(
+            Metric(
+                key=one.key,
+                title=f"drain: sync, results ignored, {one.title}",
+                unit="tasks/s",
+                more_is_better=True,
+                promise=AT_LEAST_ONCE,
+            )
+            for one in self.variants
         )
-        for count in counts
-    )
 
     def fits(self, system: System) -> bool:
         """How a worker is told is Celery's and ours."""
         return system.package in ("celeriac", "celery") and "noop" in system.tasks
 
     def measure(self, site: Site, effort: Effort) -> Mapping[str, float]:
-        """Drain with each number, one after the other."""
-        found: dict[str, float] = {}
-        for count in self.counts:
-            tasks = round(effort.drain * site.system.scale)
-            found[f"drain_{count}_processes"] = drained(site, tasks, "-c", str(count))
-        return found
+        """Drain in each way."""
+        tasks = round(effort.drain * site.system.scale)
+        return {one.key: drained(site, tasks, *one.arguments, queues=one.queues) for one in self.variants}
 
 
-class Queues:
-    """The same tasks in more queues, all of one worker."""
+def _processes(count: int) -> Variant:
+    title = f"{count} process{'es' if count > 1 else ''}"
+    return Variant(key=f"drain_{count}_processes", title=title, arguments=("-c", str(count)))
 
-    name = "queues"
-    once = True
-    counts: Final = (4, 16)
-    metrics = tuple(
-        Metric(
-            key=f"drain_{count}_queues",
-            title=f"drain: sync, results ignored, from {count} queues",
-            unit="tasks/s",
-            more_is_better=True,
-            promise=AT_LEAST_ONCE,
-        )
-        for count in counts
-    )
 
-    def fits(self, system: System) -> bool:
-        """How a worker is told is Celery's and ours."""
-        return system.package in ("celeriac", "celery") and "noop" in system.tasks
+def _queues(count: int) -> Variant:
+    names = ",".join(f"q{number}" for number in range(count))
+    return Variant(key=f"drain_{count}_queues", title=f"from {count} queues", arguments=("-Q", names), queues=names)
 
-    def measure(self, site: Site, effort: Effort) -> Mapping[str, float]:
-        """Drain from each number, one after the other."""
-        found: dict[str, float] = {}
-        for count in self.counts:
-            tasks = round(effort.drain * site.system.scale) // count * count
-            names = ",".join(f"q{number}" for number in range(count))
-            found[f"drain_{count}_queues"] = drained(site, tasks, "-Q", names, queues=names)
-        return found
+
+VARIANTS: Final = (
+    # On two cores more than two processes are a burden.
+    Variants(name="processes", variants=tuple(_processes(count) for count in (1, 2, 4, 8))),
+    Variants(name="queues", variants=tuple(_queues(count) for count in (4, 16))),
+)
 
 
 def drained(site: Site, tasks: int, *arguments: str, queues: str = "") -> float:
-    """Send so many tasks, start a worker, and return its rate.
+    """Send so many tasks, the same number to each queue, start a worker, and return its rate.
 
     Raises:
         ProcessFailed: Not all of them ran, once each, or some are left.
     """
+    if queues:
+        tasks -= tasks % len(queues.split(","))
     site.produce("preload", "noop", tasks, *([queues] if queues else []))
     site.forget_counts()
     with site.worker(*arguments) as worker:
