@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import importlib
 import os
 import signal
 import threading
@@ -20,6 +21,9 @@ from typing import Any, Final, Protocol
 from celeriac.worker import forks
 
 INTERRUPT_SIGNAL: Final = signal.SIGUSR1
+_NUMBER: Final = int(INTERRUPT_SIGNAL)
+_handler_of: Final[Callable[[int], object]] = importlib.import_module("_signal").getsignal
+"""What signal.getsignal is made of. That tries first whether a handler is a number, by an exception for each task."""
 
 
 class Interrupter(Protocol):
@@ -60,7 +64,7 @@ class MainThreadInterrupter:
         signal.signal(INTERRUPT_SIGNAL, self._handle)
 
     def begin(self) -> int:
-        if signal.getsignal(INTERRUPT_SIGNAL) != self._handle:
+        if _handler_of(_NUMBER) != self._handle:
             self.install()  # An earlier task has put a handler of its own in place, or none, which would be deadly.
         self._run += 1
         return self._run
