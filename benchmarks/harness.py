@@ -23,7 +23,7 @@ from benchmarks.arena import FULL, QUICK, ROOT, Arena, Effort, warm_up
 from benchmarks.compare import changes
 from benchmarks.machine import is_busy, load, machine, versions
 from benchmarks.processes import Processes, ProcessFailed
-from benchmarks.report import Record, Row, plain, render
+from benchmarks.report import Record, Row, merged, plain, render
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.scenarios.scenario import Scenario
 from benchmarks.stores import Stores
@@ -163,6 +163,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--system", action="append", choices=keys, help="this system; may be given several times")
     parser.add_argument("--compare", action="store_true", help="compare with the figures that were committed last")
     parser.add_argument("--write", action="store_true", help="write the page and the JSON file after a partial run too")
+    parser.add_argument(
+        "--add", action="store_true", help="as --write, and keep the page's rows that were not measured"
+    )
     options = parser.parse_args(argv)
     if options.runs is None:
         options.runs = 1 if options.quick else 5
@@ -204,13 +207,24 @@ def main(argv: Sequence[str]) -> int:
         return 130
     print("\n".join(["", *plain(record.rows, record.systems), "", *record.notes]))
     whole = not (options.quick or options.only or options.system)
-    if whole or options.write:
+    if options.add:
+        record = in_order(merged(msgspec.json.decode(RESULTS.read_bytes(), type=Record), record))
+    if whole or options.write or options.add:
         PAGE.write_text(render(record, samples=plan.effort.samples), encoding="utf-8")
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
         print(f"Written: {PAGE.relative_to(ROOT)}, {RESULTS.relative_to(ROOT)}")
     failed = any(" failed: " in note for note in record.notes)
     return 1 if failed or (options.compare and not compare(record)) else 0
+
+
+def in_order(record: Record) -> Record:
+    """Return the record with its rows and systems in the order of the whole run."""
+    keys = [metric.key for scenario in SCENARIOS for metric in scenario.metrics]
+    names = [system.key for system in SYSTEMS]
+    rows = sorted((row for row in record.rows if row.metric.key in keys), key=lambda row: keys.index(row.metric.key))
+    systems = sorted(record.systems, key=lambda system: names.index(system.key))
+    return msgspec.structs.replace(record, rows=rows, systems=systems)
 
 
 def compare(record: Record) -> bool:

@@ -41,6 +41,26 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
+def merged(old: Record, new: Record) -> Record:
+    """Return the figures of two runs as one record, the newer ones where both have some; a row is of one run alone.
+
+    So a ratio is always of one run, and a machine that is quiet only for minutes at a time can be measured in parts.
+    """
+    fresh = {row.metric.key for row in new.rows}
+    known = {system.key for system in new.systems}
+    parts = f"Measured in parts; the last one, on {new.date}, was `{new.command}`."
+    return Record(
+        date=new.date,
+        command=new.command,
+        seconds=old.seconds + new.seconds,
+        machine=new.machine,
+        versions=old.versions | new.versions,
+        systems=[*(system for system in old.systems if system.key not in known), *new.systems],
+        rows=[*(row for row in old.rows if row.metric.key not in fresh), *new.rows],
+        notes=[*(note for note in old.notes if not note.startswith("Measured in parts")), parts, *new.notes],
+    )
+
+
 INTRODUCTION: Final = """\
 # Benchmarks
 

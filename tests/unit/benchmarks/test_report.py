@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from benchmarks.figures import Metric
-from benchmarks.report import Record, Row, plain, render, table, tables
-from benchmarks.system import CELERIAC, CELERIAC_REDIS, CELERY
+from benchmarks.report import Record, Row, merged, plain, render, table, tables
+from benchmarks.system import CELERIAC, CELERIAC_REDIS, CELERY, System
 
 SYSTEMS = [CELERIAC, CELERY]
 RATE = Metric(key="rate", title="drain", unit="tasks/s", more_is_better=True, promise="at least once")
@@ -98,3 +98,35 @@ def test_the_page_says_how_and_where_it_was_made(record: Record) -> None:
 
 def test_a_record_is_read_back_as_it_was_written(record: Record) -> None:
     assert msgspec.json.decode(msgspec.json.encode(record), type=Record) == record
+
+
+def test_parts_become_one_record_in_which_each_row_is_of_one_run() -> None:
+    def part(rows: list[Row], systems: list[System], note: str) -> Record:
+        return Record(
+            date="2026-01-02",
+            command="make bench ARGS='--add'",
+            seconds=60.0,
+            machine={"Processor": "one"},
+            versions={"Python": "3.11"},
+            systems=systems,
+            rows=rows,
+            notes=[note],
+        )
+
+    old = part(
+        [
+            Row(metric=RATE, values={CELERIAC.key: [1.0], CELERY.key: [2.0]}),
+            Row(metric=COST, values={CELERY.key: [3.0]}),
+        ],
+        [CELERIAC, CELERY],
+        "first",
+    )
+    whole = merged(old, part([Row(metric=RATE, values={CELERIAC.key: [9.0]})], [CELERIAC], "second"))
+    assert {row.metric.key: row.values for row in whole.rows} == {
+        "cost": {CELERY.key: [3.0]},
+        "rate": {CELERIAC.key: [9.0]},
+    }
+    assert {system.key for system in whole.systems} == {CELERIAC.key, CELERY.key}
+    assert whole.seconds == 120.0
+    assert whole.notes[0] == "first"
+    assert whole.notes[-1] == "second"
