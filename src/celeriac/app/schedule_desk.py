@@ -46,6 +46,13 @@ class Sendable(msgspec.Struct, frozen=True, gc=False):
     expires: float | None = None
 
 
+def doubt_of(app: Celeriac, entry: Entry) -> str | None:
+    """Return why an entry may not do what it should, though it can be sent; None if nothing is known against it."""
+    if not app.tasks or entry.task in app.tasks:
+        return None
+    return f"no task {entry.task!r} is registered here; it is sent all the same"
+
+
 class AppDesk:
     """The desk of an app.
 
@@ -73,10 +80,8 @@ class AppDesk:
             CeleriacError, TypeError: It cannot be sent.
         """
         entry = flows.read_entry(stored)
-        if self._bus is not None and self._app.tasks and entry.task not in self._app.tasks:
-            self._bus.emit(
-                EntryDoubted(entry.name, f"no task {entry.task!r} is registered here; it is sent all the same")
-            )
+        if self._bus is not None and (doubt := doubt_of(self._app, entry)) is not None:
+            self._bus.emit(EntryDoubted(entry.name, doubt))
         return self._sendable(entry)
 
     def _sendable(self, entry: Entry) -> Sendable:

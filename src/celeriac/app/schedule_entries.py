@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import msgspec
 
 from celeriac.app.result import AsyncResult
-from celeriac.app.schedule_desk import AppDesk
+from celeriac.app.schedule_desk import AppDesk, doubt_of
 from celeriac.app.times import moment, seconds
 from celeriac.app.timetables import BaseSchedule, maybe_schedule
 from celeriac.core import state
@@ -73,6 +73,7 @@ class ScheduledEntry(msgspec.Struct, frozen=True):
         problem: Why it is not carried out; None if it is.
         last_run: When it ran last.
         last_task_id, last_state: Of that run.
+        doubt: Why it may not do what it should, though it is carried out; None if nothing is known against it.
     """
 
     entry: Entry | None
@@ -84,6 +85,7 @@ class ScheduledEntry(msgspec.Struct, frozen=True):
     last_run: datetime | None = None
     last_task_id: str | None = None
     last_state: str | None = None
+    doubt: str | None = None
 
 
 # Within the class, `list` is its method.
@@ -303,13 +305,13 @@ class ScheduleEntries:
         entries = [(one, unpack_history(one.state)) for one in stored]
         ids = _last_ids(entries)
         results, states = self._results(ids), self._states(ids)
-        return [_shown(one, history, results, states) for one, history in entries]
+        return [_shown(self._app, one, history, results, states) for one, history in entries]
 
     async def _ashown(self, stored: Iterable[StoredEntry]) -> _Shown:
         entries = [(one, unpack_history(one.state)) for one in stored]
         ids = _last_ids(entries)
         results, states = await self._aresults(ids), await self._astates(ids)
-        return [_shown(one, history, results, states) for one, history in entries]
+        return [_shown(self._app, one, history, results, states) for one, history in entries]
 
 
 def list_nothing() -> list[Entry]:
@@ -366,7 +368,12 @@ def _joined(
 
 
 def _shown(
-    stored: StoredEntry, history: History, results: Mapping[str, StoredResult], states: Mapping[str, str]
+    app: Celeriac,
+    /,
+    stored: StoredEntry,
+    history: History,
+    results: Mapping[str, StoredResult],
+    states: Mapping[str, str],
 ) -> ScheduledEntry:
     entry: Entry | None = None
     problem = history.problem_of(stored.edition)
@@ -386,4 +393,5 @@ def _shown(
         None if last is None else _at(last.fired),
         task_id,
         None if task_id is None else _state(task_id, results, states),
+        None if entry is None else doubt_of(app, entry),
     )

@@ -190,7 +190,9 @@ def history(session: Session, /, name: str, as_json: bool) -> None:
 
 
 def _task(one: ScheduledEntry) -> str:
-    return "(unreadable)" if one.entry is None else one.entry.task
+    if one.entry is None:
+        return "(unreadable)"
+    return one.entry.task if one.doubt is None else f"{one.entry.task} (unknown)"
 
 
 def _trigger(one: ScheduledEntry) -> str:
@@ -221,6 +223,7 @@ def _described(one: ScheduledEntry) -> dict[str, Any]:
         "total_runs": one.total_runs,
         "missed": one.missed,
         "problem": one.problem,
+        "doubt": one.doubt,
     }
 
 

@@ -32,6 +32,7 @@ from celeriac.events import (
     SchedulerLed,
 )
 from celeriac.events.backoff import Backoff
+from celeriac.scheduler.doubts import Doubts
 from celeriac.scheduler.runs import KEPT_RUNS, History, Run, pack_history, run_id, unpack_history
 
 ROLE: Final = "celeriac.scheduler"
@@ -54,6 +55,8 @@ CHUNK: Final = 0.25
 LONGEST: Final = 60.0
 CACHED: Final = 200_000
 """Entries that are kept decoded."""
+DOUBT_EVERY: Final = 5.0
+"""Seconds between two looks whether entries that were bad still are."""
 QUEUED_AGAIN: Final = 1.0
 """Seconds after which it is looked again whether the run before has ended, for an entry that waits for it."""
 
@@ -110,6 +113,7 @@ class Status(msgspec.Struct, frozen=True):
             several the one that waited longest; 0.0 before the first.
         turned: Seconds since it last looked, or tried to take the lead, with success.
         problems: What keeps it from its work, in words.
+        doubts: What is wrong with entries, in words; they keep it from nothing else.
     """
 
     leads: bool
@@ -118,6 +122,7 @@ class Status(msgspec.Struct, frozen=True):
     lateness: float
     turned: float
     problems: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 class Scheduler:
@@ -146,6 +151,8 @@ class Scheduler:
         self._turned_at = time.monotonic()
         self._error: str | None = None
         self._backoff = Backoff(bus, "scheduler", 2.0)
+        self._doubts = Doubts(bus)
+        self._doubt_at = 0.0
 
     # Its life.
 
@@ -181,7 +188,7 @@ class Scheduler:
         """How it does; from any thread."""
         silent = time.monotonic() - self._turned_at
         problems = (f"the scheduler has not looked for {silent:.0f} s: {self._error}",) if silent > 10 else ()
-        return Status(self._leads, self._fired, self._refused, self._lateness, silent, problems)
+        return Status(self._leads, self._fired, self._refused, self._lateness, silent, problems, self._doubts.told())
 
     # Leading.
 
@@ -189,11 +196,15 @@ class Scheduler:
         """Do what is due; return the seconds until there may be more."""
         if not self._started:
             self._desk.start(self._broker)
+            self._doubts.last()
             self._started = True
         now = time.monotonic()
         if not self._leads or now >= self._renew_at:
             self._renew_at = now + RENEW_EVERY
             self._lead(self._broker.elect(ROLE, self._holder, LEASE))
+        if now >= self._doubt_at:
+            self._doubt_at = now + DOUBT_EVERY
+            self._doubts.compare({one.name: one.edition for one in self._broker.get_entries(list(self._doubts.open))})
         wait = STANDBY
         if self._leads:
             wait = min(self._tick(), max(0.0, self._renew_at - time.monotonic()))

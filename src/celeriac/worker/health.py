@@ -31,6 +31,8 @@ class Health(msgspec.Struct, frozen=True):
         children: Number of child processes that claim; None where there can be none.
         runs: Tasks run so far by the present children; likewise.
         outbox: How the outbox stands that it empties, or stands by to; None without one.
+        notes: What somebody should look at, and keeps the worker from nothing: bad schedule entries; None if
+            nothing does.
     """
 
     ok: bool
@@ -38,6 +40,7 @@ class Health(msgspec.Struct, frozen=True):
     children: int | None = 0
     runs: int | None = 0
     outbox: dict[str, Any] | None = None
+    notes: tuple[str, ...] | None = None
 
 
 class HealthFile:

@@ -129,6 +129,11 @@ class Keeper:
         return None if self._relay is None else self._relay.info
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What is wrong with schedule entries, where there is a scheduler."""
+        return () if self._scheduler is None else self._scheduler.status.doubts
+
+    @property
     def surroundings(self) -> Surroundings:
         """What all runs share, with the supervisor's bus."""
         return self._surroundings
@@ -217,6 +222,8 @@ class Keeper:
         if self._scheduler is not None:
             does = self._scheduler.status
             info["scheduler"] = {"leads": does.leads, "fired": does.fired, "lateness": round(does.lateness, 3)}
+            if does.doubts:
+                info["scheduler"]["doubts"] = list(does.doubts)
         return WorkerRecord(name=self._options.node, owners=tuple(self.children()), info=info)
 
     def _farewell(self) -> None:

@@ -79,7 +79,7 @@ class Solo:
         silent = monotonic() - self._table.last_poll
         stuck = silent > self._options.watchdog and not any(self._table.running())
         problems = ((f"it has not claimed for {silent:.0f} s",) if stuck else ()) + self._keeper.problems
-        return Health(not problems, problems, 1, self._table.runs, self._keeper.outbox)
+        return Health(not problems, problems, 1, self._table.runs, self._keeper.outbox, self._keeper.notes or None)
 
     def request_shutdown(self, reason: str) -> None:
         """Stop claiming, finish what runs, end."""

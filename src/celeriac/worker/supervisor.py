@@ -188,7 +188,7 @@ class Supervisor:
             problems.append("no child process is ready")
         problems += self._keeper.problems
         runs = sum(child.table.runs for child in children)
-        return Health(not problems, tuple(problems), ready, runs, self._keeper.outbox)
+        return Health(not problems, tuple(problems), ready, runs, self._keeper.outbox, self._keeper.notes or None)
 
     # Children.
 
