@@ -16,6 +16,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from celeriac import brokers, results
+from celeriac.app.times import local_zone
 from celeriac.core.settings import Settings
 from celeriac.core.settings_table import SETTINGS
 from celeriac.errors import ImproperlyConfigured, UnknownSettingWarning
@@ -173,7 +174,10 @@ class Configuration:
         Raises:
             ImproperlyConfigured: The machine knows no zone of that name.
         """
-        name = self.load().timezone
+        conf = self.load()
+        name = conf.timezone
+        if name is None and not conf.enable_utc:
+            return local_zone()
         if name is None or name.upper() == "UTC":
             return UTC
         try:

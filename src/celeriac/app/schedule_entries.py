@@ -278,7 +278,10 @@ class ScheduleEntries:
 
     def _message(self, stored: StoredEntry, now: float, task_id: str) -> Message:
         desk = AppDesk(self._app, list_nothing)
-        return desk.message(desk.read(stored), now, task_id, now)
+        found = desk.read(stored)
+        # What is asked for now is not put off.
+        prompt = msgspec.structs.replace(found, entry=msgspec.structs.replace(found.entry, jitter=0.0))
+        return desk.message(prompt, now, task_id, now)
 
     def _receipt(self, message: Message) -> AsyncResult[Any]:
         return AsyncResult(message.id, None, message.task, self._app)

@@ -7,10 +7,13 @@ in the app's own zone. Whatever is not a moment is refused here, before anything
 from __future__ import annotations
 
 import math
+import os
 from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from celeriac.errors import InvalidTaskError
+from celeriac.errors import ImproperlyConfigured, InvalidTaskError
 
 LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 """The last moment that every broker can keep."""
@@ -103,3 +106,27 @@ def _bounded(found: float, given: object, name: str) -> float:
     if not 0 <= found <= LATEST:
         raise InvalidTaskError(f"{name}={given!r} is not between the years 1970 and 9999")
     return found
+
+
+LOCAL_TIME: Final = Path("/etc/localtime")
+
+
+def local_zone() -> tzinfo:
+    """Return the time zone of the machine: of the variable ``TZ``, else of the system; UTC if neither says one.
+
+    Raises:
+        ImproperlyConfigured: The variable names no known time zone.
+    """
+    name = os.environ.get("TZ", "").removeprefix(":")
+    try:
+        if name:
+            return ZoneInfo(name)
+        with LOCAL_TIME.open("rb") as file:
+            return ZoneInfo.from_file(file)
+    except FileNotFoundError:
+        return UTC
+    except (OSError, ValueError, KeyError) as exc:
+        raise ImproperlyConfigured(
+            f"setting enable_utc = False: the zone of this machine, {name or LOCAL_TIME}, cannot be read: say it by"
+            " the setting timezone, an IANA name such as 'Europe/Berlin'"
+        ) from exc

@@ -45,8 +45,6 @@ def _for(note: str, *rows: tuple[str, Kind, Any, str]) -> tuple[Setting, ...]:
     )
 
 
-_GENERAL: Final = _for("times in messages are always UTC", ("enable_utc", SWITCH, True, "Times in messages are UTC."))
-
 _BROKER: Final = (
     *_for(
         _YET,
@@ -350,7 +348,6 @@ _STORES: Final = tuple(
 )
 
 ACCEPTED: Final[dict[str, tuple[Setting, ...]]] = {
-    "General, accepted": _GENERAL,
     "Broker, accepted": _BROKER,
     "Tasks, accepted": _TASKS,
     "Results, accepted": _RESULTS,

@@ -44,7 +44,8 @@ def _set(name: str, kind: Kind, default: Any, doc: str, *, own: bool = False, nu
 
 _GENERAL: Final = (
     _set("accept_content", CONTENT, ("json",), "Serializers that workers read; anything else is a dead letter."),
-    _set("timezone", TEXT, None, "Time zone of naive times and of crontabs, an IANA name; None means UTC."),
+    _set("timezone", TEXT, None, "Time zone of naive times and of crontabs, an IANA name; None: see `enable_utc`."),
+    _set("enable_utc", SWITCH, True, "Without `timezone`: UTC, or if False the time zone of the machine."),
     _set("imports", NAMES, (), "Modules that a worker imports when it starts, because they define tasks."),
     _set("include", NAMES, (), "More such modules; added to those of `imports`."),
 )
