@@ -17,7 +17,7 @@ from celeriac.app.narrowing import is_mapping
 from celeriac.app.schedule_desk import AppDesk
 from celeriac.app.schedule_entries import ScheduleEntries
 from celeriac.core.ids import new_id
-from celeriac.core.schedule import Entry
+from celeriac.core.schedule import Crontab, Entry
 from celeriac.errors import ImproperlyConfigured, InvalidTaskError
 from celeriac.events import Bus, EntryFailed
 from celeriac.events.signals import beat_embedded_init
@@ -118,6 +118,7 @@ class Schedule(ScheduleEntries):
         fields = {key: value for key, value in given.items() if key not in ("task", "schedule")}
         if given["schedule"] is None:
             raise InvalidTaskError("schedule is None")
-        return msgspec.structs.replace(
-            self._entry(name, given["task"], {**fields, "schedule": given["schedule"]}), origin="settings"
-        )
+        found = self._entry(name, given["task"], {**fields, "schedule": given["schedule"]})
+        deadline = self._app.conf.beat_cron_starting_deadline
+        window = deadline if found.window is None and isinstance(found.trigger, Crontab) else found.window
+        return msgspec.structs.replace(found, origin="settings", window=window)

@@ -227,10 +227,6 @@ _SCHEDULING: Final = (
         ("beat_max_loop_interval", SECONDS, 0.0, "Longest pause between two looks at the schedule."),
     ),
     *_for(
-        "no effect yet: use `window` and `misfire` of the entries",
-        ("beat_cron_starting_deadline", SECONDS, None, "A crontab entry that is later than this is skipped."),
-    ),
-    *_for(
         "the schedule is kept by the broker's store",
         ("beat_scheduler", ANYTHING, None, "Class of the scheduler."),
         ("beat_schedule_filename", TEXT, "celerybeat-schedule", "File of the schedule."),

@@ -302,6 +302,16 @@ def test_of_two_versions_of_a_program_the_newer_has_the_say(make_app: Make, cloc
     assert [entry.name for entry in new.schedule.list()] == ["kept"]
 
 
+def test_crontabs_of_the_program_have_the_window_that_celery_calls_deadline(make_app: Make) -> None:
+    app = make_app(beat_cron_starting_deadline=30)
+    app.conf.beat_schedule = {
+        "cron": {"task": "proj.a", "schedule": "0 6 * * *"},
+        "own": {"task": "proj.a", "schedule": "0 6 * * *", "window": 5},
+        "interval": {"task": "proj.a", "schedule": 10},
+    }
+    assert {one.name: one.window for one in app.schedule.from_settings()} == {"cron": 30, "own": 5, "interval": None}
+
+
 @pytest.mark.parametrize("given", [{"a": 1}, {"a": {"task": "t"}}, {"a": {"task": "t", "schedule": "daily"}}])
 def test_a_wrong_setting_names_the_entry(make_app: Make, given: dict[str, Any]) -> None:
     app = make_app()
