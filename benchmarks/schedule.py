@@ -5,6 +5,7 @@ in a process of its own, bound to one core where the system can do that, and tel
 costs, and whether anything grows. ``--stored 1000000`` stores so many crontabs beside them that are due rarely, and
 tells how long it takes to add, to change and to remove one, without the scheduler and beside it: the windows show
 whether that disturbs a tick. With ``--entries 0`` they show what a scheduler costs that has nothing to do.
+``--celery`` runs Celery's beat with the same entries instead.
 
 What was sent is thrown away every half second by another process: workers are measured elsewhere.
 """
@@ -12,6 +13,7 @@ What was sent is thrown away every half second by another process: workers are m
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import multiprocessing
 import os
@@ -116,10 +118,15 @@ def throw_away(url: str, until: float) -> None:
         time.sleep(0.5)
 
 
-def schedule(url: str, seconds: float, window: float, told: Any) -> None:
-    """Run a scheduler for so many seconds, and tell what it did in each window."""
+def bind() -> None:
+    """Bind this process to one core, where the system can do that."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def schedule(url: str, seconds: float, window: float, told: Any) -> None:
+    """Run a scheduler for so many seconds, and tell what it did in each window."""
+    bind()
     app = make_app(url)
     bus = Bus()
     late: Counter[int] = Counter()  # Counted, so that the memory that is measured is the scheduler's.
@@ -131,7 +138,21 @@ def schedule(url: str, seconds: float, window: float, told: Any) -> None:
     while not scheduler.status.leads:
         time.sleep(0.001)
     told.send(time.monotonic() - began)
-    end = began + seconds
+    windows(late, began + seconds, window, told)
+    scheduler.stop()
+    thread.join()
+    told.send(None)
+
+
+def windows(late: Counter[int], end: float, window: float, told: Any) -> None:
+    """Tell of each window until a moment of the steady clock what was counted in it.
+
+    Args:
+        late: Runs by their lateness, in parts of a second; others count on.
+        end: The moment.
+        window: Seconds of one.
+        told: A pipe.
+    """
     cpu = time.process_time()
     while time.monotonic() < end:
         start = time.monotonic()
@@ -140,9 +161,6 @@ def schedule(url: str, seconds: float, window: float, told: Any) -> None:
         late.subtract(done)
         before, cpu = cpu, time.process_time()
         told.send(_window(time.monotonic() - start, done, cpu - before))
-    scheduler.stop()
-    thread.join()
-    told.send(None)
 
 
 def _window(seconds: float, done: Counter[int], cpu: float) -> Window:
@@ -161,18 +179,34 @@ def _quantile(done: Counter[int], place: float) -> float:
     return 0.0
 
 
-def measure(url: str, seconds: float, window: float) -> tuple[float, list[Window]]:
-    """Run a scheduler in a process of its own; return the seconds to its first turn, and its windows."""
+def measure(
+    url: str, seconds: float, window: float, *, peer: Any = None, entries: tuple[int, float] = (0, 0.0)
+) -> tuple[float, list[Window]]:
+    """Run a scheduler in a process of its own; return the seconds to its first turn, and its windows.
+
+    Args:
+        url: The store.
+        seconds: How long.
+        window: Seconds of one line.
+        peer: A module that has another scheduler.
+        entries: For that: how many, and every how many seconds each.
+    """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
-    thrower = context.Process(target=throw_away, args=(url, time.monotonic() + seconds + 2))
-    process = context.Process(target=schedule, args=(url, seconds, window, there))
+    thrower = context.Process(
+        target=peer.throw_away if peer else throw_away, args=(url, time.monotonic() + seconds + 2)
+    )
+    process = (
+        context.Process(target=peer.run, args=(url, entries, seconds, window, there))
+        if peer
+        else context.Process(target=schedule, args=(url, seconds, window, there))
+    )
     thrower.start()
     process.start()
     started: float = here.recv()
-    windows: list[Window] = []
+    found: list[Window] = []
     while (one := here.recv()) is not None:
-        windows.append(one)
+        found.append(one)
         print(
             f"{one.fired / one.seconds:8,.0f} runs/s, late p50 {one.p50 * 1e3:6.1f} ms, p99 {one.p99 * 1e3:6.1f} ms,"
             f" most {one.most * 1e3:6.1f} ms, CPU {one.cpu / one.seconds:4.0%}, {one.rss / 2**20:4.0f} MiB",
@@ -180,7 +214,7 @@ def measure(url: str, seconds: float, window: float) -> tuple[float, list[Window
         )
     process.join()
     thrower.join()
-    return started, windows
+    return started, found
 
 
 def edits(url: str, count: int, pause: float = 0.0) -> dict[str, str]:
@@ -221,7 +255,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--window", type=float, default=20.0, help="seconds of one line")
     parser.add_argument("--stored", type=int, default=0, help="so many rare crontabs beside them, and time edits")
+    parser.add_argument("--celery", action="store_true", help="run Celery's beat instead; URL is its broker's")
     given = parser.parse_args(argv)
+    if given.celery:
+        peer = importlib.import_module("benchmarks.baselines.celery_beat")
+        entries = (given.entries, given.every)
+        started, found = measure(given.url, given.seconds, given.window, peer=peer, entries=entries)
+        print(f"{started:.2f} s from nothing to the first run; {sum(one.fired for one in found):,} runs")
+        return 0
     app = make_app(given.url)
     app.broker.install()
     now = app.broker.now()
@@ -232,10 +273,10 @@ def main(argv: list[str] | None = None) -> int:
     if given.stored:
         print("alone:", json.dumps(edits(given.url, EDITS)), flush=True)
         editor.start()
-    started, windows = measure(given.url, given.seconds, given.window)
+    started, found = measure(given.url, given.seconds, given.window)
     if given.stored:
         editor.join()
-    print(f"{started:.2f} s from nothing to the lead; {sum(one.fired for one in windows):,} runs")
+    print(f"{started:.2f} s from nothing to the lead; {sum(one.fired for one in found):,} runs")
     app.close()
     return 0
 
