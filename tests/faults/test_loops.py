@@ -30,6 +30,7 @@ def loop(self, chain, number):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120 + LOOPS // 20)  # A node of RabbitMQ takes long to start, twice.
 @pytest.mark.parametrize("driver", ["sqlite", "redis", "postgresql", "rabbitmq"], indirect=True)
 def test_loops_survive_kills_of_workers_and_a_restart_of_the_broker(
     make_project: Callable[..., Project], driver: object, rng: random.Random

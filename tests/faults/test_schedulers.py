@@ -98,6 +98,10 @@ def test_a_worker_can_be_the_scheduler(project: Project) -> None:
     assert "there is one scheduler" in worker.log()
     wait_for(lambda: app.broker.workers()[0].info["scheduler"]["fired"], 10, "the heartbeat to tell of it")
     assert app.broker.workers()[0].info["scheduler"]["leads"] is True
+    app.schedule.add("strange", "nowhere", every=0.2)
+    wait_for(lambda: "doubts" in app.broker.workers()[0].info["scheduler"], 10, "the heartbeat to tell of a bad entry")
+    (doubt,) = app.broker.workers()[0].info["scheduler"]["doubts"]
+    assert "'strange': no task 'nowhere' is registered here" in doubt
     worker.signal(signal.SIGTERM)
     assert worker.process.wait(20) == 0
     assert app.broker.elect(ROLE, "another", 1.0), "the lead was not handed over"

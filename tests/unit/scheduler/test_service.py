@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from celeriac.brokers import connect
 from celeriac.brokers.facade import SyncBroker
 from celeriac.core.message import Message, Settlement
-from celeriac.core.scheduled import Turns, Writing
+from celeriac.core.scheduled import Firing, Turns, Writing
 from celeriac.events import Bus, EntriesFired, EntryFailed, SchedulerLed
 from celeriac.scheduler.runs import KEPT_RUNS, History, Run, pack_history, run_id, unpack_history
 from celeriac.scheduler.service import LEASE, ROLE, Scheduler
@@ -229,6 +230,40 @@ def test_an_outage_of_the_store_is_told_and_survived(broker: Broker) -> None:
 
     with running(Failing(broker._driver)):
         wait_for(lambda: drained(broker))
+
+
+def test_a_scheduler_that_does_not_get_to_look_is_a_problem_for_the_probe(broker: Broker) -> None:
+    class Away(SyncBroker[Any, Any]):
+        def elect(self, role: str, holder: str, ttl: float) -> bool:
+            raise ConnectionError("the store is away")
+
+    with running(Away(broker._driver)) as scheduler:
+        wait_for(lambda: scheduler._error)
+        assert scheduler.status.problems == ()
+        scheduler._turned_at -= 11
+        (problem,) = scheduler.status.problems
+    assert re.fullmatch(r"the scheduler has not looked for 1\d s: ConnectionError: the store is away", problem)
+
+
+def test_the_next_look_is_no_later_for_the_time_that_firing_takes(broker: Broker) -> None:
+    """Entries that are due while others are fired do not wait for a pause on top of that."""
+
+    class Slow(SyncBroker[Any, Any]):
+        def begin_fire_entries(self, firings: Sequence[Firing]) -> Callable[[], tuple[str, ...]]:
+            time.sleep(0.2)
+            return super().begin_fire_entries(firings)
+
+    waited: list[float] = []
+    bus = Bus()
+    bus.subscribe(EntriesFired, lambda event: waited.extend(event.waited))
+    now = time.time()
+    put(broker, stored("first", now, every=60.0), stored("second", now + 0.15, every=60.0))
+    scheduler = Scheduler(Slow(broker._driver), EveryDesk(), bus, "one")
+    assert scheduler._turn() == 0.0, "the second is due by now"
+    assert scheduler._turn() > 0.0
+    # How late they are is counted until the store has their messages.
+    assert len(waited) == 2
+    assert min(waited) >= 0.2
 
 
 def test_the_history_of_an_entry_is_bounded_and_survives_its_bytes() -> None:
