@@ -15,11 +15,12 @@ import pytest
 
 from celeriac.scheduler.service import ROLE
 from tests.support.fleet import Project
-from tests.support.schedulers import WRONG_CLOCK, Drain, Schedulers, account, add_entries, finish, settle_down
+from tests.support.schedulers import WRONG_CLOCK, Drain, Receiver, Schedulers, account, add_entries, finish, settle_down
 from tests.support.waiting import wait_for
 
 DUE_TIMES = int(os.environ.get("SCHEDULE_DUE_TIMES", "6000"))
 """How many; 100000 for the proof that the documentation tells of."""
+CRASHES = int(os.environ.get("SCHEDULE_CRASHES", "4"))
 RATE = 1000.0
 EVERY = 0.5
 
@@ -48,6 +49,35 @@ def test_five_schedulers_in_trouble_send_each_due_time_once(
     assert (missed, doubled) == (0, 0), f"of {total} due times; {counts}"
     assert total >= DUE_TIMES * 0.8
     assert sum(counts.values()) > 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("driver", ["redis", "postgresql"], indirect=True)
+def test_a_store_that_crashes_takes_no_due_time_and_doubles_none(
+    make_project: Callable[..., Project], driver: object, rng: random.Random
+) -> None:
+    project = make_project(keeps="everything")
+    app = project.app
+    app.broker.install()
+    schedulers = Schedulers(project, 2, steps_clocks=False)
+    receiver = Receiver(app)
+    try:
+        wait_for(lambda: not app.broker.elect(ROLE, "test", 0.001), 30, "a scheduler to lead", every=0.1)
+        add_entries(app, 250, EVERY)
+        receiver.start()
+        for _ in range(CRASHES):
+            seen, more = len(receiver.seen), rng.randrange(200, 800)
+            wait_for(lambda: len(receiver.seen) > seen + more, 30, "more to be sent")  # noqa: B023
+            project.backing.kill()
+            project.backing.start_again()
+        settle_down(app, receiver)
+    finally:
+        schedulers.close()
+    finish(receiver)
+    receiver.finish()
+    total, missed, doubled = account(app, receiver, EVERY)
+    assert (missed, doubled) == (0, 0), f"of {total} due times"
+    assert total > 200 * CRASHES
 
 
 def test_a_killed_leader_is_replaced_within_five_seconds_and_one_that_ends_at_once(project: Project) -> None:

@@ -28,6 +28,14 @@ BEGIN
     IF held IS NULL THEN
         RETURN ARRAY(SELECT n FROM generate_series(1, size) AS g (n));
     END IF;
+    -- Nobody waits for the disk: what a crash takes, it takes whole, and the entries are due again. Whoever claims such a
+    -- message waits for the disk to have that, and so this before it. An entry that stays due at its time, or never
+    -- was, would not be fired again.
+    IF NOT EXISTS (
+        SELECT 1 FROM unnest(p_due, p_next) AS g (due, next) WHERE due IS NULL OR next IS NOT DISTINCT FROM due
+    ) THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
     IF m_n IS NOT NULL THEN
         IF all_hold THEN
             PERFORM celeriac.keep_new(m_id, m_queue, m_task, m_priority, m_eta, m_payload);
