@@ -180,9 +180,7 @@ _WORKER: Final = (
 
 _SCHEDULE: Final = (
     _set("beat_schedule", MAPPING, {}, "Schedule entries by name: `task`, `schedule`, and what else entries have."),
-    _set(
-        "beat_cron_starting_deadline", SECONDS, None, "The `window` of crontabs of the program that have none."
-    ),
+    _set("beat_cron_starting_deadline", SECONDS, None, "The `window` of crontabs of the program that have none."),
 )
 
 _SECURITY: Final = (
