@@ -172,7 +172,8 @@ class Sender:
         spec = topology.spec(name)
         channel = await connection.channel()
         try:
-            passive = not (topology.create_missing or name in topology.queues or spec.temporary)
+            named = name in topology.queues or spec.broadcast  # A worker's own of a broadcast queue has another name.
+            passive = not (topology.create_missing or named or spec.temporary)
             try:
                 arguments = topology.arguments(name, version_of(connection))
                 await channel.call(
