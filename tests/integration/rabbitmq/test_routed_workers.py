@@ -47,13 +47,13 @@ class Backing(SqliteBacking):
         return self._results or f"sqlite:///{self.path}"
 
 
-@pytest.fixture(params=[None, "disabled://"], ids=["paired", "alone"])
-def results(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    found: str | None = request.param
-    yield found
+@pytest.fixture(scope="module", autouse=True)
+def node() -> Iterator[None]:
+    yield
     close_shared()
 
 
+@pytest.mark.parametrize("results", [None, "disabled://"], ids=["paired", "alone"])
 def test_every_way_to_a_queue(tmp_path: Path, results: str | None) -> None:
     x = new_id()
     project = Project(tmp_path, Backing(tmp_path, results), extra=QUEUES.format(x=x))
