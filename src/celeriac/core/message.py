@@ -170,6 +170,8 @@ def check_name(name: object) -> str:
 
 def _size(text: str) -> int:
     """Return the length in UTF-8; too long where it cannot be encoded (half of a surrogate pair)."""
+    if text.isascii():
+        return len(text)
     try:
         return len(text.encode())
     except UnicodeEncodeError:

@@ -41,6 +41,8 @@ def saferepr(value: object, limit: int = LIMIT, *, levels: int = 3, redact: bool
     kind: type[object] = type(value)
     if kind is tuple:
         items = cast("tuple[object, ...]", value)
+        if not items:
+            return _cut("()", limit)
         kinds = {*map(type, items)}
         if len(items) < 20 and kinds <= _SHORT and (str not in kinds or not _any_long(items, limit)):
             try:
