@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.processes import Processes, Running
+from benchmarks.processes import Processes, ProcessFailed, Running
 from benchmarks.stores import Stores
 from benchmarks.system import System
 from benchmarks.tally import FOLDER, read_stamps
@@ -143,17 +143,22 @@ class Arena:
             shutil.rmtree(folder)
 
 
-def warm_up(arena: Arena, systems: Iterable[System]) -> None:
+def warm_up(arena: Arena, systems: Iterable[System]) -> dict[str, ProcessFailed]:
     """Run one task on each system, so that the bytecode of everything is cached before anything is measured.
 
-    Raises:
-        ProcessFailed: A system does not run.
+    Returns:
+        The failures of systems that do not run, by their keys.
     """
+    failures: dict[str, ProcessFailed] = {}
     for system in systems:
-        with arena.site(system) as site:
-            site.produce("preload", "stamp", 1)
-            with site.worker() as worker:
-                wait_for_first_task(site, worker)
+        try:
+            with arena.site(system) as site:
+                site.produce("preload", "stamp", 1)
+                with site.worker() as worker:
+                    wait_for_first_task(site, worker)
+        except ProcessFailed as failure:
+            failures[system.key] = failure
+    return failures
 
 
 def wait_for_first_task(site: Site, worker: Running) -> int:

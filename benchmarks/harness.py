@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -117,7 +117,7 @@ def run(plan: Plan, command: str) -> Record:
 
     Raises:
         ServerMissingError: The program of a server is missing.
-        ProcessFailed: A system did not start.
+        ProcessFailed: A server did not start.
     """
     began = time.monotonic()
     date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
@@ -131,8 +131,12 @@ def run(plan: Plan, command: str) -> Record:
         processes = stack.enter_context(Processes(logs))
         stores = stack.enter_context(Stores(name for system in plan.systems for name in system.stores))
         arena = Arena(processes, folder, stores)
-        warm_up(arena, plan.systems)
+        broken = warm_up(arena, plan.systems)
+        for failure in broken.values():
+            _say(str(failure))
+        plan = replace(plan, systems=[system for system in plan.systems if system.key not in broken])
         findings = measure(plan, arena)
+        findings.notes += [f"{key}: warm-up failed: {str(one).splitlines()[0]}" for key, one in broken.items()]
         described["Load average over 1, 5, 15 minutes"] += f", {load()} after it"
     if busy:
         findings.notes.append(
