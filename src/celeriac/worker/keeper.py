@@ -221,9 +221,9 @@ class Keeper:
             info["outbox"] = self._relay.info
         if self._scheduler is not None:
             does = self._scheduler.status
-            info["scheduler"] = {"leads": does.leads, "fired": does.fired, "lateness": round(does.lateness, 3)}
-            if does.doubts:
-                info["scheduler"]["doubts"] = list(does.doubts)
+            doubts = {"doubts": list(does.doubts)} if does.doubts else {}
+            numbers = {"leads": does.leads, "fired": does.fired, "lateness": round(does.lateness, 3)}
+            info["scheduler"] = {**numbers, **doubts}
         return WorkerRecord(name=self._options.node, owners=tuple(self.children()), info=info)
 
     def _farewell(self) -> None:
