@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
@@ -35,6 +36,7 @@ from celeriac.execution.runnable import Surroundings
 if TYPE_CHECKING:
     from celeriac.app.task import Task
     from celeriac.brokers.facade import AsyncBroker, SyncBroker
+    from celeriac.core.security import Guard
     from celeriac.results import AsyncResults, SyncResults
 
 _PARTS = frozenset({"loader", "amqp", "events", "log", "control", "tasks", "fixups"})
@@ -92,7 +94,7 @@ class Celeriac(Periodic):
         self.strict_typing = strict_typing
         # Settings tell these two when they change, so they come first.
         self._connections = Connections(
-            self.urls, clock, lambda: self.guard, self.queue_plan, lambda: self._configuration.store_options()
+            self.urls, clock, self._seal, self.queue_plan, lambda: self._configuration.store_options()
         )
         self.publisher = Publisher(self, self._connections)
         super().__init__(main=main, autofinalize=autofinalize, task_cls=task_cls)
@@ -239,6 +241,36 @@ class Celeriac(Periodic):
         """Whether the broker keeps the results too, so that finishing a task is one step."""
         return self._connections.shared
 
+    @contextlib.contextmanager
+    def placed(self, url: str, clock: Clock) -> Generator[None]:
+        """Keep messages and results in another store for a while, by another clock, whatever the settings say.
+
+        For tests. Nothing is signed or encrypted meanwhile, since no other process is to read it, and nothing runs
+        where it is sent: ``task_always_eager`` is off. Where the settings name no result store there is none.
+
+        Args:
+            url: Of a broker that keeps results, too.
+            clock: What takes the place of the app's clock.
+        """
+        before = self._configuration.pinned, self.clock
+        eager = self.conf.task_always_eager
+        self._place((url, url if self.results_enabled else None), clock)
+        self.conf.task_always_eager = False
+        try:
+            yield
+        finally:
+            self._connections.close()
+            self.conf.task_always_eager = eager
+            self._place(*before)
+
+    def _place(self, pinned: tuple[str, str | None] | None, clock: Clock) -> None:
+        self._configuration.pinned = pinned
+        self.clock = self._connections.clock = clock
+        self._settings_changed()
+
+    def _seal(self) -> Guard | None:
+        return self.guard if self._configuration.pinned is None else None
+
     # For workers.
 
     def worker_surroundings(
@@ -290,6 +322,10 @@ class Celeriac(Periodic):
         """Close the process's connections, and stop being the current app."""
         self._connections.close()
         state.forget(self)
+
+    async def adisconnect(self) -> None:
+        """Close the running event loop's connections and the process's; each opens again with its next use."""
+        await self._connections.aclose()
 
     async def aclose(self) -> None:
         """Close the running event loop's connections and the process's, and stop being the current app."""

@@ -74,6 +74,8 @@ class Configuration:
         self._pending: list[Callable[[], None]] = []
         self._loading = False
         self._held: frozenset[str] = frozenset()
+        self.pinned: tuple[str, str | None] | None = None
+        """URLs that count whatever the sources and the environment say."""
 
     def add(self, source: Any, *, namespace: str | None = None, silent: bool = False, force: bool = False) -> None:
         """Take over the settings of a source, now or when the first setting is needed.
@@ -138,6 +140,8 @@ class Configuration:
     def urls(self) -> tuple[str, str | None]:
         """Return the URL of the broker, and that of the result store or None for no results."""
         conf = self.load()
+        if self.pinned is not None:
+            return self.pinned
         broker = _first_variable(BROKER_VARIABLES) or conf.broker_url
         backend = _first_variable(BACKEND_VARIABLES)
         if backend is None:

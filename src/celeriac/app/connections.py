@@ -89,7 +89,7 @@ class Connections:
         self._queues = queues
         self._store_options = store_options
         self._urls = urls
-        self._clock = clock
+        self.clock = clock
         self._guard = guard
         self._inherited: list[Any] = []
         self._forget()
@@ -144,10 +144,10 @@ class Connections:
         with self._lock:
             if self._driver is None:
                 url, store = self._urls()
-                driver = brokers.connect(url, clock=self._clock, store=store, queues=self._queues())
+                driver = brokers.connect(url, clock=self.clock, store=store, queues=self._queues())
                 guard = self._guard()
                 self._bare = driver
-                self._driver = driver if guard is None else SealedDriver(driver, guard, self._clock)
+                self._driver = driver if guard is None else SealedDriver(driver, guard, self.clock)
             return self._driver
 
     def lent(self, connection: Any) -> SyncBroker[Any, Any]:
@@ -172,7 +172,7 @@ class Connections:
         guard = self._guard()
         if guard is None:
             return [check(one) for one in messages]
-        now = self._clock.now()
+        now = self.clock.now()
         return [guard.seal(MESSAGE, check(one), now) for one in messages]
 
     @property
@@ -218,9 +218,9 @@ class Connections:
         with self._lock:
             if self._store is None:
                 guard = self._guard()
-                store = results.connect(self._urls()[1], clock=self._clock, options=self._store_options())
+                store = results.connect(self._urls()[1], clock=self.clock, options=self._store_options())
                 self._bare_store = store
-                self._store = store if guard is None else SealedStore(store, guard, self._clock)
+                self._store = store if guard is None else SealedStore(store, guard, self.clock)
             return self._store
 
     # For the process.

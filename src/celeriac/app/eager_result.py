@@ -69,14 +69,27 @@ class EagerResult(AsyncResult[R_co]):
     async def aready(self) -> bool:
         return True
 
-    def get(self, timeout: float | None = None, propagate: bool = True, *args: Any, **kwargs: Any) -> R_co:
-        """Return the value, or raise the task's exception."""
-        check_joinable(kwargs.get("disable_sync_subtasks", True))
-        return cast("R_co", self.maybe_throw(propagate, kwargs.get("callback")))
+    def get(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float | None = None,
+        no_ack: bool = True,
+        follow_parents: bool = True,
+        callback: Callable[[str, Any], Any] | None = None,
+        on_message: Callable[[dict[str, Any]], Any] | None = None,
+        on_interval: Callable[[], Any] | None = None,
+        disable_sync_subtasks: bool = True,
+    ) -> R_co:
+        """Return the value, or raise the task's exception, or before it that of the first step that failed."""
+        check_joinable(disable_sync_subtasks)
+        if propagate and follow_parents and self.parent is not None:
+            self._throw_of_parents()
+        return cast("R_co", self.maybe_throw(propagate, callback))
 
-    async def aget(self, timeout: float | None = None, propagate: bool = True, *args: Any, **kwargs: Any) -> R_co:
-        """Return the value, or raise the task's exception."""
-        return self.get(timeout, propagate, *args, **kwargs)
+    async def aget(self, *args: Any, **kwargs: Any) -> R_co:
+        """Return the value, or raise the task's exception; the awaitable twin of :meth:`get`."""
+        return self.get(*args, **kwargs)
 
     wait = get
 

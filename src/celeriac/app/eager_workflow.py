@@ -1,83 +1,62 @@
-"""Running a workflow here and now, by the same rules of joins that stores follow."""
+"""Running a workflow here and now."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
-from celeriac.app.eager import Run
 from celeriac.app.eager_result import EagerResult
+from celeriac.app.eager_run import EagerRun
 from celeriac.app.group_result import GroupResult
-from celeriac.core.message import Arrival, Message, StoredResult
-from celeriac.core.workflow import ROOT, Join, Tally, Workflow, arrive
+from celeriac.core import state
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from celeriac.app.result import AsyncResult
+    from celeriac.core.message import Message
+    from celeriac.core.workflow import Join, Workflow
 
 
-def run(first: Sequence[Message], joins: Mapping[int, Join], result: Any, *, throw: bool | None) -> Any:
+class Planting(Protocol):
+    """What this needs of :class:`celeriac.app.planting.Planting`."""
+
+    @property
+    def first(self) -> Sequence[Message]: ...
+
+    @property
+    def workflow(self) -> Workflow | None: ...
+
+    @property
+    def joins(self) -> Sequence[Join]: ...
+
+    @property
+    def result(self) -> Any: ...
+
+
+def run(found: Planting, *, throw: bool | None) -> Any:
     """Run a workflow to its end and return its result.
 
     Args:
-        first: The messages that it begins with.
-        joins: What waits for them.
-        result: What a caller who sends it gets.
+        found: The workflow: the messages that it begins with, what waits for them, and what a caller who sends it gets.
         throw: Raise what its last step raises; None: as the setting ``task_eager_propagates`` says.
     """
-    app = result.app
-    here = _Here(Run(app), joins)
-    here.ready.extend(first)
-    while here.ready:
-        here.step(here.ready.popleft())
-    found = _eager(result, here.results)
+    app = found.result.app
+    here = EagerRun(app)
+    if found.workflow is not None:
+        here.plant(found.workflow, found.joins)
+    here.run(found.first)
+    result = _eager(found.result, here.results)
     if app.conf.task_eager_propagates if throw is None else throw:
+        _throw(result)
+    return result
+
+
+def _throw(found: Any) -> None:
+    if isinstance(found, EagerResult):
+        found.get(disable_sync_subtasks=False)
+    else:
         found.maybe_throw()
-    return found
-
-
-class _Here:
-    def __init__(self, runner: Run, joins: Mapping[int, Join]) -> None:
-        self._runner = runner
-        runner.plant = self._plant
-        self._joins: dict[int, Join] = {}
-        self._tallies: dict[int, Tally] = {}
-        self._slots: dict[int, dict[int, StoredResult]] = {}
-        self._plant(None, joins.values())
-        self.ready: deque[Message] = deque()
-        self.results: dict[str, EagerResult[Any]] = {}
-
-    def _plant(self, _: Workflow | None, joins: Iterable[Join]) -> None:
-        for join in joins:
-            self._joins[join.number] = join
-            self._tallies[join.number] = Tally(join.size)
-            self._slots[join.number] = {}
-
-    def step(self, message: Message) -> None:
-        """Run one message, and take in what follows."""
-        settlement = self._runner.complete(message, self._given(message))
-        self.results[message.id] = self._runner.result(settlement, message)
-        self.ready.extend(settlement.follow_ups)
-        if settlement.arrival is not None and settlement.arrival.join != ROOT:
-            self._arrive(settlement.arrival)
-
-    def _arrive(self, arrival: Arrival) -> None:
-        slots = self._slots[arrival.join]
-        if arrival.slot in slots:
-            return
-        slots[arrival.slot] = arrival.result
-        tally, closes = arrive(self._tallies[arrival.join], arrival.slot, failed=arrival.failed, root=False)
-        self._tallies[arrival.join] = tally
-        if closes:
-            self.ready.extend(self._joins[arrival.join].messages)
-
-    def _given(self, message: Message) -> dict[int, StoredResult] | None:
-        place = message.place
-        if place is None or place.awaits is None:
-            return None
-        failed = self._tallies[place.awaits].failed
-        slots = self._slots[place.awaits]
-        return slots if failed is None else {failed: slots[failed]}
 
 
 def _eager(result: Any, known: Mapping[str, EagerResult[Any]]) -> Any:
@@ -93,7 +72,8 @@ def _eager(result: Any, known: Mapping[str, EagerResult[Any]]) -> Any:
 
 def _member(one: AsyncResult[Any] | GroupResult, parent: Any, known: Mapping[str, EagerResult[Any]]) -> Any:
     if not isinstance(one, GroupResult):
-        found = known[one.id]
+        # A step is not known if the one before it went back to its queue.
+        found = known.get(one.id) or EagerResult(one.id, None, state.PENDING)
         found.parent = parent
         return found
     members: list[Any] = []

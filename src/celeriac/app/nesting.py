@@ -29,7 +29,9 @@ def base(message: Message, token: int, what: str = "") -> int:
         token: The fencing token of its run.
         what: Tells several parts of the same run from each other.
     """
-    return _FIRST + zlib.crc32(f"{message.id}/{token}{what}".encode()) % _SPACE
+    # The last step of a replacement has the id of what it replaces; if it asks for another, that is one nesting deeper.
+    run = f"{message.id}/{message.replaced_task_nesting}/{message.retries}/{token}{what}"
+    return _FIRST + zlib.crc32(run.encode()) % _SPACE
 
 
 def inside(found: Planting, message: Message, end: Place, base: int) -> Planting:

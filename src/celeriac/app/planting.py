@@ -105,9 +105,7 @@ async def asend(signature: Signature, args: tuple[Any, ...], kwargs: Mapping[str
 def run_here(signature: Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: dict[str, Any]) -> Any:
     """Run a workflow in this process and return its result."""
     throw = options.pop("throw", None)
-    planted = plan(signature, args, kwargs, options, eager=True)
-    joins = {join.number: join for join in planted.joins}
-    return eager_workflow.run(planted.first, joins, planted.result, throw=throw)
+    return eager_workflow.run(plan(signature, args, kwargs, options, eager=True), throw=throw)
 
 
 def plan(
@@ -152,9 +150,16 @@ def freeze(signature: Signature, id: str | None, root_id: str | None) -> Any:
 
 def with_one_end(signature: Any, app: Celeriac) -> Any:
     """Return a signature whose value one task comes to: a group with a task behind it that hands the list on."""
-    if getattr(signature, "subtask_type", None) not in ("group", "chunks"):
-        return signature
-    return signature | app.signature("celery.accumulate")
+    return signature | app.signature("celery.accumulate") if _ends_in_group(signature) else signature
+
+
+def _ends_in_group(signature: Any) -> bool:
+    kind = getattr(signature, "subtask_type", None)
+    if kind == "chain":
+        return bool(signature.tasks) and _ends_in_group(signature.tasks[-1])
+    if kind == "chord":
+        return _ends_in_group(signature.body)
+    return kind in ("group", "chunks")
 
 
 _Call = tuple[tuple[Any, ...], Mapping[str, Any], dict[str, Any]]

@@ -27,21 +27,15 @@ class Replacing(Running):
         Args:
             sig: A signature.
 
-        Returns:
-            In eager mode, the value.
-
         Raises:
-            Ignore: Always, but in eager mode.
+            Ignore: Always.
             RuntimeError: The task was called like a function.
             StoreNeeded: Steps of it wait for each other, and the broker has no store for that.
         """
         request = self.request
         if request.called_directly:
             raise RuntimeError(f"task {self.name} was called like a function: there is nothing to replace")
-        whole = planting.with_one_end(sig, self.app)
-        if request.is_eager:
-            return whole.apply().get(disable_sync_subtasks=False)
-        self._give_place(whole, request)
+        self._give_place(planting.with_one_end(sig, self.app), request)
 
     def _give_place(self, sig: Any, request: Request) -> NoReturn:
         message = request.message
@@ -54,11 +48,11 @@ class Replacing(Running):
             "replaced_task_nesting": message.replaced_task_nesting + 1,
         }
         given = {name: value for name, value in options.items() if value is not None}
-        found = planting.plan(sig, (), {}, given)
-        broker = self.app.broker
+        found = planting.plan(sig, (), {}, given, eager=request.is_eager)
+        plant = request.plant or self.app.broker.plant
         more: tuple[Message, ...] = ()
         if request.members:  # They wait for what takes the place, as they would for the task.
-            message, more = joining.admit(self.app, request, broker.plant)
+            message, more = joining.admit(self.app, request, plant)
         if found.workflow is None:
             (only,) = found.first
             request.replacement = Replacement(_placed(only, message), more)
@@ -69,9 +63,13 @@ class Replacing(Running):
                 number = nesting.base(message, request.fencing_token)
                 found = nesting.inside(found, message, message.place, number)
             for part in found.parts():
-                broker.plant(workflow, part)
-            announcing.after_planting(found.joins)
-            request.replacement = Replacement(None, (*found.first, *more))
+                plant(workflow, part)
+            if not request.is_eager:
+                announcing.after_planting(found.joins)
+            # The last step has this task's id. Where it waits for nothing it is this message, changed: a new one of an
+            # id that is there already would be dropped.
+            last = next((one for one in found.first if one.id == message.id), None)
+            request.replacement = Replacement(last, (*[one for one in found.first if one is not last], *more))
         raise Ignore(f"replaced by {sig!r:.100}")
 
 

@@ -7,9 +7,10 @@ This is the one place of the package that keeps state for the process.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def set_current(app: Celeriac | None) -> None:
 
 def get_current() -> Celeriac:
     """Return the current app; makes one without a name if there is none."""
-    found = _local.app or _process.default or _process.latest
+    found = any_app()
     if found is not None:
         return found
     with _process.lock:
@@ -76,6 +77,22 @@ def forget(app: Celeriac) -> None:
     if _local.app is app:
         _local.app = None
     _process.apps.discard(app)
+
+
+@contextlib.contextmanager
+def stand_in(app: Any) -> Generator[None]:
+    """Let this be the app of every thread that has none of its own, and of the running one, for a while."""
+    before = _local.app, _process.default, _process.latest
+    _local.app, _process.default = None, app
+    try:
+        yield
+    finally:
+        _local.app, _process.default, _process.latest = before
+
+
+def any_app() -> Celeriac | None:
+    """Return the current app; None if nobody made one."""
+    return _local.app or _process.default or _process.latest
 
 
 def add_app(app: Celeriac) -> None:

@@ -55,13 +55,15 @@ class Workflow(Signature):
 
     @property
     def app(self) -> Celeriac:
-        """The app it is sent through: its own, or that of a task in it."""
+        """The app it is sent through: its own, that of a task in it, or the current one."""
+        return self.bound_app or super().app
+
+    @property
+    def bound_app(self) -> Celeriac | None:
+        """The app it was made for, or that of the first task in it that has one; None: the current one."""
         if self._app is not None:
             return self._app
-        for one in self.parts:
-            if isinstance(one, Workflow) or one.bound_app is not None:
-                return one.app
-        return super().app
+        return next((found for one in self.parts if (found := one.bound_app) is not None), None)
 
     @property
     def parts(self) -> list[Signature]:
@@ -92,7 +94,7 @@ class Workflow(Signature):
 
     def clone(self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
         """Return a copy, with arguments put before its own, and options added."""
-        copy = type(self).from_dict(self, app=self._app)
+        copy = type(self).from_dict(self, app=self.bound_app)
         copy.update(
             args=(*args, *self.args), kwargs={**copy.kwargs, **(kwargs or {})}, options={**copy.options, **options}
         )

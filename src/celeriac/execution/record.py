@@ -14,7 +14,8 @@ class Replacement(NamedTuple):
     """What takes the place of a task that asked for it.
 
     Attributes:
-        again: A task under the same id; None where it is a workflow.
+        again: A task under the same id; None where it is a workflow whose last step waits for
+            others.
         first: The messages that the workflow begins with, and those of members that the task added to its chord.
     """
 
