@@ -163,7 +163,7 @@ class Scheduler:
             try:
                 if waiter is None:
                     waiter = self._broker.waiter((ENTRIES,))
-                wait = self._turn()
+                wait = self.turn()
                 self._rest(waiter, wait)
             except Exception as exc:
                 self._error = f"{type(exc).__name__}: {exc}"
@@ -192,7 +192,7 @@ class Scheduler:
 
     # Leading.
 
-    def _turn(self) -> float:
+    def turn(self) -> float:
         """Do what is due; return the seconds until there may be more."""
         if not self._started:
             self._desk.start(self._broker)

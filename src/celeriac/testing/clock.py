@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 
 class VirtualClock:
@@ -16,6 +18,7 @@ class VirtualClock:
         self._lock = threading.Lock()
         self._wall = now
         self._steady = 0.0
+        self._followers: list[Callable[[datetime], object]] = []
 
     def now(self) -> float:
         """Return seconds since the epoch."""
@@ -38,8 +41,28 @@ class VirtualClock:
         with self._lock:
             self._wall += seconds
             self._steady += seconds
+        self._tell()
 
     def step(self, seconds: float) -> None:
         """Set the wall clock forward or back, as an administrator would; steady time does not notice."""
         with self._lock:
             self._wall += seconds
+        self._tell()
+
+    def follow(self, move: Callable[[datetime], object]) -> None:
+        """Call ``move`` with the time now and after each step, so that the clock of the machine can be made to agree.
+
+        Args:
+            move: Takes an aware datetime: ``move_to`` of a frozen time of ``freezegun`` or ``time-machine``.
+        """
+        self._followers.append(move)
+        move(self.datetime)
+
+    @property
+    def datetime(self) -> datetime:
+        """The wall time, in UTC."""
+        return datetime.fromtimestamp(self.now(), UTC)
+
+    def _tell(self) -> None:
+        for move in self._followers:
+            move(self.datetime)

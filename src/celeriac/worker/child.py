@@ -65,6 +65,10 @@ class ChildProcess:
         if self._failure is not None:
             raise self._failure
 
+    def wait_until_started(self, timeout: float) -> bool:
+        """Wait until there is an engine, or there will be none; from any thread. False if that took longer."""
+        return self._started.wait(timeout)
+
     def drain(self) -> None:
         """Start to drain, as soon as there is something to; from any thread."""
         self._drain_asked = True
@@ -121,7 +125,7 @@ class ChildProcess:
         finally:
             if link is not None:
                 asyncio.get_running_loop().remove_reader(link.fileno())
-            await self._app.aclose()
+            await self._app.adisconnect()
 
     def _retire(self, link: Connection | None) -> _Retire:
         return _Retire(link, self)

@@ -53,7 +53,7 @@ _holders = itertools.count()
 def tick(app: Celeriac, bus: Bus | None = None) -> Scheduler:
     """Let a new scheduler do what is due now."""
     scheduler = app.schedule.scheduler(bus or Bus(), "only")
-    scheduler._turn()
+    scheduler.turn()
     return scheduler
 
 

@@ -213,7 +213,7 @@ def test_wrong_entries_hold_up_no_other(make_app: Make) -> None:
 
     bus, failed = Bus(), list[str]()
     bus.subscribe(EntryFailed, lambda event: failed.append(event.name))
-    app.schedule.scheduler(bus, "only")._turn()
+    app.schedule.scheduler(bus, "only").turn()
     assert sorted(failed) == ["7", "class", "field", "nothing", "zone"]
     assert [entry.name for entry in app.schedule.list()] == ["good", "rule"]
 

@@ -27,13 +27,14 @@ class SharedStore:
 
     Args:
         clock: The clock of everything in the store.
+        store: The store; None: a new one.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, store: Store | None = None) -> None:
         self.clock = clock
         self.changed = threading.Condition()
         self.listeners: set[Callable[[], None]] = set()
-        self._store = Store(clock)
+        self._store = Store(clock) if store is None else store
 
     @property
     def changes(self) -> int:
@@ -51,6 +52,13 @@ class SharedStore:
                     self.changed.notify_all()
                     for wake in tuple(self.listeners):
                         wake()
+
+    def before_wait(self, ids: Sequence[str]) -> None:
+        """Called by whoever is about to wait for a change.
+
+        Args:
+            ids: Tasks whose results are waited for; none where anything may be.
+        """
 
 
 class MemoryPerformer:
@@ -82,12 +90,14 @@ class AsyncMemoryPerformer:
 class MemoryWaiter:
     """Sleeps until the store changes."""
 
-    def __init__(self, shared: SharedStore) -> None:
+    def __init__(self, shared: SharedStore, ids: Sequence[str] = ()) -> None:
         self._shared = shared
+        self._ids = ids
         self._seen = shared.changes
 
     def wait(self, timeout: float) -> bool:
         shared = self._shared
+        shared.before_wait(self._ids)
         with shared.changed:
             woken = shared.changed.wait_for(lambda: shared.changes != self._seen, timeout)
             self._seen = shared.changes
@@ -100,11 +110,13 @@ class MemoryWaiter:
 class AsyncMemoryWaiter:
     """The awaiting twin of :class:`MemoryWaiter`."""
 
-    def __init__(self, shared: SharedStore) -> None:
+    def __init__(self, shared: SharedStore, ids: Sequence[str] = ()) -> None:
         self._shared = shared
+        self._ids = ids
         self._seen = shared.changes
 
     async def wait(self, timeout: float) -> bool:
+        self._shared.before_wait(self._ids)
         loop = asyncio.get_running_loop()
         changed = asyncio.Event()
 
@@ -158,10 +170,10 @@ class MemoryDriver:
         return AsyncMemoryPerformer(self._shared)
 
     def waiter(self, ids: Sequence[str] = ()) -> MemoryWaiter:
-        return MemoryWaiter(self._shared)
+        return MemoryWaiter(self._shared, ids)
 
     def async_waiter(self, ids: Sequence[str] = ()) -> AsyncMemoryWaiter:
-        return AsyncMemoryWaiter(self._shared)
+        return AsyncMemoryWaiter(self._shared, ids)
 
 
 _stores: WeakValueDictionary[str, SharedStore] = WeakValueDictionary()
@@ -181,6 +193,17 @@ def shared_store(name: str, clock: Clock) -> SharedStore:
     if shared.clock is not clock:
         raise ImproperlyConfigured(f"memory://{name} is open in this process on another clock; use another name")
     return shared
+
+
+def share(name: str, shared: SharedStore) -> None:
+    """Let this be the store of that name, as long as the caller or a driver holds it.
+
+    Raises:
+        ImproperlyConfigured: There is one of that name.
+    """
+    with _finding:
+        if _stores.setdefault(name, shared) is not shared:
+            raise ImproperlyConfigured(f"memory://{name} is open in this process already; use another name")
 
 
 _frozen: list[SharedStore] = []
