@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from celeriac import Celeriac, chain, chord, group
-from celeriac.errors import ChordError, NotRegistered, Reject, Retry, TaskRevokedError
+from celeriac.errors import ChordError, NotRegistered, Reject, Retry, TaskRevokedError, WorkerLostError
 from celeriac.events import signals
 from celeriac.schedules import crontab
 from celeriac.testing import Kit, NothingRuns, TooManyRuns
@@ -218,6 +218,37 @@ def test_tasks_that_send_themselves_are_named(kit: Kit) -> None:
     with pytest.raises(TooManyRuns, match=r"50 tasks have run .* .*\.again \(49 times\), .*\.add \(1 times\)"):
         kit.drain(limit=50)
     assert len(kit.waiting(again)) == 1
+
+
+def test_a_run_whose_worker_dies_is_repeated(kit: Kit) -> None:
+    sent = chain(add.s(1, 2), double.s()).delay()
+    kit.kill_after(add)
+    assert [run.state for run in kit.drain()] == ["PENDING", "SUCCESS", "SUCCESS"]
+    kit.assert_ran(add, count=2)
+    assert sent.get() == 6
+
+
+def test_a_task_that_keeps_killing_its_worker_is_a_dead_letter(kit: Kit) -> None:
+    add.delay(1, 2)
+    kit.kill_after(add, times=9)
+    with pytest.raises(WorkerLostError, match=r"killed its worker process 3 times"):
+        kit.drain()
+    kit.assert_ran(add, count=3)
+    kit.assert_ran(add, state="DEAD", count=1)
+    assert kit.waiting() == []
+
+
+def test_an_at_most_once_task_is_not_repeated(kit: Kit) -> None:
+    @app.task(name="kit.once", acks_late=False)
+    def once() -> None:
+        """Do nothing."""
+
+    sent = once.delay()
+    kit.kill_after(once)
+    with pytest.raises(WorkerLostError, match="at-most-once"):
+        kit.drain()
+    kit.assert_ran(once, count=1)
+    assert sent.state == "FAILURE"
 
 
 def test_queues_can_be_left_alone() -> None:

@@ -17,7 +17,7 @@ from celeriac.app import Celeriac, loops
 from celeriac.core import state
 from celeriac.core.message import Delivery, Message, Settlement, Start
 from celeriac.core.workflow import Harvest
-from celeriac.errors import NotRegistered
+from celeriac.errors import NotRegistered, WorkerLostError
 from celeriac.events import Bus, TaskFailed, TaskReceived, TaskRetried, TaskSucceeded, signals
 from celeriac.events import log as event_log
 from celeriac.execution import announce, steps
@@ -29,6 +29,7 @@ from celeriac.testing.kit.records import Ran, Told
 from celeriac.testing.kit.store import KitStore
 from celeriac.worker.given import with_given
 from celeriac.worker.runs import must_start_first
+from celeriac.worker.verdicts import judge_expired
 
 LIMIT: Final = 10_000
 """Runs after which a drain is taken for endless."""
@@ -36,6 +37,7 @@ _LEASE: Final = 86_400.0
 _BATCH: Final = 500
 _NAMED: Final = 3
 OWNER: Final = "kit"
+JUDGE: Final = "kit/judge"
 
 T = TypeVar("T")
 Running = Generator[Call, Settlement, list[Ran]]
@@ -63,6 +65,7 @@ class Drainer:
         self._queues = None if queues is None else tuple(queues)
         self._surroundings = app.worker_surroundings("kit@localhost")
         self._told = Told()
+        self._losses: Counter[str] = Counter()
         self._scheduler = app.schedule.scheduler(self._surroundings.bus, OWNER)
         self.beat = False
         self.runs: list[Ran] = []
@@ -135,11 +138,13 @@ class Drainer:
                 given = opened.args, opened.kwargs
                 self._note_start(opened)
                 opened = yield opened
-            broker.settle([opened])
-            if delivery.message is not None:
-                ran = self._ran(delivery.message, opened, given)
-                ended.append(ran)
-                self.runs.append(ran)
+            if delivery.message is not None and given is not None and self._is_lost(delivery.message):
+                new = self._lose(delivery, delivery.message, given)
+            else:
+                broker.settle([opened])
+                new = [] if delivery.message is None else [self._ran(delivery.message, opened, given)]
+            ended += new
+            self.runs += new
 
     def _received(self, delivery: Delivery) -> Delivery:
         message = delivery.message
@@ -158,6 +163,29 @@ class Drainer:
             if call.task.track_started and self._surroundings.stores_results:
                 self._app.backend.progress([stored_results.started(call.message, self._surroundings)])
 
+    # Workers that die.
+
+    def lose(self, name: str, times: int) -> None:
+        """Let the worker die at the end of the next runs of a task."""
+        self._losses[name] = times
+
+    def _is_lost(self, message: Message) -> bool:
+        left = self._losses[message.task]
+        self._losses[message.task] = max(0, left - 1)
+        return left > 0
+
+    def _lose(self, delivery: Delivery, message: Message, given: tuple[Any, Any]) -> list[Ran]:
+        """Do what others do when a worker has died at the end of a run, before it could tell the broker."""
+        limit = self._surroundings.delivery_limit
+        self._told = Told()
+        found = [Ran(message, self._clock.now(), state.PENDING, told=Told(), given=given, reason="its worker died")]
+        reclaimed = self._app.broker.reclaim(JUDGE, 1, crash_limit=limit, owner=OWNER, guilty=(delivery.lease,))
+        for verdict in reclaimed.verdicts:
+            settlement = judge_expired(verdict, self._surroundings, limit)
+            self._app.broker.settle([settlement])
+            found.append(self._ran(message, settlement, None))
+        return found
+
     def _ran(self, message: Message, settlement: Settlement, given: tuple[Any, Any] | None) -> Ran:
         told, self._told = self._told, Told()
         ended = {"retry": state.RETRY, "release": state.PENDING, "dead": state.DEAD}.get(settlement.action)
@@ -165,8 +193,10 @@ class Drainer:
             ended = settlement.result.state
         elif settlement.action == "done":
             ended = settlement.state
-        if ended == state.DEAD and told.exception is None and message.task not in self._app.tasks:
-            told = Told(exception=NotRegistered(f"no task named {message.task!r} is registered: {settlement.reason}"))
+        if ended == state.DEAD and told.exception is None:
+            known = message.task in self._app.tasks
+            reason = f"task {message.task!r} is a dead letter: {settlement.reason}"
+            told = Told(exception=WorkerLostError(reason) if known else NotRegistered(reason))
         return Ran(message, self._clock.now(), ended or state.SUCCESS, told=told, given=given, reason=settlement.reason)
 
     # Time.

@@ -158,6 +158,18 @@ class Kit(Asserting):
         """Run until nothing waits any more; the awaitable twin of :meth:`finish`."""
         return _checked(await self._started.adrain(math.inf, limit), raises=raises)
 
+    def kill_after(self, task: AnyTask, *, times: int = 1) -> None:
+        """Let the worker die at the end of the next runs of a task: its code has run, and the broker is not told.
+
+        What then happens is what happens in production: it runs again, unless it is at-most-once (WorkerLostError), or
+        has lost ``task_delivery_limit`` runs (a dead letter). To see whether a task may run twice.
+
+        Args:
+            task: The task or its name.
+            times: How many runs.
+        """
+        self._started.lose(task if isinstance(task, str) else task.name, times)
+
     def _until(self, until: Moment | None) -> float | None:
         return None if until is None else moment(until, self.clock.now())
 
