@@ -22,6 +22,7 @@ MODULES: Final = (
     "celeriac.schedules",
     "celeriac.signals",
     "celeriac.states",
+    "celeriac.testing",
     "celeriac.utils",
     "celeriac.utils.log",
 )

@@ -18,6 +18,7 @@ from celeriac.app import state
 from celeriac.app.control import Control, Inspect
 from celeriac.app.eager_result import EagerResult
 from celeriac.app.schedule import Schedule
+from celeriac.testing import Kit
 from tests.api import snapshot, typing_sample
 
 
@@ -43,7 +44,8 @@ TWINS: dict[type, dict[str, str | None]] = {
         "update_state": "aupdate_state",
         "apply": None,  # Runs here; nothing is awaited.
     },
-    Celeriac: {"send_task": "asend_task", "send_tasks": "asend_tasks", "close": "aclose"},
+    Celeriac: {"send_task": "asend_task", "send_tasks": "asend_tasks", "close": "aclose", "disconnect": "adisconnect"},
+    Kit: {"drain": "adrain", "advance": "aadvance", "finish": "afinish"},
     Signature: {"delay": "adelay", "apply_async": "aapply_async"},
     Control: {
         "revoke": "arevoke",

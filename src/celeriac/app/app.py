@@ -323,6 +323,10 @@ class Celeriac(Periodic):
         self._connections.close()
         state.forget(self)
 
+    def disconnect(self) -> None:
+        """Close the process's connections; each opens again with its next use."""
+        self._connections.close()
+
     async def adisconnect(self) -> None:
         """Close the running event loop's connections and the process's; each opens again with its next use."""
         await self._connections.aclose()

@@ -87,9 +87,25 @@ class EagerResult(AsyncResult[R_co]):
             self._throw_of_parents()
         return cast("R_co", self.maybe_throw(propagate, callback))
 
-    async def aget(self, *args: Any, **kwargs: Any) -> R_co:
+    async def aget(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float | None = None,
+        no_ack: bool = True,
+        follow_parents: bool = True,
+        callback: Callable[[str, Any], Any] | None = None,
+        on_message: Callable[[dict[str, Any]], Any] | None = None,
+        on_interval: Callable[[], Any] | None = None,
+        disable_sync_subtasks: bool = True,
+    ) -> R_co:
         """Return the value, or raise the task's exception; the awaitable twin of :meth:`get`."""
-        return self.get(*args, **kwargs)
+        return self.get(
+            propagate=propagate,
+            follow_parents=follow_parents,
+            callback=callback,
+            disable_sync_subtasks=disable_sync_subtasks,
+        )
 
     wait = get
 
