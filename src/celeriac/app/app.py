@@ -27,6 +27,7 @@ from celeriac.app.sending import keywords, positional
 from celeriac.app.transaction import Outbox, Transaction
 from celeriac.core.clock import SYSTEM, Clock
 from celeriac.core.message import check_name
+from celeriac.core.queues import QueuePlan
 from celeriac.core.retry import Rng
 from celeriac.core.settings_table import SETTINGS
 from celeriac.events import Bus
@@ -94,7 +95,7 @@ class Celeriac(Periodic):
         self.strict_typing = strict_typing
         # Settings tell these two when they change, so they come first.
         self._connections = Connections(
-            self.urls, clock, self._seal, self.queue_plan, lambda: self._configuration.store_options()
+            self.urls, clock, self._seal, self._queues_of_broker, lambda: self._configuration.store_options()
         )
         self.publisher = Publisher(self, self._connections)
         super().__init__(main=main, autofinalize=autofinalize, task_cls=task_cls)
@@ -270,6 +271,9 @@ class Celeriac(Periodic):
 
     def _seal(self) -> Guard | None:
         return self.guard if self._configuration.pinned is None else None
+
+    def _queues_of_broker(self) -> QueuePlan:
+        return self.queue_plan() if self._configuration.pinned is None else QueuePlan()
 
     # For workers.
 

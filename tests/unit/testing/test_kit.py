@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from celeriac import Celeriac, chain, chord, group
+from celeriac import Broadcast, Celeriac, Queue, chain, chord, group
 from celeriac.errors import ChordError, NotRegistered, Reject, Retry, TaskRevokedError, WorkerLostError
 from celeriac.events import signals
 from celeriac.schedules import crontab
@@ -338,6 +338,33 @@ def test_the_app_is_as_it_was_afterwards() -> None:
     assert kit.enqueued(work) != []
     with pytest.raises(RuntimeError, match="not started"):
         kit.drain()
+
+
+def test_what_only_the_real_broker_can_do_is_left_out() -> None:
+    own = Celeriac("own", broker="amqp://nowhere", backend="rpc://", set_as_current=False)
+    own.conf.task_queues = [Queue("celery"), Broadcast("news")]
+    own.conf.security_signing_keys = {"k1": "a secret that is long enough to sign messages with"}
+
+    @own.task
+    def work(text: str) -> str:
+        return text
+
+    with Kit(own) as kit:
+        sent = work.delay("hello")
+        kit.assert_enqueued(work, args=("hello",))
+        kit.drain()
+        assert sent.get() == "hello"
+
+
+def test_a_kit_within_a_kit_gives_back_what_it_took(kit: Kit) -> None:
+    add.delay(1, 1)
+    with Kit(app, now=START + timedelta(days=9)) as inner:
+        add.delay(2, 2)
+        assert [run.value for run in inner.drain()] == [4]
+        assert inner.now == START + timedelta(days=9)
+    assert [run.value for run in kit.drain()] == [2]
+    with pytest.raises(RuntimeError, match="started already"):
+        kit.start()
 
 
 def test_two_kits_see_nothing_of_each_other() -> None:
