@@ -11,6 +11,7 @@ import pytest
 from celeriac import Celeriac, chord, current_app
 from celeriac.app import state
 from celeriac.testing import start_worker
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -92,4 +93,4 @@ def test_no_thread_stays(app: Celeriac) -> None:
     before = set(threading.enumerate())
     with start_worker(app):
         app.tasks["add"].delay(1, 2).get(timeout=10)
-    assert {one.name for one in set(threading.enumerate()) - before} == set()
+    wait_for(lambda: set(threading.enumerate()) <= before, 10, "the end of all threads of the worker")
