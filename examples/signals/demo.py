@@ -72,7 +72,7 @@ def send_all(notes: Notes) -> bool:
     ended: dict[str, str] = {}
     for fate in ("returns", "is retried", "fails"):
         result = work.apply_async((), {"fate": fate}, task_id=fate)
-        notes.wait(lambda _, result=result: result.ready(), fate)
+        result.get(timeout=30, propagate=False)
         ended[fate] = result.state
     work.apply_async(countdown=0.3, expires=0.1, task_id="has expired")
     notes.has("has expired", "task_revoked")
