@@ -188,7 +188,7 @@ class Connections:
             found = self._forwarding
             if found is None:
                 bare: Any = self._bare
-                found = self._forwarding = SyncBroker(ForwardingDriver(bare, guard, self._clock))
+                found = self._forwarding = SyncBroker(ForwardingDriver(bare, guard, self.clock))
         return found
 
     def _lender(self) -> Lending:

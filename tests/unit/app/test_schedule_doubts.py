@@ -17,7 +17,7 @@ from celeriac.testing.clock import VirtualClock
 def turn(scheduler: Scheduler) -> str:
     """Let it do what is due, look at what was bad, and say what is bad."""
     scheduler._doubt_at = 0.0
-    scheduler._turn()
+    scheduler.turn()
     return "\n".join(scheduler.status.doubts)
 
 

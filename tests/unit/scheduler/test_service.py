@@ -259,8 +259,8 @@ def test_the_next_look_is_no_later_for_the_time_that_firing_takes(broker: Broker
     now = time.time()
     put(broker, stored("first", now, every=60.0), stored("second", now + 0.15, every=60.0))
     scheduler = Scheduler(Slow(broker._driver), EveryDesk(), bus, "one")
-    assert scheduler._turn() == 0.0, "the second is due by now"
-    assert scheduler._turn() > 0.0
+    assert scheduler.turn() == 0.0, "the second is due by now"
+    assert scheduler.turn() > 0.0
     # How late they are is counted until the store has their messages.
     assert len(waited) == 2
     assert min(waited) >= 0.2
