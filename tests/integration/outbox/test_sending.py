@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from celeriac import Celeriac
 from celeriac.contrib.sqlalchemy import Outbox
 from celeriac.core.message import unpack
-from celeriac.errors import ImproperlyConfigured, InvalidTaskError
+from celeriac.errors import ImproperlyConfigured, InvalidTaskError, OperationalError
 from tests.support.shop import Base, Order, database
 
 
@@ -30,7 +31,8 @@ def waiting(outbox: Outbox) -> list[str]:
 def drain(outbox: Outbox) -> None:
     relay = outbox.relay("test")
     for _ in range(100):
-        relay.tick()
+        with contextlib.suppress(OperationalError):  # A loaded machine may exceed the time of a transaction.
+            relay.tick()
         if relay.leads and not outbox.lag()[0]:
             relay.close()
             return
