@@ -116,7 +116,7 @@ def run_workflow(kind: str, count: int) -> int:
         if kind == "chord"
         else chain(more.s(0), *[more.s() for _ in range(count - 1)])
     )
-    return int(whole.apply_async().get(timeout=120))
+    return int(whole.apply_async().get(timeout=600))
 
 
 def left() -> int:

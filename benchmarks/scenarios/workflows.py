@@ -47,6 +47,6 @@ class Workflows:
     def measure(self, site: Site, effort: Effort) -> Mapping[str, float]:
         """Send both to a running worker, one after the other."""
         with site.worker():
-            chord: float = site.produce("workflow", "chord", max(100, round(HEADER * effort.share)), timeout=180)
-            chain: float = site.produce("workflow", "chain", max(20, round(STEPS * effort.share)), timeout=180)
+            chord: float = site.produce("workflow", "chord", max(100, round(HEADER * effort.share)), timeout=660)
+            chain: float = site.produce("workflow", "chain", max(20, round(STEPS * effort.share)), timeout=660)
         return {"chord": chord, "chain": chain}
