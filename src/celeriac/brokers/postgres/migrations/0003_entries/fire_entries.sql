@@ -38,7 +38,7 @@ BEGIN
     END IF;
     IF m_n IS NOT NULL THEN
         IF all_hold THEN
-            PERFORM celeriac.keep_new(m_id, m_queue, m_task, m_priority, m_eta, m_payload);
+            PERFORM celeriac.keep(m_id, m_queue, m_task, m_priority, m_eta, m_payload);
         ELSE
             PERFORM celeriac.keep(
                 array_agg(id ORDER BY k), array_agg(coalesce(queue, m_queue[1]) ORDER BY k),
