@@ -45,6 +45,12 @@ def broken(text: str = "no") -> None:
     raise Broken(text)
 
 
+@app.task(bind=True)
+def grows(self: Any, number: int) -> int:
+    self.add_to_chord(add.s(number, 100))
+    return number
+
+
 @app.task(throws=(Broken,))
 def breaks_as_told() -> None:
     raise Broken("as told")
@@ -165,6 +171,27 @@ def test_a_task_that_a_workflow_takes_the_place_of_has_its_value(kit: Kit) -> No
     sent = chain(replaced.s(10), double.s()).delay()
     kit.drain()
     assert sent.get() == 46
+
+
+def test_a_task_may_add_a_member_to_its_chord(kit: Kit) -> None:
+    sent = chord([grows.s(1), add.s(1, 1)], total.s()).delay()
+    kit.drain()
+    assert sent.get() == 104
+
+
+def test_what_follows_from_a_run_is_published(kit: Kit) -> None:
+    told: list[str] = []
+
+    def published(sender: str, **named: Any) -> None:
+        told.append(sender)
+
+    signals.after_task_publish.connect(published)
+    try:
+        add.apply_async((1, 1), link=double.s())
+        kit.drain()
+    finally:
+        signals.after_task_publish.disconnect(published)
+    assert told == [add.name, double.name]
 
 
 def test_the_first_failure_is_raised_once_everything_has_run(kit: Kit) -> None:

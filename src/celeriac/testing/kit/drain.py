@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Coroutine, Generator, Sequence
 from typing import Any, Final, TypeVar
 
-from celeriac.app import Celeriac, loops
+from celeriac.app import Celeriac, announcing, loops
 from celeriac.core import state
 from celeriac.core.message import Delivery, Message, Settlement, Start
 from celeriac.core.workflow import Harvest
@@ -141,7 +141,7 @@ class Drainer:
             if delivery.message is not None and given is not None and self._is_lost(delivery.message):
                 new = self._lose(delivery, delivery.message, given)
             else:
-                broker.settle([opened])
+                announcing.after_settling([opened], broker.settle([opened]))
                 new = [] if delivery.message is None else [self._ran(delivery.message, opened, given)]
             ended += new
             self.runs += new
@@ -182,7 +182,7 @@ class Drainer:
         reclaimed = self._app.broker.reclaim(JUDGE, 1, crash_limit=limit, owner=OWNER, guilty=(delivery.lease,))
         for verdict in reclaimed.verdicts:
             settlement = judge_expired(verdict, self._surroundings, limit)
-            self._app.broker.settle([settlement])
+            announcing.after_settling([settlement], self._app.broker.settle([settlement]))
             found.append(self._ran(message, settlement, None))
         return found
 
