@@ -15,7 +15,7 @@ from typing import Any, Final
 from celeriac import Celeriac
 from celeriac.core.message import Delivery, Settlement
 from celeriac.core.scheduled import StoredEntry, Writing
-from celeriac.errors import CeleriacError
+from celeriac.errors import CeleriacError, OperationalError
 from celeriac.scheduler import flows
 from celeriac.scheduler.runs import unpack_history
 from tests.support.fleet import Project
@@ -40,7 +40,10 @@ class Drain(threading.Thread):
 
     def run(self) -> None:
         while not self._stop_asked.wait(0.005):
-            self.take()
+            try:
+                self.take()
+            except OperationalError:
+                continue  # A scheduler was stopped while it held the lock of a file, for longer than a request waits.
 
     def take(self) -> int:
         """Take what is there, until nothing is; return how much it was."""
