@@ -91,6 +91,13 @@ class Canvases:
             Signature.from_dict(what, app=app).apply_async()
             return "sent"
 
+        @app.task(name="grows", bind=True)
+        def grows(self: Any, *args: Any) -> str:
+            note(("grows", _frozen(args), self.request.chord is not None))
+            if self.request.chord is not None:
+                self.add_to_chord(app.tasks["step"].s("added"))
+            return "grown"
+
         @app.task(name="linked")
         def linked(value: Any, word: str = "") -> None:
             note(("linked", _frozen(value), word))
@@ -177,7 +184,7 @@ def _frozen(value: Any) -> Any:
     return value
 
 
-KINDS = ("step", "step", "step", "astep", "broken", "again", "worn", "quiet", "ignores", "rejects")
+KINDS = ("step", "step", "step", "astep", "broken", "again", "worn", "quiet", "ignores", "rejects", "grows")
 
 
 def drawn(canvases: Canvases, shape: Any, rng: random.Random, *, failing: float, depth: int = 0) -> Signature:

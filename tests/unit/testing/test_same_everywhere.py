@@ -95,6 +95,10 @@ TABLE: dict[str, tuple[Make, Any]] = {
         lambda: s("replaces", by=chain(chain(s("step", 1), group([])), s("step", 2))) | s("step", 3),
         ("value", [[[], 2], 3]),
     ),
+    "a chord that grows": (
+        lambda: chord([s("step", 1), s("grows")], s("step")),
+        ("value", [[[1], "grown", ["added"]]]),
+    ),
     "sends others": (lambda: s("sends", what=group(s("step", 1), s("step", 2))), ("value", "sent")),
     "sends a group of one": (lambda: s("sends", what=group(s("step", 1))) | s("step"), ("value", ["sent"])),
 }
