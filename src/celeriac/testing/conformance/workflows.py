@@ -57,6 +57,19 @@ async def the_last_settlement_makes_ready_what_waits(kit: Kit) -> None:
 
 
 @group
+async def numbers_of_joins_are_exact_up_to_2_to_the_53rd(kit: Kit) -> None:
+    low, high = 2**53 - 2, 2**53 - 1
+    joins = [Join(number=number, size=1, messages=(kit.message(f"after-{number}"),)) for number in (low, high)]
+    await kit.broker.plant(planted(), joins)
+    await kit.broker.arrive([arrival(join=high)])
+    assert await kit.drain() == [f"after-{high}"]
+    assert [one.slot for one in (await kit.broker.harvest("flow", high, -1, 10)).arrived] == [0]
+    await kit.send("a")
+    await kit.settle(done(await kit.take_next("a"), arrival=arrival(join=low)))
+    assert await kit.drain() == [f"after-{low}"]
+
+
+@group
 async def all_arrivals_of_one_batch_count(kit: Kit) -> None:
     await plant(kit, "body", "other", size=5)
     await kit.broker.plant(planted("flow-2"), [Join(number=1, size=1, messages=(kit.message("third"),))])

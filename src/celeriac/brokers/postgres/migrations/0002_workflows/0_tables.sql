@@ -17,7 +17,7 @@ CREATE INDEX workflow_expires ON celeriac.workflow (expires) WHERE expires IS NO
 -- changes joins locks their rows first, in the order of the key.
 CREATE TABLE celeriac.workflow_join (
     workflow text COLLATE "C" NOT NULL,
-    number integer NOT NULL,
+    number bigint NOT NULL,
     size integer NOT NULL,
     remaining integer NOT NULL,
     failed integer,
@@ -28,7 +28,7 @@ CREATE TABLE celeriac.workflow_join (
 -- What becomes ready when a join is closed. delay: seconds after that.
 CREATE TABLE celeriac.workflow_message (
     workflow text COLLATE "C" NOT NULL,
-    number integer NOT NULL,
+    number bigint NOT NULL,
     seq integer NOT NULL,
     id text COLLATE "C" NOT NULL,
     queue text COLLATE "C" NOT NULL,
@@ -43,7 +43,7 @@ CREATE TABLE celeriac.workflow_message (
 -- message: of a step that failed itself, to be tried again by hand.
 CREATE TABLE celeriac.workflow_slot (
     workflow text COLLATE "C" NOT NULL,
-    number integer NOT NULL,
+    number bigint NOT NULL,
     slot integer NOT NULL,
     failed boolean NOT NULL,
     result bytea NOT NULL,

@@ -1,6 +1,6 @@
 -- Put outcomes of steps into their slots, and make ready what waits for joins that are closed by that.
 CREATE FUNCTION celeriac.arrive(
-    p_workflow text[], p_number integer[], p_slot integer[], p_failed boolean[], p_result bytea[], p_message bytea[]
+    p_workflow text[], p_number bigint[], p_slot integer[], p_failed boolean[], p_result bytea[], p_message bytea[]
 ) RETURNS void LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 SET plan_cache_mode = force_generic_plan
@@ -9,7 +9,7 @@ AS $$
 DECLARE
     t double precision := celeriac.now();
     closed_workflow text[];
-    closed_number integer[];
+    closed_number bigint[];
     over text[];
 BEGIN
     PERFORM 1 FROM celeriac.workflow_join j

@@ -8,7 +8,7 @@ CREATE FUNCTION celeriac.settle_arriving(
     r_n integer[], r_id text[], r_over boolean[], r_expires double precision[], r_payload bytea[],
     f_n integer[], f_id text[], f_queue text[], f_task text[], f_priority smallint[], f_eta double precision[],
     f_payload bytea[],
-    a_n integer[], a_workflow text[], a_number integer[], a_slot integer[], a_failed boolean[], a_result bytea[],
+    a_n integer[], a_workflow text[], a_number bigint[], a_slot integer[], a_failed boolean[], a_result bytea[],
     a_message bytea[]
 ) RETURNS integer[] LANGUAGE plpgsql
 SET enable_seqscan = off SET jit = off

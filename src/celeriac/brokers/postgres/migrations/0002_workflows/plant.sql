@@ -1,7 +1,7 @@
 -- Keep a workflow, or a part of one. j_*: joins. m_*: what waits for them, as keep.sql takes messages.
 CREATE FUNCTION celeriac.plant(
-    p_id text, p_keep double precision, p_record bytea, j_number integer[], j_size integer[],
-    m_number integer[], m_seq integer[], m_delay double precision[],
+    p_id text, p_keep double precision, p_record bytea, j_number bigint[], j_size integer[],
+    m_number bigint[], m_seq integer[], m_delay double precision[],
     m_id text[], m_queue text[], m_task text[], m_priority smallint[], m_eta double precision[], m_payload bytea[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_column

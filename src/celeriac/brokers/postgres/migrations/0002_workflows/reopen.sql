@@ -1,6 +1,6 @@
 -- Empty slots in which failures lie, and open what these had closed; return how many were emptied. m_*: messages to keep.
 CREATE FUNCTION celeriac.reopen(
-    p_workflow text, p_number integer[], p_slot integer[],
+    p_workflow text, p_number bigint[], p_slot integer[],
     m_id text[], m_queue text[], m_task text[], m_priority smallint[], m_eta double precision[], m_payload bytea[]
 ) RETURNS integer LANGUAGE plpgsql AS $$
 #variable_conflict use_column
