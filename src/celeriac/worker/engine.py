@@ -20,6 +20,7 @@ from celeriac.execution.runnable import Surroundings
 from celeriac.execution.steps import if_revoked
 from celeriac.worker.coroutine_slots import CoroutineSlots
 from celeriac.worker.fetcher import Fetcher
+from celeriac.worker.given import Known
 from celeriac.worker.holdings import Auditor, Holdings
 from celeriac.worker.memory import resident_kib
 from celeriac.worker.options import WorkerOptions
@@ -101,6 +102,7 @@ class Engine:
             mean=FIRST_MEAN,
             machine=threads,
         )
+        self._known = Known()
         self.settler = Settler(
             broker=broker,
             results=own_results,
@@ -109,6 +111,7 @@ class Engine:
             loop=self._loop,
             busy=lambda: self.sync_slots.waiting > 0,
             settled=self._batch_settled,
+            arrived=self._known.arrived,
         )
         self.coroutines = CoroutineSlots(
             self,
@@ -140,6 +143,7 @@ class Engine:
             coroutines=self.coroutines,
             settler=self.settler,
             holdings=self.holdings,
+            known=self._known,
         )
         if self._options.max_tasks_per_child is not None:
             fetcher.limit = self._left_to_run

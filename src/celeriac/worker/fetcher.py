@@ -25,7 +25,7 @@ from celeriac.execution import announce, steps
 from celeriac.execution.runnable import Surroundings
 from celeriac.worker.appetite import Appetite, Load
 from celeriac.worker.coroutine_slots import CoroutineSlots
-from celeriac.worker.given import HarvestBroker, with_given
+from celeriac.worker.given import HarvestBroker, Known, with_given
 from celeriac.worker.holdings import Holdings
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.runs import FOREVER
@@ -66,6 +66,7 @@ class Fetcher:
         coroutines: CoroutineSlots,
         settler: Settler,
         holdings: Holdings,
+        known: Known,
     ) -> None:
         self._options = options
         self._owner = owner
@@ -77,6 +78,7 @@ class Fetcher:
         self._coroutines = coroutines
         self._settler = settler
         self._holdings = holdings
+        self._known = known
         self._bus: Bus = surroundings.bus
         self._clock = surroundings.clock
         self._overflow: deque[Delivery] = deque()
@@ -245,7 +247,7 @@ class Fetcher:
     async def _dispatch_steps(self, deliveries: Sequence[Delivery]) -> None:
         """Read what steps of workflows are given, and dispatch them; what cannot be read is given back."""
         try:
-            given = await with_given(self._broker, deliveries)
+            given = await with_given(self._broker, deliveries, self._known)
         except BaseException:
             self._release(deliveries, "what it is given could not be read")
             raise

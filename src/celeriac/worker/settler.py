@@ -20,7 +20,7 @@ import msgspec
 
 from celeriac.app import announcing
 from celeriac.core import state
-from celeriac.core.message import Lease, Message, Settlement, Start, StoredResult
+from celeriac.core.message import Arrival, Lease, Message, Settlement, Start, StoredResult
 from celeriac.errors import BrokerError, OperationalError
 from celeriac.events import LeaseLost, TaskDead
 from celeriac.events.backoff import Backoff
@@ -69,6 +69,7 @@ class Settler:
         loop: asyncio.AbstractEventLoop,
         busy: Callable[[], bool],
         settled: Callable[[Sequence[Settlement]], None],
+        arrived: Callable[[Sequence[Arrival]], None],
     ) -> None:
         """Create a settler.
 
@@ -80,6 +81,7 @@ class Settler:
             loop: The engine's event loop.
             busy: Tells whether more work waits in this process.
             settled: Called with each batch that the broker has answered, in the loop.
+            arrived: Called before that with what it has accepted of outcomes of steps.
         """
         self._broker = broker
         self._results = results
@@ -89,6 +91,7 @@ class Settler:
         self._loop = loop
         self._busy = busy
         self._settled = settled
+        self._arrived = arrived
         self._waiting: deque[Settlement] = deque()
         self._in_flight: list[Settlement] = []
         self._woken = asyncio.Event()
@@ -156,6 +159,7 @@ class Settler:
                 if lost:
                     self._bus.emit(LeaseLost(lost, self._owner))
                 announcing.after_settling(batch, lost)
+                self._arrived([one.arrival for one in batch if one.arrival is not None and one.lease.id not in lost])
                 return
 
     async def _attempt(self, batch: list[Settlement]) -> tuple[str, ...]:

@@ -7,10 +7,11 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from celeriac.core import state
-from celeriac.core.message import Lease, Settlement, Start, StoredResult
+from celeriac.core.message import Arrival, Lease, Settlement, Start, StoredResult
 from celeriac.errors import BrokerError, InvalidTaskError, OperationalError, StoreFull
 from celeriac.events import LeaseLost, ServiceFailed, ServiceRecovered, TaskDead
 from celeriac.events.names import Event
@@ -63,6 +64,7 @@ class Stand:
         self.events: list[Event] = listen(surroundings)
         self.store = Store()
         self.told = 0
+        self.arrived: list[Arrival] = []
         self.is_busy = False
         self.settler = Settler(
             broker=self.store,
@@ -72,10 +74,14 @@ class Stand:
             loop=asyncio.get_running_loop(),
             busy=lambda: self.is_busy,
             settled=self._tell,
+            arrived=self._take,
         )
 
     def _tell(self, batch: Sequence[Settlement]) -> None:
         self.told += 1
+
+    def _take(self, arrivals: Sequence[Arrival]) -> None:
+        self.arrived += arrivals
 
     async def idle(self) -> None:
         async with asyncio.timeout(10):
@@ -259,3 +265,15 @@ async def test_step_that_is_repeated_stores_the_result_again() -> None:
         await stand.idle()
         assert stand.store.calls == ["start", "store", "settle"] * 2
         assert ids(stand.store.settled) == ["a"]
+
+
+async def test_what_steps_came_to_is_told_where_the_broker_took_it() -> None:
+    result = StoredResult(id="a", state="SUCCESS", body=b"1", content_type="application/json", content_encoding="utf-8")
+    arrivals = [Arrival(workflow="flow", join=join, slot=0, result=result) for join in (1, 2)]
+    async with at_work() as stand:
+        stand.store.lost = {"b"}
+        for id, arrival in zip("ab", arrivals, strict=True):
+            stand.settler.add(msgspec.structs.replace(done(id), arrival=arrival))
+        stand.settler.add(done("c"))
+        await stand.idle()
+    assert stand.arrived == arrivals[:1]
