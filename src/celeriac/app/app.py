@@ -35,6 +35,7 @@ from celeriac.execution.context import current_request
 from celeriac.execution.runnable import Surroundings
 
 if TYPE_CHECKING:
+    from celeriac.app.joining import Plant
     from celeriac.app.task import Task
     from celeriac.brokers.facade import AsyncBroker, SyncBroker
     from celeriac.core.security import Guard
@@ -102,7 +103,6 @@ class Celeriac(Periodic):
         self.namespace = namespace
         self.control = Control(self)
         self.schedule = Schedule(self)
-        self._follow_ups = AppFollowUps(self)
         if config_source is not None:
             self.config_from_object(config_source)
         own = _known_settings(settings) | dict(changes or {})
@@ -278,7 +278,12 @@ class Celeriac(Periodic):
     # For workers.
 
     def worker_surroundings(
-        self, hostname: str, *, delivery_limit: int | None = None, results: bool | None = None
+        self,
+        hostname: str,
+        *,
+        delivery_limit: int | None = None,
+        results: bool | None = None,
+        plant: Plant | None = None,
     ) -> Surroundings:
         """Return what all runs of a process share, with a new bus for its events.
 
@@ -286,6 +291,7 @@ class Celeriac(Periodic):
             hostname: The node name.
             delivery_limit: Overrides the setting ``task_delivery_limit``.
             results: Say that results are kept, or not; None: as the app's URLs say.
+            plant: Keeps the joins of workflows that follow from runs, which then run here; None: the broker does.
         """
         self.finalize(auto=True)
         conf = self.conf
@@ -294,7 +300,7 @@ class Celeriac(Periodic):
             hostname=hostname,
             accept=self.accept,
             result_accept=self.result_accept,
-            follow_ups=self._follow_ups,
+            follow_ups=AppFollowUps(self, plant),
             clock=self.clock,
             bus=Bus(),
             rng=self.rng,

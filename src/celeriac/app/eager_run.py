@@ -40,7 +40,7 @@ class EagerRun:
     def __init__(self, app: Celeriac) -> None:
         self.results: dict[str, EagerResult[Any]] = {}
         self._app = app
-        self._surroundings = app.worker_surroundings(f"eager@{os.uname().nodename}", results=True)
+        self._surroundings = app.worker_surroundings(f"eager@{os.uname().nodename}", results=True, plant=self.plant)
         self._values: dict[str, Any] = {}
         self._ready: deque[Message] = deque()
         self._joins: dict[_Place, Join] = {}

@@ -7,13 +7,14 @@ are derived from the finished task's, so that a step that is done twice sends on
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from celeriac.app import announcing, eager, joining, times
+from celeriac.app import announcing, eager, joining, planting, times
 from celeriac.app.canvas import Signature
 from celeriac.app.fields import embed_of, message_fields
 from celeriac.app.plan import sending_request
@@ -30,39 +31,43 @@ if TYPE_CHECKING:
 
 
 class AppFollowUps:
-    """The follow-ups of one app."""
+    """The follow-ups of one app.
 
-    def __init__(self, app: Celeriac) -> None:
+    Args:
+        app: The app.
+        plant: Keeps the joins of workflows that follow, where they run here and now; None: the app's broker does.
+    """
+
+    def __init__(self, app: Celeriac, plant: joining.Plant | None = None) -> None:
         self._app = app
+        self._plant = plant
 
     def callbacks(self, signatures: Sequence[Any], parent: Message, value: Any) -> tuple[Message, ...]:
         """Return the messages of ``link``: each gets the return value as its first argument."""
         return tuple(
-            self._message(Signature.from_dict(one, app=self._app), (value,), parent, f"link/{place}")
+            message
             for place, one in enumerate(signatures)
+            for message in self._messages(Signature.from_dict(one, app=self._app), (value,), parent, f"link/{place}")
         )
 
-    def errbacks(
-        self, signatures: Sequence[Any], parent: Message, failure: tuple[Request, BaseException, str | None]
+    def errback(
+        self, one: Mapping[str, Any], place: int, parent: Message, failure: tuple[Request, BaseException, str | None]
     ) -> tuple[Message, ...]:
-        """Return the messages of ``link_error``.
+        """Return the messages of one of ``link_error``.
 
         An errback that is registered here and takes more than one argument is called at once with (request, exception,
         traceback); any other is sent, with the id of the failed task as its argument.
         """
-        messages: list[Message] = []
-        for place, one in enumerate(signatures):
-            signature = Signature.from_dict(one, app=self._app)
-            task = self._app.tasks.get(signature.task)
-            if task is not None and not signature.immutable and _takes_failure(task, signature):
-                eager.call(task, (*failure, *signature.args), signature.kwargs)
-            else:
-                messages.append(self._message(signature, (parent.id,), parent, f"link_error/{place}"))
-        return tuple(messages)
+        signature = Signature.from_dict(one, app=self._app)
+        task = self._app.tasks.get(signature.task)
+        if task is not None and not signature.immutable and _takes_failure(task, signature):
+            eager.call(task, (*failure, *signature.args), signature.kwargs)
+            return ()
+        return self._messages(signature, (parent.id,), parent, f"link_error/{place}")
 
     def members(self, request: Request) -> tuple[Message, tuple[Message, ...]]:
         """Keep what the members of a run arrive in; return its message, as it arrives then, and theirs."""
-        return joining.admit(self._app, request, request.plant or self._app.broker.plant)
+        return joining.admit(self._app, request, self._plant or self._app.broker.plant)
 
     def retry(self, request: Request, policy: RetryPolicy, retry: BaseException) -> tuple[Message, float]:
         """Return the message that tries the task again, and when it is due (seconds since the epoch)."""
@@ -115,19 +120,32 @@ class AppFollowUps:
             changes["place"] = msgspec.structs.replace(message.place, takes=None)
         return changes
 
-    def _message(self, signature: Signature, first: tuple[Any, ...], parent: Message, step: str) -> Message:
-        args, kwargs, options = signature.merge(first, {}, {})
-        options.setdefault("task_id", follow_up_id(parent.id, step))
-        options["parent_id"] = parent.id
-        options["root_id"] = parent.root_id or parent.id
+    def _messages(
+        self, signature: Signature, first: tuple[Any, ...], parent: Message, step: str
+    ) -> tuple[Message, ...]:
+        """Return the messages that a signature begins with; what waits for others in it is kept here and now."""
+        options: dict[str, Any] = {"root_id": parent.root_id or parent.id}
         if parent.reply_to is not None:  # Whoever waits for the parent may wait for what follows.
-            options.setdefault("reply_to", parent.reply_to)
-        plan = self._app.publisher.plan(signature.task)
-        message = announcing.before_follow_up(plan, plan.message(args, kwargs, options), options)
+            options["reply_to"] = parent.reply_to
+        numbers = itertools.count()
+
+        def derived() -> str:
+            number = next(numbers)
+            return follow_up_id(parent.id, f"{step}/{number}" if number else step)
+
+        here = self._plant is not None
+        found = planting.plan(signature, first, {}, options, eager=here, ids=derived)
+        if found.workflow is not None:
+            plant = self._plant or self._app.broker.plant
+            for part in found.parts():
+                plant(found.workflow, part)
+            if not here:
+                announcing.after_planting(found.joins)
+        messages = tuple(msgspec.structs.replace(one, parent_id=parent.id) for one in found.first)
         request = sending_request()
         if request is not None:
-            request.children.append(message.id)
-        return message
+            request.children += [one.id for one in messages]
+        return messages
 
 
 def _takes_failure(task: Task[..., Any], signature: Signature) -> bool:

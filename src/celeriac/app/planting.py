@@ -7,7 +7,7 @@ and then begun, so that a sender that dies in between has begun nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
@@ -115,6 +115,7 @@ def plan(
     options: Mapping[str, Any],
     *,
     eager: bool = False,
+    ids: Callable[[], str] = new_id,
 ) -> Planting:
     """Return what is to be stored and sent of a workflow.
 
@@ -124,8 +125,9 @@ def plan(
         kwargs: Keyword arguments for them.
         options: Options of ``apply_async``.
         eager: It runs here: options that say when and where have no meaning.
+        ids: Makes the ids of its tasks, in their order, where they have none.
     """
-    planner = _Planner(signature.app, eager=eager)
+    planner = _Planner(signature.app, eager=eager, ids=ids)
     form, result = planner.add(signature, (args, kwargs, dict(options)), None)
     return planner.planting(form, result)
 
@@ -174,9 +176,10 @@ class _Leaf(msgspec.Struct):
 
 
 class _Planner:
-    def __init__(self, app: Celeriac, *, eager: bool) -> None:
+    def __init__(self, app: Celeriac, *, eager: bool, ids: Callable[[], str]) -> None:
         self._app = app
         self._eager = eager
+        self._ids = ids
         self._leaves: list[_Leaf] = []
         self._awaited: dict[int, tuple[tuple[str, str], bool]] = {}
         """For each join, the first step that waits for it, and whether that is given what a group came to."""
@@ -209,7 +212,7 @@ class _Planner:
             merged["link"] = [*_listed(options["link"]), *_listed(signature.options["link"])]
         if options.get("link_error") and signature.options.get("link_error"):
             merged["link_error"] = [*_listed(signature.options["link_error"]), *_listed(options["link_error"])]
-        task_id = str(options.get("task_id") or merged.get("task_id") or new_id())
+        task_id = str(options.get("task_id") or merged.get("task_id") or self._ids())
         merged["task_id"] = task_id
         number = len(self._leaves)
         self._leaves.append(_Leaf(signature, task_id, own_args, own_kwargs, merged))

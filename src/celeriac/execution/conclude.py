@@ -6,7 +6,6 @@ and changes nothing. If what follows a success cannot be built (a value that can
 
 from __future__ import annotations
 
-import traceback as tracebacks
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,6 @@ from celeriac.core import state
 from celeriac.core.message import Delivery, Message, Settlement, StoredResult
 from celeriac.errors import TaskError, TaskRevokedError
 from celeriac.events import (
-    HookFailed,
     TaskDead,
     TaskFailed,
     TaskIgnored,
@@ -24,6 +22,7 @@ from celeriac.events import (
     signals,
 )
 from celeriac.execution import announce, results, steps
+from celeriac.execution.errbacks import errbacks, report
 from celeriac.execution.outcome import (
     ExceptionInfo,
     Failed,
@@ -170,7 +169,7 @@ def _failed(call: Call, surroundings: Surroundings, outcome: Failed) -> Settleme
         result=results.failure(
             message, surroundings, exc, traceback=outcome.traceback, request=call.request, runtime=runtime
         ),
-        follow_ups=call.request.following + _errbacks(call, surroundings, exc, outcome.traceback),
+        follow_ups=call.request.following + errbacks(call, surroundings, exc, outcome.traceback),
     )
 
 
@@ -184,7 +183,7 @@ def bury(call: Call, surroundings: Surroundings, exc: BaseException) -> Settleme
         action="dead",
         reason=reason,
         result=results.failure(message, surroundings, exc, state_name=state.DEAD, request=call.request),
-        follow_ups=call.request.following + _errbacks(call, surroundings, exc, None),
+        follow_ups=call.request.following + errbacks(call, surroundings, exc, None),
     )
     return steps.arriving(settlement, message)
 
@@ -276,17 +275,6 @@ def _rejected(call: Call, surroundings: Surroundings, outcome: Rejected) -> Sett
     )
 
 
-def _errbacks(call: Call, surroundings: Surroundings, exc: BaseException, traceback: str | None) -> tuple[Message, ...]:
-    signatures = call.request.embed.get("errbacks") if call.request.embed else None
-    if not signatures:
-        return ()
-    try:
-        return surroundings.follow_ups.errbacks(signatures, call.message, (call.request, exc, traceback))
-    except BaseException:
-        _report(call, surroundings, "link_error")
-        return ()
-
-
 def _after_return(call: Call, surroundings: Surroundings, status: str, value: Any, einfo: ExceptionInfo | None) -> None:
     _hook(
         call,
@@ -301,8 +289,4 @@ def _hook(call: Call, surroundings: Surroundings, name: str, invoke: Callable[[]
         try:
             invoke()
         except BaseException:  # sys.exit() in a hook is as harmless as any other failure of it.
-            _report(call, surroundings, name)
-
-
-def _report(call: Call, surroundings: Surroundings, hook: str) -> None:
-    surroundings.bus.emit(HookFailed(call.message.id, call.message.task, hook, tracebacks.format_exc()))
+            report(call, surroundings, name)

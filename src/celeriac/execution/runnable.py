@@ -66,10 +66,10 @@ class FollowUps(Protocol):
         """Return the messages of ``link``: each gets the return value as its first argument."""
         ...
 
-    def errbacks(
-        self, signatures: Sequence[Any], parent: Message, failure: tuple[Request, BaseException, str | None]
+    def errback(
+        self, one: Mapping[str, Any], place: int, parent: Message, failure: tuple[Request, BaseException, str | None]
     ) -> tuple[Message, ...]:
-        """Return the messages of ``link_error``; calls errbacks of the new style (request, exc, traceback) here."""
+        """Return the messages of one of ``link_error``; calls one of the new style (request, exc, traceback) here."""
         ...
 
     def retry(self, request: Request, policy: RetryPolicy, retry: BaseException) -> tuple[Message, float]:

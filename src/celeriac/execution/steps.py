@@ -19,6 +19,7 @@ from celeriac.core.workflow import MEMBERS, taken
 from celeriac.errors import ChordError, TaskError, TaskRevokedError
 from celeriac.events import TaskFailed
 from celeriac.execution import results
+from celeriac.execution.errbacks import errbacks
 from celeriac.execution.record import Call
 from celeriac.execution.runnable import Surroundings
 
@@ -77,9 +78,7 @@ def skip(call: Call, surroundings: Surroundings, failure: StoredResult) -> Settl
         error = _chord_error(failure, surroundings)
         surroundings.bus.emit(TaskFailed(message.id, message.task, 0.0, error, failure.traceback, expected=True))
         stored = results.failure(message, surroundings, error, traceback=failure.traceback)
-        signatures = call.request.embed.get("errbacks") if call.request.embed else None
-        if signatures:
-            follow_ups = surroundings.follow_ups.errbacks(signatures, message, (call.request, error, failure.traceback))
+        follow_ups = errbacks(call, surroundings, error, failure.traceback)
     else:
         named = failure.state if failure.state == state.REVOKED else state.FAILURE
         blank = results.failure(message, surroundings, TaskError(""), state_name=named, traceback=failure.traceback)

@@ -35,6 +35,7 @@ from celeriac.canvas import (
     xstarmap,
 )
 from celeriac.result import result_from_tuple
+from celeriac.core.message import Message
 from tests.unit.app.canvas_kit import Canvas
 from tests.unit.app.conftest import HandWorker
 
@@ -380,3 +381,49 @@ def test_errbacks_of_both_signatures(canvas: Canvas) -> None:
     result = canvas.send(canvas.bad.s().set(task_id="it", link_error=errbacks))
     assert result.state == "FAILURE"
     assert told == [("it", "ValueError('bad')", True), "it"]
+
+
+def test_a_link_may_be_a_workflow(canvas: Canvas) -> None:
+    add, total, tell = canvas.add, canvas.total, canvas.tell
+    links = [
+        add.s(1) | add.s(2) | tell.s("chain"),
+        group(tell.s("one"), tell.s("two")),
+        chord([add.s(1), chain(add.s(2), add.s(3))], total.s().set(link=tell.s("chord") | tell.si("end"))),
+    ]
+    sent = canvas.send(add.s(3, 4), link=links)
+    assert sent.get() == 7
+    assert sorted(canvas.told, key=repr) == sorted(
+        [(10, "chain"), (7, "one"), (7, "two"), (20, "chord"), ("end",)], key=repr
+    )
+
+
+def test_an_errback_may_be_a_workflow(canvas: Canvas) -> None:
+    failed = canvas.send(canvas.bad.s(), link_error=canvas.seen.s("x") | canvas.tell.s())
+    assert canvas.told == [([failed.id, "x"],)]
+    canvas.told.clear()
+    body = canvas.send(chord([canvas.bad.s()], canvas.seen.s()).on_error(canvas.seen.s("y") | canvas.tell.s()))
+    assert canvas.told == [([body.id, "y"],)]
+
+
+def test_an_errback_that_raises_changes_nothing_and_takes_no_other_with_it(canvas: Canvas) -> None:
+    @canvas.app.task(name="raises")
+    def raises(request: Any, exc: Any, traceback: Any) -> None:
+        raise RuntimeError("an errback")
+
+    for failing in (canvas.bad.s(), chord([canvas.bad.s()], canvas.seen.s())):
+        canvas.told.clear()
+        failing.on_error(raises.s()).on_error(canvas.report.s("told"))
+        failed = canvas.send(failing)
+        assert canvas.told == [(failed.id, "told")]
+        with pytest.raises(ValueError, match="bad"):
+            failed.get(timeout=1)
+        assert failed.state == "FAILURE"
+
+
+def test_a_linked_workflow_has_the_same_ids_however_often_the_task_ends(sent: Canvas) -> None:
+    follow_ups = sent.app.worker_surroundings("x").follow_ups
+    parent = Message(id="p", task="add", root_id="r")
+    link = sent.add.s(1) | group(sent.add.s(2), sent.add.s(3))
+    made = [follow_ups.callbacks([dict(link)], parent, 5) for _ in range(2)]
+    assert made[0][0].id == made[1][0].id
+    assert (made[0][0].parent_id, made[0][0].root_id) == ("p", "r")
