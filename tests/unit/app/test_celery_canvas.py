@@ -34,8 +34,8 @@ from celeriac.canvas import (
     xmap,
     xstarmap,
 )
-from celeriac.result import result_from_tuple
 from celeriac.core.message import Message
+from celeriac.result import result_from_tuple
 from tests.unit.app.canvas_kit import Canvas
 from tests.unit.app.conftest import HandWorker
 
