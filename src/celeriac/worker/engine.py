@@ -8,7 +8,7 @@ GIL; and the lease is renewed by the supervisor even then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 from celeriac.brokers.facade import AsyncBroker
@@ -20,7 +20,6 @@ from celeriac.execution.runnable import Surroundings
 from celeriac.execution.steps import if_revoked
 from celeriac.worker.coroutine_slots import CoroutineSlots
 from celeriac.worker.fetcher import Fetcher
-from celeriac.worker.given import Known
 from celeriac.worker.holdings import Auditor, Holdings
 from celeriac.worker.memory import resident_kib
 from celeriac.worker.options import WorkerOptions
@@ -102,7 +101,6 @@ class Engine:
             mean=FIRST_MEAN,
             machine=threads,
         )
-        self._known = Known()
         self.settler = Settler(
             broker=broker,
             results=own_results,
@@ -111,7 +109,6 @@ class Engine:
             loop=self._loop,
             busy=lambda: self.sync_slots.waiting > 0,
             settled=self._batch_settled,
-            arrived=self._known.arrived,
         )
         self.coroutines = CoroutineSlots(
             self,
@@ -143,7 +140,6 @@ class Engine:
             coroutines=self.coroutines,
             settler=self.settler,
             holdings=self.holdings,
-            known=self._known,
         )
         if self._options.max_tasks_per_child is not None:
             fetcher.limit = self._left_to_run
@@ -213,10 +209,9 @@ class Engine:
     def _services(self) -> tuple[Coroutine[Any, Any, None], ...]:
         return self.settler.run(), self._watch(), self.fetcher.run(), self.auditor.run()
 
-    def _batch_settled(self, batch: Sequence[Settlement]) -> None:
-        leases = [settlement.lease for settlement in batch]
-        self.holdings.drop(leases)
-        self.fetcher.settled(leases)
+    def _batch_settled(self, batch: Sequence[Settlement], refused: Collection[str]) -> None:
+        self.holdings.drop([settlement.lease for settlement in batch])
+        self.fetcher.settled(batch, refused)
         if any(settlement.arrival is not None or settlement.follow_ups for settlement in batch):
             self.fetcher.expect()
         self._settled()

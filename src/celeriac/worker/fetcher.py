@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, Protocol
 
 from celeriac.brokers.port import MAX_BATCH, AsyncWaiter, Promoted
@@ -66,7 +66,6 @@ class Fetcher:
         coroutines: CoroutineSlots,
         settler: Settler,
         holdings: Holdings,
-        known: Known,
     ) -> None:
         self._options = options
         self._owner = owner
@@ -78,7 +77,7 @@ class Fetcher:
         self._coroutines = coroutines
         self._settler = settler
         self._holdings = holdings
-        self._known = known
+        self._known = Known()
         self._bus: Bus = surroundings.bus
         self._clock = surroundings.clock
         self._overflow: deque[Delivery] = deque()
@@ -106,10 +105,13 @@ class Fetcher:
         self._dispatch_held()
         self._room.set()
 
-    def settled(self, leases: Iterable[Lease]) -> None:
-        """Know that the broker has been told of these."""
+    def settled(self, settlements: Sequence[Settlement], refused: Collection[str]) -> None:
+        """Know that the broker has been told of these, and did not take those with these ids."""
         if self._returning:
-            self._returning.difference_update(leases)
+            self._returning.difference_update([one.lease for one in settlements])
+        arrivals = [one.arrival for one in settlements if one.arrival is not None and one.lease.id not in refused]
+        if arrivals:
+            self._known.arrived(arrivals)
 
     def expect(self) -> None:
         """Look at once: something may be ready that this process made so."""

@@ -48,8 +48,8 @@ class Known:
 
     def given(self, delivery: Delivery) -> dict[int, StoredResult] | None:
         """Return what a delivery is given, if it awaits a single step and that ended here."""
-        message = delivery.message
-        if message is None or message.place is None or message.place.gathers:
+        place = None if delivery.message is None else delivery.message.place
+        if place is None or place.gathers or place.takes not in (None, 0):
             return None
         return self._values.get(steps.awaited(delivery))
 

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
 from celeriac.app import announcing
 from celeriac.core import state
-from celeriac.core.message import Arrival, Lease, Message, Settlement, Start, StoredResult
+from celeriac.core.message import Lease, Message, Settlement, Start, StoredResult
 from celeriac.errors import BrokerError, OperationalError
 from celeriac.events import LeaseLost, TaskDead
 from celeriac.events.backoff import Backoff
@@ -68,8 +68,7 @@ class Settler:
         owner: str,
         loop: asyncio.AbstractEventLoop,
         busy: Callable[[], bool],
-        settled: Callable[[Sequence[Settlement]], None],
-        arrived: Callable[[Sequence[Arrival]], None],
+        settled: Callable[[Sequence[Settlement], Collection[str]], None],
     ) -> None:
         """Create a settler.
 
@@ -80,8 +79,8 @@ class Settler:
             owner: Who holds the leases.
             loop: The engine's event loop.
             busy: Tells whether more work waits in this process.
-            settled: Called with each batch that the broker has answered, in the loop.
-            arrived: Called before that with what it has accepted of outcomes of steps.
+            settled: Called with each batch that the broker has answered, and the ids of those that it did not take, in
+                the loop.
         """
         self._broker = broker
         self._results = results
@@ -91,7 +90,7 @@ class Settler:
         self._loop = loop
         self._busy = busy
         self._settled = settled
-        self._arrived = arrived
+        self._refused: set[str] = set()
         self._waiting: deque[Settlement] = deque()
         self._in_flight: list[Settlement] = []
         self._woken = asyncio.Event()
@@ -134,7 +133,8 @@ class Settler:
                 self._bus.flush()  # What is settled is in the log.
                 await self._settle(batch)
                 self._in_flight = []
-                self._settled(batch)
+                self._settled(batch, self._refused)
+                self._refused.clear()
 
     async def _settle(self, batch: list[Settlement]) -> None:
         try:
@@ -159,7 +159,7 @@ class Settler:
                 if lost:
                     self._bus.emit(LeaseLost(lost, self._owner))
                 announcing.after_settling(batch, lost)
-                self._arrived([one.arrival for one in batch if one.arrival is not None and one.lease.id not in lost])
+                self._refused.update(lost)
                 return
 
     async def _attempt(self, batch: list[Settlement]) -> tuple[str, ...]:
@@ -190,6 +190,7 @@ class Settler:
     async def _give_up(self, settlement: Settlement, exc: Exception) -> None:
         """Make a dead letter of a task whose settlement the broker will never take."""
         lease = settlement.lease
+        self._refused.add(lease.id)
         name = (settlement.result.task if settlement.result is not None else None) or "?"
         reason = f"the broker refused its settlement: {exc}"
         self._bus.emit(TaskDead(lease.id, name, reason))

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from celeriac.core.message import Arrival, Delivery, Lease, Message, Place, StoredResult
-from celeriac.core.workflow import Arrived, Harvest
+from celeriac.core.workflow import ALL, Arrived, Harvest
 from celeriac.worker.given import KEPT, LARGEST, Known, with_given
 
 
@@ -22,7 +22,9 @@ def arrival(join: int = 1, **fields: Any) -> Arrival:
 
 
 def step(join: int = 1, **fields: Any) -> Delivery:
-    message = Message(id="a", task="t", workflow="flow", place=Place(join=0, slot=0, awaits=join, takes=0, **fields))
+    message = Message(
+        id="a", task="t", workflow="flow", place=Place(join=0, slot=0, awaits=join, **{"takes": 0, **fields})
+    )
     return Delivery(lease=Lease("a", "owner", 1), message=message)
 
 
@@ -47,7 +49,8 @@ async def test_what_a_group_came_to_is_asked_for_whole() -> None:
     known, store = Known(), Store()
     known.arrived([arrival(1)])
     await with_given(store, [step(1, gathers=True)], known)
-    assert store.asked == [1]
+    await with_given(store, [step(1, takes=ALL)], known)
+    assert store.asked == [1, 1]
 
 
 async def test_failures_which_may_be_mended_and_large_values_are_not_remembered() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 
-import msgspec
 import pytest
 
 from celeriac.core import state
-from celeriac.core.message import Arrival, Lease, Settlement, Start, StoredResult
+from celeriac.core.message import Lease, Settlement, Start, StoredResult
 from celeriac.errors import BrokerError, InvalidTaskError, OperationalError, StoreFull
 from celeriac.events import LeaseLost, ServiceFailed, ServiceRecovered, TaskDead
 from celeriac.events.names import Event
@@ -64,7 +63,7 @@ class Stand:
         self.events: list[Event] = listen(surroundings)
         self.store = Store()
         self.told = 0
-        self.arrived: list[Arrival] = []
+        self.refused: list[str] = []
         self.is_busy = False
         self.settler = Settler(
             broker=self.store,
@@ -74,14 +73,11 @@ class Stand:
             loop=asyncio.get_running_loop(),
             busy=lambda: self.is_busy,
             settled=self._tell,
-            arrived=self._take,
         )
 
-    def _tell(self, batch: Sequence[Settlement]) -> None:
+    def _tell(self, batch: Sequence[Settlement], refused: Collection[str]) -> None:
         self.told += 1
-
-    def _take(self, arrivals: Sequence[Arrival]) -> None:
-        self.arrived += arrivals
+        self.refused += refused
 
     async def idle(self) -> None:
         async with asyncio.timeout(10):
@@ -267,13 +263,14 @@ async def test_step_that_is_repeated_stores_the_result_again() -> None:
         assert ids(stand.store.settled) == ["a"]
 
 
-async def test_what_steps_came_to_is_told_where_the_broker_took_it() -> None:
-    result = StoredResult(id="a", state="SUCCESS", body=b"1", content_type="application/json", content_encoding="utf-8")
-    arrivals = [Arrival(workflow="flow", join=join, slot=0, result=result) for join in (1, 2)]
+async def test_what_the_broker_did_not_take_is_told() -> None:
     async with at_work() as stand:
         stand.store.lost = {"b"}
-        for id, arrival in zip("ab", arrivals, strict=True):
-            stand.settler.add(msgspec.structs.replace(done(id), arrival=arrival))
-        stand.settler.add(done("c"))
+        stand.store.refuses = lambda one: BrokerError("no") if (one.lease.id, one.action) == ("d", "done") else None
+        for id in "abcd":
+            stand.settler.add(done(id))
         await stand.idle()
-    assert stand.arrived == arrivals[:1]
+        assert sorted(stand.refused) == ["b", "d"]
+        stand.settler.add(done("e"))
+        await stand.idle()
+    assert sorted(stand.refused) == ["b", "d"]
