@@ -18,7 +18,7 @@ from celeriac.app.reading import value_of
 from celeriac.core import state
 from celeriac.core.message import Arrival, Delivery, Lease, Message, Settlement, StoredResult
 from celeriac.core.workflow import ROOT, Join, Tally, Workflow, arrive
-from celeriac.events import TaskSucceeded
+from celeriac.events import TaskFailed, TaskSucceeded
 from celeriac.events import log as event_log
 from celeriac.execution.call import aexecute, execute, open_call
 from celeriac.execution.record import Call
@@ -47,11 +47,17 @@ class EagerRun:
         self._tallies: dict[_Place, Tally] = {}
         self._slots: dict[_Place, dict[int, StoredResult]] = {}
         bus = self._surroundings.bus
+        self._interrupt: KeyboardInterrupt | None = None
         bus.subscribe(TaskSucceeded, self._succeeded)
+        bus.subscribe(TaskFailed, self._failed)
         event_log.subscribe(bus)
 
     def _succeeded(self, event: TaskSucceeded) -> None:
         self._values[event.id] = event.value
+
+    def _failed(self, event: TaskFailed) -> None:
+        if isinstance(event.exception, KeyboardInterrupt):
+            self._interrupt = event.exception
 
     def plant(self, workflow: Workflow, joins: Sequence[Join]) -> None:
         """Know of steps that wait for others."""
@@ -77,6 +83,8 @@ class EagerRun:
         self.results[message.id] = self._result(settlement, message)
         if settlement.result is not None and task.store_eager_result and self._app.results_enabled:
             self._app.backend.store([settlement.result])
+        if self._interrupt is not None:  # Whoever presses Ctrl-C wants the program to end, not this task.
+            raise self._interrupt
         self._ready.extend(settlement.follow_ups)
         if settlement.arrival is not None and settlement.arrival.join != ROOT:
             self._arrive(settlement.arrival)

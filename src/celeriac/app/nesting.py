@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from celeriac.core.message import Message, Place
-from celeriac.core.workflow import ROOT, Join
+from celeriac.core.workflow import PARTS, ROOT, Join
 
 if TYPE_CHECKING:
     from celeriac.app.planting import Planting
 
-_FIRST: Final = 1_000_000
-"""More than a workflow that is planted whole has joins."""
 _BITS: Final = 52
 """Of the hash: as many as every store counts exactly, and enough for a million parts of one workflow."""
 
@@ -33,7 +31,7 @@ def base(message: Message, token: int, what: str = "") -> int:
     """
     # The last step of a replacement has the id of what it replaces; if it asks for another, that is one nesting deeper.
     run = f"{message.id}/{message.replaced_task_nesting}/{message.retries}/{token}{what}"
-    return _FIRST + (int.from_bytes(blake2b(run.encode(), digest_size=8).digest(), "big") >> (64 - _BITS))
+    return PARTS + (int.from_bytes(blake2b(run.encode(), digest_size=8).digest(), "big") >> (64 - _BITS))
 
 
 def inside(found: Planting, message: Message, end: Place, base: int) -> Planting:

@@ -10,7 +10,7 @@ import msgspec
 from celeriac.core import state
 from celeriac.core.codec import encode, encode_exception
 from celeriac.core.message import Arrival, Message, StoredResult
-from celeriac.core.workflow import ROOT, Arrived, Graph, Node, WorkflowRecord, unpack_graph
+from celeriac.core.workflow import PARTS, ROOT, Arrived, Graph, Node, WorkflowRecord, unpack_graph
 from celeriac.errors import CeleriacError, TaskRevokedError
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ class Workflows:
             CeleriacError: There is no workflow with this id, or nothing in it that could be tried again.
         """
         _, graph = self._found(id)
-        failed = {place: one for place, one in self._arrived(id, graph).items() if one.failed}
-        again = [_fresh(one.message) for one in failed.values() if one.message is not None]
+        failed, messages = self._failed(id, self._arrived(id, graph))
+        again = [_fresh(message) for message in messages]
         if not again:
             raise CeleriacError(f"no step of workflow {id} has failed by itself, so there is none to try again")
         broker = self._app.broker
@@ -151,6 +151,28 @@ class Workflows:
     def _arrived(self, id: str, graph: Graph) -> dict[tuple[int, int], Arrived]:
         joins = {ROOT, *[node.join for node in graph.nodes]}
         return {(join, one.slot): one for join in sorted(joins) for one in self._slots(id, join)}
+
+    def _failed(
+        self, id: str, arrived: dict[tuple[int, int], Arrived]
+    ) -> tuple[dict[tuple[int, int], Arrived], list[Message]]:
+        """Return what has failed, and the messages of the steps that did so by themselves."""
+        failed = {place: one for place, one in arrived.items() if one.failed}
+        messages: list[Message] = []
+        open_places = list(failed.values())
+        while open_places:
+            message = open_places.pop().message
+            if message is None:
+                continue
+            awaits = None if message.place is None else message.place.awaits
+            inner = {}
+            if awaits is not None and awaits >= PARTS:
+                inner = {(awaits, one.slot): one for one in self._slots(id, awaits) if one.failed}
+            if inner:
+                failed.update(inner)
+                open_places += inner.values()
+            else:
+                messages.append(message)
+        return failed, messages
 
     def _slots(self, id: str, join: int) -> Iterator[Arrived]:
         after = -1

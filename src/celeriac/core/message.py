@@ -333,7 +333,8 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         workflow, join, slot: Where it goes.
         failed: The step did not return; the join is closed at once.
         result: What it came to.
-        message: The step's message, if it failed itself and may be tried again by hand.
+        message: The step's message, if it failed itself and may be tried again by hand, or if it waited for a part of
+            the workflow that its graph does not have, where something failed.
     """
 
     workflow: str

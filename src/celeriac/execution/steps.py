@@ -15,7 +15,7 @@ from celeriac.core import state
 from celeriac.core.codec import decode
 from celeriac.core.codec.exceptions import decode_exception
 from celeriac.core.message import Arrival, Delivery, Message, Place, Settlement, StoredResult
-from celeriac.core.workflow import MEMBERS, taken
+from celeriac.core.workflow import MEMBERS, PARTS, taken
 from celeriac.errors import ChordError, TaskError, TaskRevokedError
 from celeriac.events import TaskFailed
 from celeriac.execution import results
@@ -89,7 +89,9 @@ def skip(call: Call, surroundings: Surroundings, failure: StoredResult) -> Settl
             content_encoding=failure.content_encoding,
         )
     settlement = Settlement(lease=call.delivery.lease, action="done", result=stored, follow_ups=follow_ups)
-    return arriving(settlement, message, again=False)
+    # By its message whoever goes on after a fix finds the part in which something failed.
+    of_part = message.place is not None and (message.place.awaits or 0) >= PARTS
+    return arriving(settlement, message, again=of_part)
 
 
 def _chord_error(failure: StoredResult, surroundings: Surroundings) -> ChordError:
@@ -111,7 +113,7 @@ def arriving(settlement: Settlement, message: Message, *, again: bool = True) ->
     Args:
         settlement: What its result says is what the steps behind it are told.
         message: The step.
-        again: It failed itself, and may be tried again by hand.
+        again: It failed itself, and may be tried again by hand; or what it awaits is in no graph.
     """
     place = message.place
     if place is None or settlement.arrival is not None or settlement.action not in ("done", "dead"):

@@ -153,3 +153,37 @@ def test_a_workflow_outlives_its_results_while_it_is_not_over(make_app: Callable
     clock.advance(20)
     app.broker.prune(None, 100)
     assert app.control.workflows.list() == []
+
+
+@pytest.mark.parametrize("kind", ["member", "replacement", "both"])
+def test_what_failed_in_a_part_that_was_added_on_the_way_is_tried_again(on_broker: Canvas, kind: str) -> None:
+    app, add, seen = on_broker.app, on_broker.add, on_broker.seen
+    mended: list[bool] = []
+
+    @app.task(name="flaky")
+    def flaky(x: int) -> int:
+        if not mended:
+            raise RuntimeError("not yet")
+        return x
+
+    @app.task(name="adds", bind=True)
+    def adds(self: Any) -> int:
+        self.add_to_chord(flaky.s(7) | add.s(1))
+        return 1
+
+    @app.task(name="replaced", bind=True)
+    def replaced(self: Any) -> Any:
+        part = flaky.s(7) | add.s(1) | add.s(0)
+        return self.replace(part if kind == "replacement" else chord([adds.s(), flaky.s(5)], seen.s()))
+
+    step = adds if kind == "member" else replaced
+    result = on_broker.send(chord([step.s(), add.s(1, 1)], seen.s("x")) | seen.s("y"))
+    workflow = flow_of(on_broker)
+    with pytest.raises((ChordError, RuntimeError), match="not yet"):
+        result.get(timeout=1)
+    mended.append(True)
+    assert app.control.workflows.resume(workflow) == (2 if kind == "both" else 1)
+    on_broker.worker.run()
+    values = {"member": [1, 2, 8], "replacement": [8, 2], "both": [[[1, 5, 8]], 2]}[kind]
+    assert AsyncResult(result.id, app=app).get(timeout=1) == [[values, "x"], "y"]
+    assert app.control.workflows.show(workflow).state == "SUCCESS"

@@ -455,3 +455,30 @@ class TestWithUnittest(unittest.TestCase):
         self.kit.drain()
         self.kit.assert_ran(add, value=3)
         self.kit.refute_enqueued(double)
+
+
+def test_ctrl_c_ends_a_drain_whatever_is_asked_of_failures() -> None:
+    app = Celeriac("interrupted", set_as_current=False)
+
+    @app.task
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with Kit(app) as kit:
+        for _ in range(2):
+            interrupted.delay()
+        with pytest.raises(KeyboardInterrupt):
+            kit.drain(raises=False)
+        kit.assert_ran(interrupted, state="FAILURE", count=1)
+    with pytest.raises(KeyboardInterrupt):
+        (interrupted.si() | interrupted.si()).apply()
+
+
+def test_a_kit_is_not_stopped_before_one_that_was_started_later() -> None:
+    outer, inner = Kit(app).start(), Kit(app).start()
+    with pytest.raises(RuntimeError, match="another kit of app 'kit' was started after this one"):
+        outer.stop()
+    inner.stop()
+    outer.stop()
+    outer.stop()
+    assert app.clock is not outer.clock

@@ -145,6 +145,9 @@ class Drainer:
                 new = [] if delivery.message is None else [self._ran(delivery.message, opened, given)]
             ended += new
             self.runs += new
+            interrupt = next((one.exception for one in new if isinstance(one.exception, KeyboardInterrupt)), None)
+            if interrupt is not None:
+                raise interrupt  # Whoever presses Ctrl-C wants the test to end, not this task.
 
     def _received(self, delivery: Delivery) -> Delivery:
         message = delivery.message

@@ -91,7 +91,16 @@ class Kit(Asserting):
         return self
 
     def stop(self) -> None:
-        """Give the app back. Safe to call twice."""
+        """Give the app back. Safe to call twice.
+
+        Raises:
+            RuntimeError: Another kit has taken the app over meanwhile, and is not stopped.
+        """
+        if self._placed is not None and self.app.clock is not self.clock:
+            raise RuntimeError(
+                f"another kit of app {self.app.main!r} was started after this one: stop that first, or the app would"
+                " be left with what it found"
+            )
         placed, self._placed = self._placed, None
         if placed is not None:
             self._drainer = None
