@@ -154,7 +154,7 @@ class Workflows:
 
     def _failed(
         self, id: str, arrived: dict[tuple[int, int], Arrived]
-    ) -> tuple[dict[tuple[int, int], Arrived], list[Message]]:
+    ) -> tuple[dict[tuple[int, int], Arrived], Sequence[Message]]:
         """Return what has failed, and the messages of the steps that did so by themselves."""
         failed = {place: one for place, one in arrived.items() if one.failed}
         messages: list[Message] = []
