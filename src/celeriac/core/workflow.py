@@ -24,8 +24,8 @@ from celeriac.errors import DecodeError
 ROOT: Final = 0
 """The number of the join in which the last steps arrive."""
 PARTS: Final = 1_000_000
-"""From this number on joins are those of parts that steps have added while they ran, which the graph does not have: more
-than a workflow that is planted whole has."""
+"""From this number on joins are those of parts that steps have added while they ran, which the graph does not have.
+A workflow that is planted whole has fewer."""
 ALL: Final = -1
 """In :attr:`Place.takes`: the values of all slots, in a list."""
 MEMBERS: Final = "celeriac.members"
