@@ -482,3 +482,28 @@ def test_a_kit_is_not_stopped_before_one_that_was_started_later() -> None:
     outer.stop()
     outer.stop()
     assert app.clock is not outer.clock
+
+
+def test_what_could_never_be_is_refused_rather_than_not_found() -> None:
+    with Kit(app) as kit:
+        add.delay(1, 2)
+        with pytest.raises(TypeError, match="has no argument 'z'"):
+            kit.refute_enqueued(add, where={"z": 1})
+        with pytest.raises(ValueError, match="can end in state 'SUCCESSFUL'"):
+            kit.refute_ran(add, state="SUCCESSFUL")
+        with pytest.raises(NotRegistered, match="ad"):
+            kit.kill_after("ad")
+
+
+def test_arguments_that_a_task_takes_by_any_name_can_be_expected() -> None:
+    own = Celeriac("any-name", set_as_current=False)
+
+    @own.task
+    def takes(x: int, **rest: int) -> None: ...
+
+    with Kit(own) as kit:
+        takes.delay(1, y=2)
+        kit.assert_enqueued(takes, where={"y": 2})
+        kit.assert_enqueued(takes, args=(1,), kwargs={"y": 2})
+        kit.refute_enqueued(takes, where={"y": 3})
+        kit.refute_enqueued(takes, where={"z": 2})

@@ -176,8 +176,11 @@ class Kit(Asserting):
         Args:
             task: The task or its name.
             times: How many runs.
+
+        Raises:
+            NotRegistered: The app has no such task.
         """
-        self._started.lose(task if isinstance(task, str) else task.name, times)
+        self._started.lose(self.app.tasks[task if isinstance(task, str) else task.name].name, times)
 
     def _until(self, until: Moment | None) -> float | None:
         return None if until is None else moment(until, self.clock.now())

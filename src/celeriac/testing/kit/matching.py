@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 SHOWN: Final = 5
+STATES: Final = frozenset({"SUCCESS", "FAILURE", "RETRY", "REVOKED", "REJECTED", "IGNORED", "DEAD", "PENDING"})
+"""In which a run can end."""
 _SAME_TIME: Final = 0.001
 """Seconds by which times may differ and are the same: floats of seconds since the epoch are no finer."""
 
@@ -76,6 +78,7 @@ def expected(task: Task[..., Any] | str, kind: type, wanted: Mapping[str, Any]) 
 
     Raises:
         TypeError: ``task`` is none, or nothing that could name one; or something is wanted that records do not have.
+        ValueError: No run ends in this state.
     """
     name = task if isinstance(task, str) else getattr(task, "name", None)
     if not isinstance(name, str):
@@ -84,6 +87,9 @@ def expected(task: Task[..., Any] | str, kind: type, wanted: Mapping[str, Any]) 
     known: frozenset[str] = vars(kind)["__optional_keys__"]
     for key in options.keys() - known:
         raise TypeError(f"{key!r} cannot be expected of task {name!r}{did_you_mean(key, known)}")
+    state = options.get("state")
+    if isinstance(state, str) and state not in STATES:
+        raise ValueError(f"no run of task {name!r} can end in state {state!r}{did_you_mean(state, STATES)}")
     args, kwargs, where = (options.pop(key, UNSET) for key in ("args", "kwargs", "where"))
     return Expected(
         task=name,
@@ -100,12 +106,20 @@ class Matcher:
     Args:
         app: Whose tasks they are.
         wanted: What is expected.
+
+    Raises:
+        TypeError: An argument is expected that the task cannot be given, so that nothing could ever fit.
     """
 
     def __init__(self, app: Celeriac, wanted: Expected) -> None:
         self._app = app
         self.wanted = wanted
         self._signature = _signature_of(app, wanted.task)
+        parameters = {} if self._signature is None else self._signature.parameters
+        self._rest = next((one.name for one in parameters.values() if one.kind is one.VAR_KEYWORD), None)
+        if self._signature is not None and self._rest is None:
+            for name in (wanted.where or {}).keys() - parameters.keys():
+                raise TypeError(f"task {wanted.task!r} has no argument {name!r}{did_you_mean(name, parameters)}")
 
     def fits(self, call: Call) -> bool:
         """Tell whether a call is as expected."""
@@ -137,7 +151,8 @@ class Matcher:
         """Return arguments by the names of the parameters, so that it does not matter how they were passed."""
         if self._signature is not None:
             try:
-                return dict(self._signature.bind(*args, **kwargs).arguments)
+                found = dict(self._signature.bind(*args, **kwargs).arguments)
+                return {**found, **found.pop(self._rest, {})} if self._rest is not None else found
             except TypeError:
                 pass  # They fit no call; then they are compared as they are.
         return {**{f"argument {place + 1}": one for place, one in enumerate(args)}, **kwargs}
