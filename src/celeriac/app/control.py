@@ -83,8 +83,8 @@ class Control:
     ) -> list[Cancelled]:
         """See to it that tasks do not run, or not again.
 
-        The steps of a workflow that wait for a revoked one end like it. A step that still waits for others itself is not
-        in a queue, and is ``unknown``: it is revoked with its workflow, by ``workflows.revoke``.
+        The steps of a workflow that wait for a revoked one end like it. A step that itself waits for others is in no
+        queue yet, and is ``unknown``: it is revoked with its workflow, by ``workflows.revoke``.
 
         A task that waits goes from the broker and becomes REVOKED at once, whether a worker lives or not. One that runs
         goes on, unless ``terminate``, but is not tried again.

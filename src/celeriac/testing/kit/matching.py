@@ -115,8 +115,8 @@ class Matcher:
         self._app = app
         self.wanted = wanted
         self._signature = _signature_of(app, wanted.task)
-        parameters = {} if self._signature is None else self._signature.parameters
-        self._rest = next((one.name for one in parameters.values() if one.kind is one.VAR_KEYWORD), None)
+        parameters: Mapping[str, inspect.Parameter] = {} if self._signature is None else self._signature.parameters
+        self._rest: str | None = next((one.name for one in parameters.values() if one.kind is one.VAR_KEYWORD), None)
         if self._signature is not None and self._rest is None:
             for name in (wanted.where or {}).keys() - parameters.keys():
                 raise TypeError(f"task {wanted.task!r} has no argument {name!r}{did_you_mean(name, parameters)}")
