@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 
+from celeriac import Celeriac
 from celeriac.brokers.facade import SyncBroker
 from celeriac.core.message import Message
-from celeriac.core.schedule import Plan
+from celeriac.core.schedule import Entry, Interval, Plan
 from celeriac.core.scheduled import StoredEntry, Writing
+from celeriac.scheduler import flows
 
 
 class Every(msgspec.Struct, frozen=True, gc=False):
@@ -41,6 +43,12 @@ def stored(name: str, due: float | None, **fields: Any) -> StoredEntry:
 def put(broker: SyncBroker[Any, Any], *entries: StoredEntry) -> None:
     """Write entries, whatever is there."""
     assert broker.put_entries([Writing(one) for one in entries]) == ()
+
+
+def add_unchecked(app: Celeriac, name: str, task: str) -> None:
+    """Add an entry of every 10 seconds without arguments, as a program would that does not know the task."""
+    entry = Entry(name=name, task=task, trigger=Interval(10.0))
+    app.broker.carry(lambda ops: flows.add(ops, entry, app.timezone, False))
 
 
 class EveryDesk:

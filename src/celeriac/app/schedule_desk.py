@@ -71,7 +71,7 @@ class AppDesk:
     def start(self, broker: SyncBroker[Any, Any]) -> None:
         """Bring what the settings say into the store."""
         since = broker.now()
-        broker.carry(lambda ops: flows.synchronise(ops, self._entries(), self._zone, since))
+        broker.carry(lambda ops: flows.synchronise(ops, self._entries(), self._zone, since, self._app.main))
 
     def read(self, stored: StoredEntry) -> Sendable:
         """Return what a stored entry says, ready to be sent.
@@ -83,6 +83,14 @@ class AppDesk:
         if self._bus is not None and (doubt := doubt_of(self._app, entry)) is not None:
             self._bus.emit(EntryDoubted(entry.name, doubt))
         return self._sendable(entry)
+
+    def check(self, entry: Entry) -> None:
+        """See to it that an entry can be sent.
+
+        Raises:
+            CeleriacError, TypeError: It cannot.
+        """
+        self._sendable(entry)
 
     def _sendable(self, entry: Entry) -> Sendable:
         template = self._app.publisher.plan(entry.task).message(entry.args, dict(entry.kwargs), entry.options)

@@ -6,7 +6,7 @@ it runs. Each call has an awaitable twin.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -18,6 +18,7 @@ from celeriac.app.times import moment, seconds
 from celeriac.app.timetables import BaseSchedule, maybe_schedule
 from celeriac.core import state
 from celeriac.core.message import StoredResult
+from celeriac.core.operation import Operation
 from celeriac.core.schedule import Crontab, Entry, Once, Trigger
 from celeriac.core.schedule.entry import zone_of
 from celeriac.errors import CeleriacError, DecodeError, InvalidTaskError
@@ -36,6 +37,8 @@ EXPIRED: Final = "EXPIRED"
 _TIMES: Final = ("start", "end")
 _SECONDS: Final = ("jitter", "window")
 _TRIGGERS: Final = ("every", "cron", "at", "trigger")
+_EMPTY: Final[dict[str, Any]] = {"args": (), "kwargs": {}, "options": {}, "description": ""}
+"""What None stands for, as in Celery's entries."""
 _ALIASES: Final = {"schedule": "trigger", "start_time": "start", "end_time": "end"}
 
 
@@ -121,13 +124,13 @@ class ScheduleEntries:
             InvalidTaskError: A field is wrong, or there is an entry of this name.
             StoreNeeded: The broker is RabbitMQ alone, which keeps no entries.
         """
-        entry = self._entry(name, task, fields)
+        entry = self._sendable(self._entry(_own(name), task, fields))
         self._app.broker.carry(lambda ops: flows.add(ops, entry, self._app.timezone, replace))
         return entry
 
     async def aadd(self, name: str, task: str | Any, *, replace: bool = False, **fields: Any) -> Entry:
         """Add an entry; the awaitable twin of :meth:`add`."""
-        entry = self._entry(name, task, fields)
+        entry = self._sendable(self._entry(_own(name), task, fields))
         await self._app.async_broker().carry(lambda ops: flows.add(ops, entry, self._app.timezone, replace))
         return entry
 
@@ -137,14 +140,11 @@ class ScheduleEntries:
         Raises:
             InvalidTaskError: A field is wrong, or there is no such entry.
         """
-        changes = self._fields(fields)
-        return _there(name, self._app.broker.carry(lambda ops: flows.change(ops, name, changes, self._app.timezone)))
+        return _there(name, self._app.broker.carry(self._change(name, fields)))
 
     async def aupdate(self, name: str, **fields: Any) -> Entry:
         """Change fields of an entry; the awaitable twin of :meth:`update`."""
-        changes = self._fields(fields)
-        broker = self._app.async_broker()
-        return _there(name, await broker.carry(lambda ops: flows.change(ops, name, changes, self._app.timezone)))
+        return _there(name, await self._app.async_broker().carry(self._change(name, fields)))
 
     def enable(self, name: str, *, enabled: bool = True) -> Entry:
         """Let an entry be due again, from now on; with ``enabled=False`` let it be due no more."""
@@ -164,11 +164,11 @@ class ScheduleEntries:
 
     def remove(self, name: str) -> bool:
         """Remove an entry and its history; return whether there was one."""
-        return bool(self._app.broker.drop_entries((name,)))
+        return bool(self._app.broker.drop_entries((_own(name),)))
 
     async def aremove(self, name: str) -> bool:
         """Remove an entry; the awaitable twin of :meth:`remove`."""
-        return bool(await self._app.async_broker().drop_entries((name,)))
+        return bool(await self._app.async_broker().drop_entries((_own(name),)))
 
     def run_now(self, name: str) -> AsyncResult[Any]:
         """Send an entry's task now, beside its due times; return its receipt.
@@ -224,6 +224,11 @@ class ScheduleEntries:
 
     # Making.
 
+    def _change(self, name: str, given: Mapping[str, Any]) -> Callable[[flows.Ops], Operation[Any, Any, Entry | None]]:
+        changes, zone, check = self._fields(given), self._app.timezone, self._sendable
+        own = _own(name)
+        return lambda ops: flows.change(ops, own, changes, zone, check)
+
     def _entry(self, name: str, task: str | Any, fields: Mapping[str, Any]) -> Entry:
         return Entry(name=name, task=_task_name(task), **self._fields(fields, needs_trigger=True))
 
@@ -240,6 +245,8 @@ class ScheduleEntries:
             raise InvalidTaskError("a schedule entry needs one of every=, cron=, at= and trigger=")
         for name in _TRIGGERS:
             fields.pop(name, None)
+        if relative and not times:
+            raise InvalidTaskError("relative=True says how every= counts: give both")
         unknown = fields.keys() - set(Entry.__struct_fields__) | fields.keys() & {"name", "origin"}
         if unknown:
             raise InvalidTaskError(
@@ -249,10 +256,11 @@ class ScheduleEntries:
             fields |= self._when(name, value, relative=bool(relative), zone=fields.get("zone"))
         if "task" in fields:
             fields["task"] = _task_name(fields["task"])
-        if "args" in fields:
+        fields |= {name: empty for name, empty in _EMPTY.items() if name in fields and fields[name] is None}
+        if isinstance(fields.get("args"), (list, tuple)):
             fields["args"] = tuple(fields["args"])
         for name in _TIMES:
-            if isinstance(fields.get(name), datetime):
+            if fields.get(name) is not None:
                 fields[name] = moment(fields[name], zone_of(fields.get("zone"), self._app.timezone), name)
         for name in _SECONDS:
             if fields.get(name) is not None:
@@ -263,8 +271,13 @@ class ScheduleEntries:
         """Return the trigger, and the time zone if the value has one of its own."""
         match name:
             case "every":
-                return {"trigger": self._of(maybe_schedule(seconds(value, "every"), relative), zone)}
-            case "cron" if isinstance(value, str):
+                try:
+                    return {"trigger": self._of(maybe_schedule(seconds(value, "every"), relative), zone)}
+                except OverflowError:
+                    raise InvalidTaskError(f"every={value!r} is more seconds than a timedelta can hold") from None
+            case "cron":
+                if not isinstance(value, str):
+                    raise InvalidTaskError(f"cron={value!r:.200} must be a text of five fields, such as '0 7 * * 1-5'")
                 return {"trigger": Crontab.parse(value)}
             case "at":
                 return {"trigger": Once(moment(value, zone_of(zone, self._app.timezone), "at"))}
@@ -275,6 +288,18 @@ class ScheduleEntries:
 
     def _of(self, found: BaseSchedule, zone: str | None) -> Trigger:
         return found.trigger(zone_of(zone, self._app.timezone))
+
+    def _sendable(self, entry: Entry) -> Entry:
+        """Return the entry.
+
+        Raises:
+            InvalidTaskError: A call of its task, with its arguments and options, would be refused.
+        """
+        try:
+            AppDesk(self._app, list_nothing).check(entry)
+        except (CeleriacError, TypeError, ValueError) as exc:
+            raise InvalidTaskError(f"schedule entry {entry.name!r} cannot be sent: {exc}") from exc
+        return entry
 
     def _message(self, stored: StoredEntry, now: float, task_id: str) -> Message:
         desk = AppDesk(self._app, list_nothing)
@@ -326,6 +351,19 @@ def _task_name(task: Any) -> str:
     name = task if isinstance(task, str) else getattr(task, "name", None)
     if not isinstance(name, str) or not name:
         raise InvalidTaskError(f"task={task!r:.200} must be a task or a task's name")
+    return name
+
+
+def _own(name: str) -> str:
+    """Return the name of an entry of the user's.
+
+    Raises:
+        InvalidTaskError: It is none.
+    """
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidTaskError(f"the name of a schedule entry must be text, not {name!r:.100}")
+    if flows.is_own(name):
+        raise InvalidTaskError(f"the name {name!r} is not for schedule entries of applications: choose another")
     return name
 
 

@@ -129,8 +129,11 @@ def add(session: Session, /, name: str, task: str, disabled: bool, replace: bool
 @pass_session
 def update(session: Session, /, name: str, task: str | None, **fields: Any) -> None:
     """Change an entry; what is not named stays."""
+    changes = _given({"task": task, **fields})
+    if not changes:
+        raise click.UsageError("nothing to change: give at least one option, such as --every 60")
     session.app.broker.install()
-    session.app.schedule.update(name, **_given({"task": task, **fields}))
+    session.app.schedule.update(name, **changes)
     session.out.line(f"Changed {name}.")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import tzinfo
+from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -21,16 +22,25 @@ from celeriac.core.operation import Operation
 from celeriac.core.schedule import Entry, from_dict, to_dict
 from celeriac.core.scheduled import MAX_EDITION, Firing, StoredEntry, Writing
 from celeriac.errors import CeleriacError, DecodeError, InvalidTaskError, OperationalError
-from celeriac.scheduler.runs import Run, pack_history, unpack_history
+from celeriac.scheduler.runs import Run, newest, pack_history, unpack_history
 
 Ops: TypeAlias = Operations[Any, Any]
 TRIES: Final = 20
 """How often a change is tried that others are faster than."""
 SETTINGS_ENTRY: Final = "celeriac.settings"
-"""The entry that says which entries the settings made. It is never due, and not shown."""
+"""How the names of entries begin that say which entries an app's settings made. They are never due, and not shown."""
+RESIGNED: Final = "celeriac.resigned"
+"""A name that no entry has: to drop it wakes those who wait for changes."""
 _TIMED: Final = frozenset({"trigger", "zone", "start", "end", "enabled"})
 """Fields with which the next due time changes."""
+_SENT: Final = frozenset({"task", "args", "kwargs", "options"})
+"""Fields that say what is sent."""
 _ACCEPT: Final = frozenset({"application/json"})
+
+
+def is_own(name: str) -> bool:
+    """Tell whether the name is for what the scheduler itself keeps."""
+    return name == RESIGNED or name.startswith(SETTINGS_ENTRY)
 
 
 def new_edition() -> int:
@@ -87,8 +97,7 @@ def add(ops: Ops, entry: Entry, zone: tzinfo, replace: bool) -> Operation[Any, A
     """
     now = yield from ops.now()
     due = entry.next_after(now, zone)
-    if due is None and entry.enabled:
-        raise InvalidTaskError(f"schedule entry {entry.name!r} is never due: {entry.trigger}")
+    _ever(entry, due)
     stored = StoredEntry(name=entry.name, body=pack_body(entry), edition=new_edition(), due=due)
     refused = yield from ops.put_entries([Writing(stored, None if replace else 0)])
     if refused:
@@ -97,8 +106,29 @@ def add(ops: Ops, entry: Entry, zone: tzinfo, replace: bool) -> Operation[Any, A
         )
 
 
-def change(ops: Ops, name: str, changes: Mapping[str, Any], zone: tzinfo) -> Operation[Any, Any, Entry | None]:
-    """Change fields of an entry; return it as it is then, or None if there is none."""
+def _ever(entry: Entry, due: float | None) -> None:
+    if due is None and entry.enabled:
+        raise InvalidTaskError(
+            f"schedule entry {entry.name!r} is never due: its trigger, start and end leave no time from now on:"
+            f" {entry.trigger}"
+        )
+
+
+def change(
+    ops: Ops, name: str, changes: Mapping[str, Any], zone: tzinfo, check: Callable[[Entry], object] = lambda _: None
+) -> Operation[Any, Any, Entry | None]:
+    """Change fields of an entry; return it as it is then, or None if there is none.
+
+    Args:
+        ops: The store's.
+        name: Of the entry.
+        changes: Fields and their new values.
+        zone: The app's time zone.
+        check: Raises what speaks against the changed entry, if what it sends changes.
+
+    Raises:
+        InvalidTaskError: It would be never due; or a field is wrong.
+    """
     for _ in range(TRIES):
         found = yield from ops.get_entries([name])
         if not found:
@@ -109,6 +139,10 @@ def change(ops: Ops, name: str, changes: Mapping[str, Any], zone: tzinfo) -> Ope
         problem = unpack_history(old.state).problem_of(old.edition)
         keeps_due = problem is None and not _TIMED & changes.keys()
         due = old.due if keeps_due else entry.next_after(now, zone)
+        if not keeps_due:
+            _ever(entry, due)
+        if _SENT & changes.keys():  # What cannot be sent can be disabled all the same.
+            check(entry)
         stored = StoredEntry(name=name, body=pack_body(entry), edition=new_edition(), due=due)
         if not (yield from ops.put_entries([Writing(stored, old.edition, keeps_due)])):
             return entry
@@ -128,8 +162,8 @@ def run_now(
         now = yield from ops.now()
         sent = message(old, now, task_id)
         history = unpack_history(old.state)
-        keep = read_entry(old).keep
-        runs = (*history.runs, Run(now, now, task_id))[-keep:] if keep else ()
+        entry = read_entry(old)
+        runs = newest((*history.runs, Run(now, now, task_id)), entry.keep, entry.overlap)
         state = pack_history(msgspec.structs.replace(history, total=history.total + 1, runs=runs))
         refused = yield from ops.fire_entries([Firing(name, old.edition, old.due, old.due, state, (sent,))])
         if not refused:
@@ -146,7 +180,7 @@ def page(ops: Ops, after: str, limit: int) -> Operation[Any, Any, list[StoredEnt
     while len(found) < limit:
         size = min(MAX_BATCH, limit - len(found) + 1)
         part = yield from ops.page_entries(after, size)
-        found += [one for one in part if one.name != SETTINGS_ENTRY]
+        found += [one for one in part if not is_own(one.name)]
         if len(part) < size:
             break
         after = part[-1].name
@@ -161,8 +195,10 @@ class _Settings(msgspec.Struct, frozen=True):
     since: float = 0.0
 
 
-def synchronise(ops: Ops, entries: Iterable[Entry], zone: tzinfo, since: float) -> Operation[Any, Any, None]:
-    """Bring the entries of the settings into the store, and drop those that the settings have no more.
+def synchronise(
+    ops: Ops, entries: Iterable[Entry], zone: tzinfo, since: float, app: str | None = None
+) -> Operation[Any, Any, None]:
+    """Bring the entries of the settings into the store, and drop those that the settings of this app have no more.
 
     Of programs that run at the same time the one that was started last has the say, so that one of before a deployment
     that takes the lead once more does not bring its entries back.
@@ -172,9 +208,11 @@ def synchronise(ops: Ops, entries: Iterable[Entry], zone: tzinfo, since: float) 
         entries: What the settings say.
         zone: The app's time zone.
         since: When this program was started, by the store's clock.
+        app: The app's name; what another app in this store has made stays.
     """
     wanted = {entry.name: entry for entry in entries}
-    found = yield from ops.get_entries([SETTINGS_ENTRY])
+    record = SETTINGS_ENTRY if app is None else f"{SETTINGS_ENTRY}:{blake2b(app.encode(), digest_size=10).hexdigest()}"
+    found = yield from ops.get_entries([record])
     known = _known(found[0]) if found else _Settings()
     if known.since > since or (not found and not wanted):
         return
@@ -188,7 +226,7 @@ def synchronise(ops: Ops, entries: Iterable[Entry], zone: tzinfo, since: float) 
     for first in range(0, len(gone), MAX_BATCH):
         yield from ops.drop_entries(gone[first : first + MAX_BATCH])
     body = msgspec.msgpack.encode(_Settings(tuple(wanted), since))
-    yield from ops.put_entries([Writing(StoredEntry(name=SETTINGS_ENTRY, body=body, edition=new_edition()))])
+    yield from ops.put_entries([Writing(StoredEntry(name=record, body=body, edition=new_edition()))])
 
 
 def _known(stored: StoredEntry) -> _Settings:

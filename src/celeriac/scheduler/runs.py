@@ -73,6 +73,12 @@ def unpack_history(state: bytes) -> History:
         return NEW
 
 
+def newest(runs: tuple[Run, ...], keep: int, overlap: str) -> tuple[Run, ...]:
+    """Return as many of the latest runs as an entry keeps; one at least, if it matters whether it goes on."""
+    most = keep if overlap == "allow" else max(1, keep)
+    return runs[-most:] if most else ()
+
+
 def run_id(name: str, due: float) -> str:
     """Return the task id of the run of an entry for a due time: the same for whoever fires it, a UUID of version 8.
 

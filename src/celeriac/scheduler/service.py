@@ -32,8 +32,9 @@ from celeriac.events import (
     SchedulerLed,
 )
 from celeriac.events.backoff import Backoff
+from celeriac.scheduler import flows
 from celeriac.scheduler.doubts import Doubts
-from celeriac.scheduler.runs import KEPT_RUNS, History, Run, pack_history, run_id, unpack_history
+from celeriac.scheduler.runs import KEPT_RUNS, History, Run, id_of, newest, pack_history, run_id, unpack_history
 
 ROLE: Final = "celeriac.scheduler"
 LEASE: Final = 3.0
@@ -222,7 +223,7 @@ class Scheduler:
         self._lead(False)
         try:
             self._broker.resign(ROLE, self._holder)
-            self._broker.drop_entries(("celeriac.resigned",))  # Wakes those who stand by.
+            self._broker.drop_entries((flows.RESIGNED,))  # Wakes those who stand by.
         except CeleriacError:
             return  # The lead ends by itself.
 
@@ -287,6 +288,9 @@ class Scheduler:
         due = turn.due if history.waiting is None else history.waiting
         plan = self._desk.plan(entry, due, now)
         runs, missed, waiting, next_due = plan.runs, plan.missed, None, plan.next_due
+        if history.waiting is not None and not runs:
+            # It was on time, and is late because it waits: that does not make it one that was missed.
+            runs, missed = (history.waiting,), missed - 1
         if runs and entry.overlap != "allow" and turn.name in active:
             if entry.overlap == "queue":
                 # One may wait: the latest due time. It is looked again soon whether the run before has ended.
@@ -299,7 +303,8 @@ class Scheduler:
             missed += len(runs) - 1
             runs = runs[-1:]
         messages = tuple([self._desk.message(entry, one, run_id(turn.name, one), now) for one in runs])
-        kept = (*history.runs, *[Run(one, now) for one in runs])[-getattr(entry, "keep", KEPT_RUNS) :]
+        fired = (*history.runs, *[Run(one, now) for one in runs])
+        kept = newest(fired, getattr(entry, "keep", KEPT_RUNS), entry.overlap)
         changed = History(history.total + len(runs), kept, history.missed + missed, waiting)
         return Firing(turn.name, turn.edition, turn.due, next_due, pack_history(changed), messages)
 
@@ -340,12 +345,19 @@ class Scheduler:
             return f"{type(exc).__name__}: {exc}"
 
     def _active(self, turns: Sequence[Turn], entries: dict[str, Any], histories: dict[str, History]) -> dict[str, str]:
-        """Return the names of entries whose latest run has not ended, of those that must not overlap."""
+        """Return the names of entries whose latest run has not ended, of those that must not overlap.
+
+        What :meth:`~celeriac.app.schedule.Schedule.run_now` sent since counts beside it.
+        """
         latest: dict[str, str] = {}
         for turn in turns:
-            entry, runs = entries.get(turn.name), histories[turn.name].runs
-            if entry is not None and not isinstance(entry, str) and entry.overlap != "allow" and runs:
-                latest[runs[-1].task_id or run_id(turn.name, runs[-1].due)] = turn.name
+            entry = entries.get(turn.name)
+            if entry is None or isinstance(entry, str) or entry.overlap == "allow":
+                continue
+            for run in reversed(histories[turn.name].runs):
+                latest[id_of(turn.name, run)] = turn.name
+                if run.task_id is None:
+                    break
         if not latest:
             return {}
         records = self._broker.get(list(latest))

@@ -22,6 +22,7 @@ from celeriac.events import Bus, EntryDoubted, EntryFailed
 from celeriac.scheduler import flows
 from celeriac.scheduler.service import Scheduler
 from celeriac.testing.clock import VirtualClock
+from tests.support.desk import add_unchecked
 from tests.support.waiting import wait_for
 from tests.unit.app.conftest import HandWorker
 
@@ -216,7 +217,7 @@ def test_bad_entries_are_put_aside_with_their_reason_until_they_are_changed(app:
     bus = Bus()
     bus.subscribe(EntryFailed, failed.append)
     bus.subscribe(EntryDoubted, doubted.append)
-    app.schedule.add("arguments", add, every=10)
+    add_unchecked(app, "arguments", "proj.add")
     app.schedule.add("unknown", "proj.nowhere", every=10)
     app.schedule.add("good", add, every=10, args=(1,))
     app.broker.put_entries([Writing(StoredEntry(name="unreadable", body=b"{", edition=1, due=clock.now() + 10))])
@@ -300,6 +301,21 @@ def test_of_two_versions_of_a_program_the_newer_has_the_say(make_app: Make, cloc
     new.broker.carry(lambda ops: flows.synchronise(ops, entries, zone, 200.0))
     old.broker.carry(lambda ops: flows.synchronise(ops, gone, zone, 100.0))
     assert [entry.name for entry in new.schedule.list()] == ["kept"]
+
+
+def test_two_apps_in_one_store_leave_each_other_s_entries_alone(make_app: Make) -> None:
+    url = "memory://two-apps"
+
+    def start(main: str, **schedule: float) -> Celeriac:
+        app = make_app(main, broker=url, backend=url)
+        app.conf.beat_schedule = {name: {"task": "proj.a", "schedule": every} for name, every in schedule.items()}
+        tick(app)
+        return app
+
+    start("shop", orders=10, stock=20)
+    start("mail", letters=10)
+    start("shop", orders=10)
+    assert [entry.name for entry in start("mail", letters=10).schedule.list()] == ["letters", "orders"]
 
 
 def test_crontabs_of_the_program_have_the_window_that_celery_calls_deadline(make_app: Make) -> None:

@@ -12,6 +12,7 @@ from celeriac.events import Bus, EntryFailed
 from celeriac.scheduler.doubts import MOST, Doubts
 from celeriac.scheduler.service import Scheduler
 from celeriac.testing.clock import VirtualClock
+from tests.support.desk import add_unchecked
 
 
 def turn(scheduler: Scheduler) -> str:
@@ -26,7 +27,7 @@ def test_a_bad_entry_is_told_until_it_is_changed_or_dropped(app: Celeriac, clock
     def add(x: int) -> int:
         return x
 
-    app.schedule.add("arguments", add, every=10)
+    add_unchecked(app, "arguments", "proj.add")
     app.schedule.add("unknown", "proj.nowhere", every=10)
     app.schedule.add("good", add, every=10, args=(1,))
     app.broker.put_entries([Writing(StoredEntry(name="unreadable", body=b"{", edition=1, due=clock.now()))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from datetime import UTC, tzinfo
 from typing import Any, Final
@@ -20,6 +21,25 @@ MOST_RUNS: Final = 100
 """Most runs of one entry that are caught up with in one step."""
 MOST_STEPS: Final = 100_000
 """Most due times that are counted as missed in one step."""
+LATEST: Final = 253_402_214_400.0
+"""Seconds from 1970 to the end of the year 9999: whatever would be due later is never due."""
+_TEXT: Final = ("text", (str,))
+_SAID: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
+    "task": _TEXT,
+    "args": ("a list or tuple", (tuple,)),
+    "kwargs": ("a dictionary", (dict,)),
+    "options": ("a dictionary", (dict,)),
+    "description": _TEXT,
+    "zone": ("the name of a time zone", (str, type(None))),
+    "start": ("a datetime", (float, int, type(None))),
+    "end": ("a datetime", (float, int, type(None))),
+    "enabled": ("True or False", (bool,)),
+    "one_off": ("True or False", (bool,)),
+    "window": ("a number of seconds", (float, int, type(None))),
+    "jitter": ("a number of seconds", (float, int)),
+    "keep": ("a whole number", (int,)),
+}
+"""What a field must be, in words and as types."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -64,6 +84,17 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     origin: str = "store"
 
     def __post_init__(self) -> None:
+        for field, (words, types) in _SAID.items():
+            value = getattr(self, field)
+            right = isinstance(value, types) and (bool in types or not isinstance(value, bool))
+            if not right or (isinstance(value, float) and not math.isfinite(value)):
+                raise InvalidTaskError(f"schedule entry {self.name!r:.100}: {field}={value!r:.100} must be {words}")
+        for field, mapping in (("kwargs", self.kwargs), ("options", self.options)):
+            keys: list[object] = list(mapping)
+            if wrong := [key for key in keys if not isinstance(key, str)]:
+                raise InvalidTaskError(
+                    f"schedule entry {self.name!r}: {field} must have names as keys, not {wrong[0]!r:.100}"
+                )
         for field, value, known in (("misfire", self.misfire, MISFIRES), ("overlap", self.overlap, OVERLAPS)):
             if value not in known:
                 raise InvalidTaskError(
@@ -82,7 +113,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.start is not None and moment < self.start:
             moment = self.start - 1e-6
         found = self.trigger.next_after(moment, zone_of(self.zone, zone))
-        return None if found is None or (self.end is not None and found > self.end) else found
+        latest = LATEST if self.end is None else min(self.end, LATEST)
+        return None if found is None or found > latest else found
 
 
 class Plan(msgspec.Struct, frozen=True, gc=False):
@@ -145,6 +177,8 @@ def zone_of(name: str | None, default: tzinfo) -> tzinfo:
     if zone is None:
         try:
             zone = _zones[name] = ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
-            raise InvalidTaskError(f"there is no time zone {name!r}") from exc
+        except (ZoneInfoNotFoundError, TypeError, ValueError, OSError) as exc:
+            raise InvalidTaskError(
+                f"there is no time zone {name!r:.100}: give an IANA name such as 'Europe/Berlin'"
+            ) from exc
     return zone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import tzinfo
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -13,16 +13,19 @@ from celeriac.core.schedule.rule import Rule
 from celeriac.core.schedule.solar import Solar
 from celeriac.errors import ImproperlyConfigured, InvalidTaskError
 
+SHORTEST: Final = 0.001
+"""Fewest seconds of an interval: the times that a shorter one missed would keep a scheduler from all other entries."""
+
 
 class Interval(msgspec.Struct, frozen=True, tag="interval"):
     """Due every so many seconds.
 
     Attributes:
-        every: Seconds, above 0.
+        every: Seconds, at least ``SHORTEST``.
         anchor: A time at which it is due, seconds since the epoch; None: when the entry was made.
 
     Raises:
-        InvalidTaskError: ``every`` is not above 0.
+        InvalidTaskError: ``every`` is shorter.
     """
 
     every: float
@@ -31,6 +34,8 @@ class Interval(msgspec.Struct, frozen=True, tag="interval"):
     def __post_init__(self) -> None:
         if not (self.every > 0 and math.isfinite(self.every)):
             raise InvalidTaskError(f"every={self.every!r} must be more than 0 seconds")
+        if self.every < SHORTEST:
+            raise InvalidTaskError(f"every={self.every!r} must be at least {SHORTEST} seconds")
 
     def next_after(self, moment: float, zone: tzinfo) -> float | None:
         """Return the first time after ``moment`` at which it is due; without an anchor one interval later."""
