@@ -12,7 +12,7 @@ from celeriac.app.transaction import Outbox, OutboxState
 from celeriac.cli.output import outbox_lines
 from celeriac.cli.session import Session, pass_session
 from celeriac.core.clock import SYSTEM
-from celeriac.errors import ImproperlyConfigured
+from celeriac.errors import ImproperlyConfigured, OperationalError
 from celeriac.events import Bus
 from celeriac.worker import logs
 from celeriac.worker.health import Health, HealthBeat, HealthFile, HealthServer
@@ -65,18 +65,23 @@ def relay(
     def stop(number: int, frame: object) -> None:
         loop.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
     session.out.note("The relay works until TERM or INT." if not once else "The relay works until the outbox is empty.")
     if probe is not None:
         session.out.note(f"Probes are answered on http://127.0.0.1:{probe.port}/")
         probe.start()
-    loop.run()
-    watched.close()
-    if probe is not None:
-        probe.stop()
-    if file is not None:
-        file.remove()
+    try:
+        loop.run()
+    finally:
+        if probe is not None:
+            probe.stop()
+        if file is not None:
+            file.remove()
+    try:
+        watched.close()
+    except OperationalError as exc:
+        session.out.note(f"Another relay takes over when this one's lease has ended, not at once: {exc}")
 
 
 def _health(watched: WatchedRelay) -> Health:

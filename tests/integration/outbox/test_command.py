@@ -111,6 +111,26 @@ def test_the_command_relays_until_told_to_end(celeriac: Callable[..., list[str]]
 
 
 @pytest.mark.slow
+def test_the_command_ends_in_order_without_its_database(celeriac: Callable[..., list[str]], tmp_path: Path) -> None:
+    send(tmp_path)
+    file, database = tmp_path / "health", tmp_path / "shop.db"
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(celeriac("relay", "--health-file", str(file)), stderr=log)
+    try:
+        wait_for(lambda: ask(celeriac("relay", "--status", "-j"))["leader"], 30, "a leader")
+        database.rename(tmp_path / "away.db")
+        database.mkdir()
+        wait_for(lambda: "trying again" in (tmp_path / "log").read_text(), 20, "the loss to be seen")
+    finally:
+        process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert not file.exists()
+    told = (tmp_path / "log").read_text()
+    assert "Another relay takes over when this one's lease has ended" in told
+    assert "tables" not in told
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
 def test_a_worker_relays(celeriac: Callable[..., list[str]], tmp_path: Path, pool: str) -> None:
     sent = send(tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -73,6 +75,12 @@ class Source:
         return max(0.0, self.app.clock.now() - moment)
 
 
+_ABSENT: Final = ("no such table", "does not exist", "doesn't exist")
+"""What SQLite, PostgreSQL and MySQL say of a table that is not there."""
+
+
 def away(exc: SQLAlchemyError) -> OperationalError:
     """Return what an error of the outbox's database means to who reads or empties it."""
-    return OperationalError(f"the outbox's database: {getattr(exc, 'orig', None) or exc} (are its tables there?)")
+    told = f"the outbox's database: {getattr(exc, 'orig', None) or exc}"
+    absent = any(words in told for words in _ABSENT)
+    return OperationalError(f"{told}: make the outbox's tables by its create(), or a migration" if absent else told)
