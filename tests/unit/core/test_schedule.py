@@ -117,6 +117,24 @@ def test_what_becomes_of_an_entry_that_was_due_at_100_and_is_seen_at_135(
     assert (found.runs, found.next_due, found.missed) == (runs, next_due, missed)
 
 
+@pytest.mark.parametrize("trigger", [Interval(0.1), Interval(1.0), Interval(1.0, 0.3), Crontab.parse("* * * * *")])
+def test_after_a_long_standstill_the_latest_due_times_are_run(trigger: Interval | Crontab) -> None:
+    now, pause = 1.8e9 + 0.05, trigger.every if isinstance(trigger, Interval) else 60.0
+    due = trigger.next_after(now - 90 * 86400.0, UTC)
+    assert due is not None
+    once = plan(entry(trigger=trigger), due, now, UTC)
+    assert len(once.runs) == 1
+    assert now - pause * 1.01 <= once.runs[0] <= now
+    recent = plan(entry(trigger=trigger, misfire="all", window=pause * 5), due, now, UTC)
+    assert len(recent.runs) in (5, 6)
+    assert [later - sooner for sooner, later in itertools.pairwise(recent.runs)] == pytest.approx(
+        [pause] * (len(recent.runs) - 1), rel=1e-3
+    )
+    assert recent.next_due == pytest.approx(recent.runs[-1] + pause)
+    if isinstance(trigger, Interval):
+        assert once.missed == pytest.approx(90 * 86400.0 / pause, abs=2)
+
+
 def test_an_entry_is_due_between_start_and_end_while_it_is_enabled() -> None:
     one = entry(trigger=Crontab.parse("0 * * * *"), start=7200.0, end=10800.0)
     assert one.next_after(0.0, UTC) == 7200.0

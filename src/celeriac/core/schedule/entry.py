@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+from collections import deque
 from datetime import UTC, tzinfo
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from celeriac.core.schedule.triggers import Trigger
+from celeriac.core.schedule.triggers import Interval, Trigger
 from celeriac.errors import InvalidTaskError
 
 MISFIRES: Final = ("skip", "once", "all")
@@ -19,7 +20,7 @@ ON_TIME: Final = 1.0
 """Seconds by which a run may be late without having been missed."""
 MOST_RUNS: Final = 100
 """Most runs of one entry that are caught up with in one step."""
-MOST_STEPS: Final = 100_000
+MOST_STEPS: Final = 10_000
 """Most due times that are counted as missed in one step."""
 LATEST: Final = 253_402_214_400.0
 """Seconds from 1970 to the end of the year 9999: whatever would be due later is never due."""
@@ -133,28 +134,46 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
 
 def plan(entry: Entry, due: float, now: float, zone: tzinfo) -> Plan:
     """Return what is to become of an entry that was due at ``due``, which is not after ``now``."""
-    passed, next_due = _passed(entry, due, now, zone)
+    passed, count, next_due = _passed(entry, due, now, zone)
     if entry.one_off:
-        next_due = None
-        passed = passed[:1]
+        passed, count, next_due = [due], 1, None
     oldest = now - ON_TIME if entry.misfire == "skip" else (now - entry.window if entry.window is not None else None)
     runs = [one for one in passed if oldest is None or one >= oldest]
     if entry.misfire != "all":
         runs = runs[-1:]
-    runs = runs[-MOST_RUNS:]
-    return Plan(tuple(runs), next_due, len(passed) - len(runs))
+    return Plan(tuple(runs), next_due, count - len(runs))
 
 
-def _passed(entry: Entry, due: float, now: float, zone: tzinfo) -> tuple[list[float], float | None]:
-    """Return the due times until now, and the first one after that."""
-    passed = [due]
-    following = entry.next_after(due, zone)
-    while following is not None and following <= now and len(passed) < MOST_STEPS:
+def _passed(entry: Entry, due: float, now: float, zone: tzinfo) -> tuple[list[float], int, float | None]:
+    """Return the latest of the due times until now, how many there are in all, and the first one after that."""
+    first, count = _leap(entry, due, now)
+    passed = deque((first,), MOST_RUNS)
+    steps = 1
+    following = entry.next_after(first, zone)
+    while following is not None and following <= now:
         passed.append(following)
+        count, steps = count + 1, steps + 1
+        if steps == MOST_STEPS:
+            # Those in between are not counted: a year of minutes would hold up all other entries.
+            behind = (following - first) / steps * MOST_RUNS
+            following = max(following, now - behind)
         following = entry.next_after(following, zone)
-    if following is not None and following <= now:
-        following = entry.next_after(now, zone)
-    return passed, following
+    return list(passed), count, following
+
+
+def _leap(entry: Entry, due: float, now: float) -> tuple[float, int]:
+    """Return a due time from which on there are few until now, and how many there are until then, both counted."""
+    trigger = entry.trigger
+    if not isinstance(trigger, Interval):
+        return due, 1
+    until = now if entry.end is None else min(now, entry.end)
+    steps = math.floor((until - due) / trigger.every) - MOST_RUNS
+    if steps <= 0:
+        return due, 1
+    if trigger.anchor is None:
+        return due + steps * trigger.every, steps + 1
+    # Between two of them, so that what is lost in adding up makes no third.
+    return trigger.next_after(due + (steps - 0.5) * trigger.every, UTC) or due, steps + 1
 
 
 def put_off(entry: Entry, due: float) -> float:
