@@ -53,7 +53,7 @@ class TaskRegistry(dict[str, "Task[..., Any]"]):
 
     def regular(self) -> dict[str, Task[..., Any]]:
         """Return the tasks that users defined."""
-        return {name: task for name, task in self.items() if not name.startswith("celery.")}
+        return {name: task for name, task in self.items() if not name.startswith(("celery.", "celeriac."))}
 
 
 def _same_source(one: Task[..., Any], other: Task[..., Any]) -> bool:

@@ -173,7 +173,7 @@ class Control:
         }
 
     def _registered(self, arguments: dict[str, Any]) -> list[str]:
-        return sorted(name for name in self._app.tasks if not name.startswith("celery."))
+        return sorted(self._app.tasks.regular())
 
     def _stats(self, arguments: dict[str, Any]) -> dict[str, Any]:
         usage = resource.getrusage(resource.RUSAGE_SELF)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from celeriac.cli.banner import concurrency
+from celeriac import Celeriac
+from celeriac.cli.banner import banner, concurrency
 from celeriac.cli.commands import COMMANDS, LATER, load
+from celeriac.cli.output import Output
 from celeriac.worker.options import WorkerOptions
 
 
@@ -41,3 +43,12 @@ def test_what_is_not_there_is_not_there_twice() -> None:
 def test_the_banner_says_how_tasks_run(shape: dict[str, object], words: str) -> None:
     options = {"target": "proj", "node": "w@h", "queues": ("celery",), **shape}
     assert concurrency(WorkerOptions(**options)) == words  # type: ignore[arg-type]
+
+
+def test_the_banner_of_an_app_without_tasks_asks_for_the_import(capsys: pytest.CaptureFixture[str]) -> None:
+    app = Celeriac("bare", broker="memory://bare-banner", set_as_current=False)
+    banner(Output(), app, WorkerOptions(target="bare", node="w@h", queues=("celery",)))
+    shown = capsys.readouterr().out.partition("[tasks]")[2].split("\n")
+    assert [line.strip() for line in shown if line.strip()] == [
+        "none: is the module that defines them imported (include=, -I, autodiscover_tasks)?"
+    ]
