@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from unittest import mock
@@ -151,6 +151,20 @@ def test_runs_are_shown_with_how_they_ended(kit: Kit) -> None:
         "  <shop.mail('nobody') FAILURE LookupError('nobody')>",
         "    state is 'FAILURE', not 'SUCCESS'",
     ]
+
+
+def test_where_nothing_ran_the_failure_says_what_runs_tasks(kit: Kit) -> None:
+    mail.delay("bob")
+    assert message_of(kit.assert_ran, mail) == [
+        "shop.mail was not run.",
+        "Nothing was run: drain() runs what is due, advance() and finish() also what is due later.",
+    ]
+
+
+@pytest.mark.parametrize("check", [Kit.assert_ran, Kit.refute_ran, Kit.ran])
+def test_a_state_in_which_no_run_ends_is_refused(kit: Kit, check: Callable[..., object]) -> None:
+    with pytest.raises(ValueError, match=r"state='FAILED' is not how a run can end: did you mean 'FAILURE'\?"):
+        check(kit, mail, state="FAILED")
 
 
 def test_what_cannot_be_expected_is_said_at_once(kit: Kit) -> None:

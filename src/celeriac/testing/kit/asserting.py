@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, Unpack
 
+from celeriac.app.options import did_you_mean
 from celeriac.testing.kit.matching import Matcher, expected, nearest
-from celeriac.testing.kit.records import Call, Enqueued, Ran
+from celeriac.testing.kit.records import ENDS, Call, Enqueued, Ran
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -138,6 +139,7 @@ class Asserting:
             **wanted: See :class:`RunCall`.
 
         Raises:
+            ValueError: No run ends in that state.
             AssertionError: None did, or not as many; the text shows those that ran.
         """
         return _assert(Matcher(self.app, _run(task, wanted)), self.ended(), count, "run")
@@ -150,6 +152,7 @@ class Asserting:
             **wanted: See :class:`RunCall`.
 
         Raises:
+            ValueError: No run ends in that state.
             AssertionError: One did; the text shows it.
         """
         _refute(Matcher(self.app, _run(task, wanted)), self.ended(), "run")
@@ -157,6 +160,8 @@ class Asserting:
 
 def _run(task: AnyTask, wanted: RunCall) -> Any:
     found = expected(task, RunCall, wanted)
+    if "state" in wanted and (state := wanted["state"]) not in ENDS:
+        raise ValueError(f"state={state!r} is not how a run can end{did_you_mean(str(state), ENDS)}")
     return found if "state" in wanted else found.with_option("started", True)
 
 

@@ -234,7 +234,8 @@ def nearest(matcher: Matcher, calls: Iterable[Call], *, what: str) -> str:
         lines += [f"  {one!r}\n    {'; '.join(found) or 'fits'}" for found, one in told[:SHOWN]]
         return "\n".join(lines)
     if not everything:
-        return f"Nothing was {what}."
+        how = ": drain() runs what is due, advance() and finish() also what is due later" if what == "run" else ""
+        return f"Nothing was {what}{how}."
     counts: dict[str, int] = {}
     for one in everything:
         counts[one.task] = counts.get(one.task, 0) + 1

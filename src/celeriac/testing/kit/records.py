@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from celeriac.core import state
 from celeriac.core.codec import decode_args
 from celeriac.core.codec.reprs import saferepr
 from celeriac.core.message import Message
 
+ENDS: Final = (*sorted(state.READY_STATES), state.PENDING, state.RETRY)
+"""How a run can end."""
 _LEVELS = 6
 
 
