@@ -172,3 +172,9 @@ def test_what_cannot_be_expected_is_said_at_once(kit: Kit) -> None:
         kit.assert_enqueued(order, queues="fast")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     with pytest.raises(TypeError, match="expected a task or the name of one, not 3"):
         kit.refute_enqueued(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_a_signature_is_refused_since_its_arguments_would_be_overlooked(kit: Kit) -> None:
+    order.delay("apple")
+    with pytest.raises(TypeError, match=r"expected a task or the name of one, not shop\.order\('pear'\)"):
+        kit.assert_enqueued(order.s("pear"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -255,6 +255,20 @@ def test_a_run_whose_worker_dies_is_repeated(kit: Kit) -> None:
     assert sent.get() == 6
 
 
+def test_a_task_that_does_not_exist_cannot_be_the_last_of_a_worker(kit: Kit) -> None:
+    with pytest.raises(NotRegistered, match=rf"no task is named '{add.name}s': did you mean '{add.name}'\?"):
+        kit.kill_after(f"{add.name}s")
+
+
+def test_what_is_no_time_is_refused(kit: Kit) -> None:
+    for call in (kit.advance, kit.drain):
+        with pytest.raises(TypeError, match="expected a datetime, a timedelta or seconds, not '1h'"):
+            call("1h")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    for now in ("2030-01-01", 1.7e9):
+        with pytest.raises(TypeError, match=r"now=.* must be a datetime"):
+            Kit(app, now=now)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 def test_a_task_that_keeps_killing_its_worker_is_a_dead_letter(kit: Kit) -> None:
     add.delay(1, 2)
     kit.kill_after(add, times=9)

@@ -192,8 +192,11 @@ def moment(until: datetime | timedelta | float, now: float) -> float:
         now: The time.
 
     Raises:
+        TypeError: It is none of these.
         ValueError: It is over already.
     """
+    if not isinstance(until, datetime | timedelta | float | int):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"expected a datetime, a timedelta or seconds, not {until!r:.200}")
     if isinstance(until, datetime):
         aware = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
         found = aware.timestamp()

@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self, TypeAlias, Unpack
 
 from celeriac.app import state as app_state
+from celeriac.app.options import did_you_mean
 from celeriac.brokers.memory.driver import share
 from celeriac.core import state
+from celeriac.errors import NotRegistered
 from celeriac.testing.clock import VirtualClock
 from celeriac.testing.kit.asserting import AnyTask, Asserting, SentCall, moment
 from celeriac.testing.kit.drain import LIMIT, Drainer
@@ -60,6 +62,8 @@ class Kit(Asserting):
         queues: Sequence[str] | None = None,
     ) -> None:
         self.app = app if app is not None else app_state.get_current()
+        if now is not None and not isinstance(now, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"now={now!r:.200} must be a datetime")
         start = self.app.clock.now() if now is None else moment(now, -math.inf)
         self.clock = VirtualClock(start)
         self._wants_beat = beat

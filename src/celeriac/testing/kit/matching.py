@@ -81,7 +81,7 @@ def expected(task: Task[..., Any] | str, kind: type, wanted: Mapping[str, Any]) 
         ValueError: No run ends in this state.
     """
     name = task if isinstance(task, str) else getattr(task, "name", None)
-    if not isinstance(name, str):
+    if not isinstance(name, str) or isinstance(task, Mapping):  # A signature: its arguments would be overlooked.
         raise TypeError(f"expected a task or the name of one, not {task!r:.200}")
     options = dict(wanted)
     known: frozenset[str] = vars(kind)["__optional_keys__"]
