@@ -39,7 +39,7 @@ LATER: Final = {
     "multi": "starting many workers is a service manager's work: write a systemd unit, a supervisor entry or a"
     " container for each",
     "migrate": "moving messages between brokers is not available in this version: let workers empty the old broker",
-    "amqp": "the AMQP shell comes with the RabbitMQ driver, in a later version",
+    "amqp": "there is no AMQP shell: `celeriac queues` shows queues, RabbitMQ's `rabbitmqctl` the rest",
     "graph": "workers of Celeriac have no boot steps to draw; `celeriac status` shows workers",
     "logtool": "reading logs is not part of Celeriac: every line has the task's name and id, for the tools you have",
     "upgrade": "settings need no upgrade: old names are understood, and a warning tells the new one. To upgrade the"
