@@ -9,10 +9,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self, TypeAlias, Unpack
 
 from celeriac.app import state as app_state
-from celeriac.app.options import did_you_mean
 from celeriac.brokers.memory.driver import share
 from celeriac.core import state
-from celeriac.errors import NotRegistered
 from celeriac.testing.clock import VirtualClock
 from celeriac.testing.kit.asserting import AnyTask, Asserting, SentCall, moment
 from celeriac.testing.kit.drain import LIMIT, Drainer
