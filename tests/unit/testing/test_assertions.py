@@ -163,7 +163,7 @@ def test_where_nothing_ran_the_failure_says_what_runs_tasks(kit: Kit) -> None:
 
 @pytest.mark.parametrize("check", [Kit.assert_ran, Kit.refute_ran, Kit.ran])
 def test_a_state_in_which_no_run_ends_is_refused(kit: Kit, check: Callable[..., object]) -> None:
-    with pytest.raises(ValueError, match=r"state='FAILED' is not how a run can end: did you mean 'FAILURE'\?"):
+    with pytest.raises(ValueError, match=r"can end in state 'FAILED': did you mean 'FAILURE'\?"):
         check(kit, mail, state="FAILED")
 
 

@@ -256,7 +256,7 @@ def test_a_run_whose_worker_dies_is_repeated(kit: Kit) -> None:
 
 
 def test_a_task_that_does_not_exist_cannot_be_the_last_of_a_worker(kit: Kit) -> None:
-    with pytest.raises(NotRegistered, match=rf"no task is named '{add.name}s': did you mean '{add.name}'\?"):
+    with pytest.raises(NotRegistered, match=rf"no task named '{add.name}s' is registered. Did you mean '{add.name}'\?"):
         kit.kill_after(f"{add.name}s")
 
 

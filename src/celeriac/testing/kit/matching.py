@@ -14,7 +14,7 @@ from celeriac.app.options import did_you_mean
 from celeriac.core.codec import decode_args, encode_args
 from celeriac.core.codec.reprs import saferepr
 from celeriac.errors import CeleriacError
-from celeriac.testing.kit.records import Call
+from celeriac.testing.kit.records import ENDS, Call
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 
 SHOWN: Final = 5
-STATES: Final = frozenset({"SUCCESS", "FAILURE", "RETRY", "REVOKED", "REJECTED", "IGNORED", "DEAD", "PENDING"})
-"""In which a run can end."""
 _SAME_TIME: Final = 0.001
 """Seconds by which times may differ and are the same: floats of seconds since the epoch are no finer."""
 
@@ -88,8 +86,8 @@ def expected(task: Task[..., Any] | str, kind: type, wanted: Mapping[str, Any]) 
     for key in options.keys() - known:
         raise TypeError(f"{key!r} cannot be expected of task {name!r}{did_you_mean(key, known)}")
     state = options.get("state")
-    if isinstance(state, str) and state not in STATES:
-        raise ValueError(f"no run of task {name!r} can end in state {state!r}{did_you_mean(state, STATES)}")
+    if isinstance(state, str) and state not in ENDS:
+        raise ValueError(f"no run of task {name!r} can end in state {state!r}{did_you_mean(state, ENDS)}")
     args, kwargs, where = (options.pop(key, UNSET) for key in ("args", "kwargs", "where"))
     return Expected(
         task=name,
