@@ -12,7 +12,7 @@ from celeriac.testing.simulation import Report, simulate
 from celeriac.testing.simulation.world import StoreClock
 from tests.simulation import plants
 
-WITHIN = 150
+WITHIN = 400
 
 # What the first broken promise is called. A bug in the store may be seen in several ways.
 FOUND_AS: dict[str, set[str]] = {

@@ -290,7 +290,8 @@ class Fetcher:
             (coroutines if task is not None and task.is_async else plain).append(delivery)
         self._appetite.learn(len(plain), len(coroutines), now)
         if plain:
-            kept = self._appetite.keeps(self._load(), now)
+            # What was given back while these were on their way comes before them.
+            kept = 0 if self._returning else self._appetite.keeps(self._load(), now)
             self._release(plain[kept:], "claimed with others")
             del plain[kept:]
         if alone and not self._last_chance:

@@ -343,7 +343,8 @@ class Supervisor:
         now = monotonic()
         kill_at_once = signal_name in ("SIGKILL", "KILL")
         for child in list(self._children.values()):
-            child.revoke(ids, terminate)
+            # What is to be killed must not hear of it before.
+            child.revoke(ids, terminate and not kill_at_once)
             if terminate:
                 for run in child.table.running():
                     if run.id in ids:
