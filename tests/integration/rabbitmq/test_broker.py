@@ -17,6 +17,7 @@ from celeriac.brokers.facade import AsyncBroker, SyncBroker
 from celeriac.brokers.rabbitmq.client import Client
 from celeriac.brokers.rabbitmq.driver import AloneDriver, PairedDriver
 from celeriac.brokers.rabbitmq.failures import NoSuchThing, NotAllowed, Unroutable
+from celeriac.brokers.rabbitmq.operations.messages import marked
 from celeriac.brokers.rabbitmq.receiver import count
 from celeriac.brokers.rabbitmq.requests import Take, Taken
 from celeriac.core.ids import new_id
@@ -209,6 +210,20 @@ class TestAlone:
 
 
 class TestPaired:
+    def test_what_was_kept_again_after_its_end_is_not_given(self, node: RabbitNode, tmp_path: Path, queue: str) -> None:
+        """Another process may claim it before the one that kept it again has looked a second time."""
+        url = f"sqlite:///{tmp_path}/store.db"
+        with SyncBroker[Any, Any](connect(url)) as store, SyncBroker[Any, Any](connect(node.url, store=url)) as broker:
+            ids = ["ended", "failed", "new"]
+            store.store(
+                [StoredResult(id=id, state=state) for id, state in (("ended", "SUCCESS"), ("failed", "FAILURE"))]
+            )
+            store.enqueue([marked(message(queue, id=id)) for id in ids])
+            # A dead letter that is tried again by hand has a result, too: only what succeeded is surely over.
+            assert sorted(one.lease.id for one in broker.claim([queue], 10, "w1", LEASE)) == ["failed", "new"]
+            assert [one.id for one in store.get(ids) if one.id == "ended"] == []
+            assert [one.state for one in store.fetch(["ended"])] == ["SUCCESS"]
+
     async def test_what_came_before_the_connection_ended_is_not_taken(
         self, open_broker: Open, node: RabbitNode, queue: str
     ) -> None:

@@ -53,12 +53,20 @@ def node() -> Iterator[None]:
     close_shared()
 
 
+def _bound(exchange: str) -> int:
+    """Return how many queues are bound to exchanges of about that name."""
+    bindings = shared_node().control("list_bindings", "-q", "source_name")
+    return sum(exchange in line for line in bindings.splitlines())
+
+
 @pytest.mark.parametrize("results", [None, "disabled://"], ids=["paired", "alone"])
 def test_every_way_to_a_queue(tmp_path: Path, results: str | None) -> None:
     x = new_id()
     project = Project(tmp_path, Backing(tmp_path, results), extra=QUEUES.format(x=x))
     try:
         workers = [project.start_worker("-c", "1") for _ in range(2)]
+        # A broadcast reaches the workers that listen when it is sent.
+        wait_for(lambda: _bound(f"reload-{x}") == len(workers), 30, "each worker's own queue", every=0.5)
         note = project.app.tasks["note"]
 
         def send(**where: Any) -> str:
@@ -80,7 +88,7 @@ def test_every_way_to_a_queue(tmp_path: Path, results: str | None) -> None:
             return Counter(one.id.partition("@")[0] for one in project.diary() if one.word == "end")
 
         expected = {topic: 2, other: 1, fanout: 1, direct: 1, named: 1, everywhere: 2}
-        wait_for(lambda: ran() == expected, 30, "every copy, once")
+        wait_for(lambda: ran() == expected, 30, f"every copy, once: {expected}")
         told = {one.pid for one in project.diary() if one.id.startswith(everywhere)}
         assert [bool(told & set(worker.children())) for worker in workers] == [True, True]
         for worker in workers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import Any, Final
 
@@ -55,20 +54,13 @@ class Client:
             case requests.Take():
                 if self.renewal is not None:
                     self.renewal.start()
-                return await self.receiver.take(
-                    request.queues, request.limit, request.owner, deadline, moves=request.moves
-                )
+                return await self.receiver.take(request.queues, request.limit, request.owner, deadline)
             case requests.Keep():
                 return self.receiver.keep(request.refs)
             case requests.Ack(heard=True):
                 return await self.receiver.ack_heard(request.refs, deadline)
             case requests.Ack():
-                lost = self.receiver.ack(request.refs)
-                # A server that does not answer now is seen to by the next take; these are on their way.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(deadline - time.monotonic()):
-                        await self.receiver.closed()
-                return lost
+                return self.receiver.ack(request.refs)
             case requests.GiveBack():
                 lost = self.receiver.give_back(request.refs)
                 self.receiver.note()

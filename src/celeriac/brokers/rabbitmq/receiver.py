@@ -82,9 +82,7 @@ class Receiver:
 
     # Taking.
 
-    async def take(
-        self, queues: Sequence[str], limit: int, owner: str, deadline: float, *, moves: bool = False
-    ) -> list[Taken]:
+    async def take(self, queues: Sequence[str], limit: int, owner: str, deadline: float) -> list[Taken]:
         """Take up to ``limit`` messages, the most urgent first; see :class:`~celeriac.brokers.rabbitmq.requests.Take`.
 
         Raises:
@@ -98,7 +96,7 @@ class Receiver:
             connection = await self._link.get(deadline)
             try:
                 async with asyncio.timeout(deadline - time.monotonic()):
-                    return await self._take(connection, tuple(dict.fromkeys(queues)), limit, owner, moves=moves)
+                    return await self._take(connection, tuple(dict.fromkeys(queues)), limit, owner)
             except TimeoutError:
                 self.give_up()
                 raise OperationalError(f"RabbitMQ at {connection.address} did not answer in time") from None
@@ -121,14 +119,7 @@ class Receiver:
             if message.tag in reader.unacked:
                 reader.inbox.appendleft(message)
 
-    async def closed(self) -> None:
-        """Wait until what is on its way to us and nobody's is back in its queue, where others look for it."""
-        for reader in list(self._readers.values()):
-            await reader.closed()
-
-    async def _take(
-        self, connection: Connection, queues: tuple[str, ...], limit: int, owner: str, *, moves: bool
-    ) -> list[Taken]:
+    async def _take(self, connection: Connection, queues: tuple[str, ...], limit: int, owner: str) -> list[Taken]:
         readers = await self._reading(connection, queues)
         self._wanted, self._room = queues, max(limit, WAITING_ROOM)
         self._turn += 1
@@ -142,8 +133,9 @@ class Receiver:
         taken = self._pick(readers, limit, owner)
         for reader in readers:
             reader.close()
-        if (woken or len(taken) < limit) and not (moves and taken):
-            await self.closed()
+        if woken or len(taken) < limit:
+            # What is on its way to us now must be back in its queue before others look there.
+            await asyncio.gather(*[reader.closed() for reader in readers])
         # Who was stopped for long takes what had come before, and hears only now that it has been given to others.
         return self._still_ours(taken)
 

@@ -53,19 +53,11 @@ class Take(msgspec.Struct, frozen=True):
     """Take up to ``limit`` messages of these queues, the most urgent first. They stay the broker's until they are
     acknowledged: the owner's next Take returns them again, unless an :class:`Ack` or a :class:`GiveBack` names them,
     or a :class:`Keep` made them the owner's for good. With a limit of 0, what the owner took goes back to the broker.
-
-    Attributes:
-        queues: Which.
-        limit: How many.
-        owner: Whose they are.
-        moves: An Ack of all of them follows at once, and waits until what came beside them is back in its queue: this
-            does not.
     """
 
     queues: Sequence[str]
     limit: int
     owner: str
-    moves: bool = False
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False):

@@ -28,6 +28,7 @@ import msgspec
 
 from celeriac.brokers.port import MAX_BATCH, Cancelled, Finding, Operations, QueueStats, Reclaimed, Record, Sending
 from celeriac.brokers.rabbitmq.operations.messages import (
+    AGAIN,
     AGAIN_BIT,
     addressed,
     as_sent,
@@ -95,10 +96,11 @@ class PairedOperations(PassedOn):
         while full and len(deliveries) < limit:
             wanted = limit - len(deliveries)
             try:
-                taken: list[Taken] = yield Take(tuple(queues), wanted, owner, moves=True)
+                taken: list[Taken] = yield Take(tuple(queues), wanted, owner)
                 if taken:
                     yield from self._move(taken)
                 found = yield from self.paired.claim(queues, wanted, owner, lease)
+                found = yield from self._not_over(found)
             except OperationalError:
                 yield Take((), 0, owner)  # Others may have more luck with what was not moved.
                 if deliveries:
@@ -107,6 +109,23 @@ class PairedOperations(PassedOn):
             deliveries += [readable(delivery) for delivery in found]
             full = len(taken) == wanted  # Some of it was not to run, and there may be more.
         return deliveries
+
+    def _not_over(self, found: list[Delivery]) -> RabbitOperation[list[Delivery]]:
+        """Drop what RabbitMQ delivered twice and another process ended before it was kept a second time.
+
+        Where the first run ended between the two looks of :meth:`_move`, another claim may be faster than the second.
+        """
+        again = [one for one in found if one.message is not None and AGAIN in one.message.headers]
+        if not again:
+            return found
+        results = yield from self.paired.fetch([one.lease.id for one in again])
+        over = {result.id for result in results if result.state == state.SUCCESS}
+        if not over:
+            return found
+        yield from self.paired.settle(
+            [Settlement(lease=one.lease, action="done", state=state.IGNORED) for one in again if one.lease.id in over]
+        )
+        return [one for one in found if one.lease.id not in over]
 
     def _move(self, taken: Sequence[Taken]) -> RabbitOperation[None]:
         messages = [marked(received(one)) if one.again else received(one) for one in taken]
