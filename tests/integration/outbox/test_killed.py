@@ -183,6 +183,10 @@ def test_two_leaders_in_a_row_are_lost(
     record_property: Callable[[str, object], None],
 ) -> None:
     """Each time another takes over; those that were stopped go on in the end, and publish nothing that they held."""
+    if how == signal.SIGSTOP and outbox.engine.dialect.name == "sqlite":
+        pytest.skip(
+            "a file of SQLite's stays locked by who stands still while writing: nobody can take over until then"
+        )
     by_name = {holder(one): one for one in three}
     gone: list[str] = []
     took: list[float] = []
