@@ -110,10 +110,19 @@ class Sender:
 
     def _run(self) -> None:
         while not self._stop.wait(0.01):
-            with self._sessions.begin():
-                for queue in QUEUES:
-                    ids = [self._app.tasks["receipt"].apply_async((1,), queue=queue).id for _ in range(2)]
-                    self.sent[queue] += ids
+            try:
+                sent = self._send()
+            except sqlalchemy.exc.OperationalError as exc:
+                if "database is locked" not in str(exc):
+                    raise
+                continue  # SQLite refuses who would wait for ever. What was sent went with the transaction.
+            for queue, ids in sent.items():
+                self.sent[queue] += ids
+
+    def _send(self) -> dict[str, list[str]]:
+        with self._sessions.begin():
+            task = self._app.tasks["receipt"]
+            return {queue: [task.apply_async((1,), queue=queue).id for _ in range(2)] for queue in QUEUES}
 
     def stop(self) -> None:
         self._stop.set()
