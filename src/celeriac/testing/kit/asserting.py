@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, Unpack
@@ -70,18 +71,18 @@ class RunCall(AnyCall, total=False):
     retries: int
 
 
-class Asserting:
+class Asserting(abc.ABC):
     """Looks at what was sent and at what was run, since the kit was started or cleared."""
 
     app: Celeriac
 
+    @abc.abstractmethod
     def sent(self) -> Sequence[Enqueued]:
         """Return every call that was sent."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def ended(self) -> Sequence[Ran]:
         """Return every run that ended, and the end of every task that was not to run."""
-        raise NotImplementedError
 
     def enqueued(self, task: AnyTask | None = None, **wanted: Unpack[SentCall]) -> list[Enqueued]:
         """Return the calls that were sent, oldest first: by the test, by tasks, by schedules, and steps of workflows
