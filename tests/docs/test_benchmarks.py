@@ -47,4 +47,6 @@ def test_every_kind_of_scenario_gives_its_figures(arena: Arena, name: str) -> No
     found = measure(Plan(scenarios=[scenario], systems=[CELERIAC], runs=1, effort=TINY, limit=60), arena)
     assert found.notes == []
     assert [len(row.values[CELERIAC.key]) for row in found.rows] == [1] * len(scenario.metrics)
-    assert all(value > 0 for row in found.rows for value in row.values[CELERIAC.key])
+    # An idle worker may use less than a tick of the clock, 10 ms, in the time that this test gives it.
+    least = {row.metric.key: 0.0 if row.metric.key == "idle_cpu" else 1e-9 for row in found.rows}
+    assert all(value >= least[row.metric.key] for row in found.rows for value in row.values[CELERIAC.key])

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import sqlalchemy
+import sqlalchemy.exc
 from sqlalchemy.orm import Session, sessionmaker
 
 from celeriac import Celeriac

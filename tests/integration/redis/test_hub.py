@@ -42,7 +42,7 @@ def web_server() -> Iterator[tuple[int, list[float]]]:
 
 
 def test_another_protocol_is_told_and_does_not_end_the_listening() -> None:
-    with web_server() as (port, seen), open_broker(f"redis://127.0.0.1:{port}/0?timeout=0.5") as broker:
+    with web_server() as (port, seen), open_broker(f"redis://127.0.0.1:{port}/0?timeout=5.0") as broker:
         with pytest.raises(OperationalError, match=r"not the protocol of Redis .*check the port"):
             broker.now()
         seen.clear()
