@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -9,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -137,11 +140,18 @@ def test_a_worker_can_be_the_scheduler(project: Project) -> None:
     assert app.broker.elect(ROLE, "another", 1.0), "the lead was not handed over"
 
 
+def probed(address: str) -> dict[str, Any]:
+    """Return what a probe is told."""
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        told: dict[str, Any] = json.loads(answer.read())
+    return told
+
+
 def test_beat_tells_what_it_does_and_takes_what_celery_takes(project: Project) -> None:
     app = project.app
     app.broker.install()
     command = [sys.executable, "-m", "celeriac", "-A", project.module, "beat", "-l", "INFO", "-s", "x", "-S", "a:B"]
-    command += ["--max-interval", "5", "--pidfile", "beat.pid"]
+    command += ["--max-interval", "5", "--pidfile", "beat.pid", "--health-file", "beat.health", "--health-port", "0"]
     with (project.folder / "beat.log").open("wb") as log:
         beat = subprocess.Popen(command, cwd=project.folder, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -149,10 +159,18 @@ def test_beat_tells_what_it_does_and_takes_what_celery_takes(project: Project) -
         wait_for(lambda: "leads" in read(), 20, "it to lead")
         app.schedule.add("soon", "note", every=0.1)
         wait_for(lambda: re.search(r"Sent due task soon \(note\[[0-9a-f-]+\]\)", read()), 5, "a line for what was sent")
+        (address,) = re.findall(r"http://127\.0\.0\.1:\d+/", read())
+        assert probed(address) == {"ok": True, "problems": []}
+        app.schedule.add("strange", "nowhere", every=0.1)
+        wait_for(lambda: "notes" in probed(address), 10, "the probe to tell of a strange entry")
+        assert probed(address)["ok"] is True
+        assert "'strange': no task 'nowhere' is registered here" in probed(address)["notes"][0]
+        assert int((project.folder / "beat.health").read_text()) == beat.pid
         beat.send_signal(signal.SIGTERM)
         assert beat.wait(10) == 0
     finally:
         beat.kill()
+    assert not (project.folder / "beat.health").exists()
     for flag in ("-s", "-S", "--max-interval"):
         assert f"Note: {flag} has no effect" in read()
     assert not (project.folder / "beat.pid").exists()

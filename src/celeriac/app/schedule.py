@@ -15,12 +15,14 @@ import msgspec
 
 from celeriac.app.narrowing import is_mapping
 from celeriac.app.schedule_desk import AppDesk
-from celeriac.app.schedule_entries import ScheduleEntries
+from celeriac.app.schedule_entries import ScheduleEntries, own_name
 from celeriac.core.ids import new_id
 from celeriac.core.schedule import Crontab, Entry
+from celeriac.core.scheduled import check_name
 from celeriac.errors import ImproperlyConfigured, InvalidTaskError
 from celeriac.events import Bus, EntryFailed
 from celeriac.events.signals import beat_embedded_init
+from celeriac.scheduler import flows
 from celeriac.scheduler.service import Scheduler
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class Schedule(ScheduleEntries):
         """
         self._app.finalize(auto=True)
         name = holder or f"{socket.gethostname()}:{os.getpid()}:{new_id()[-8:]}"
-        return Scheduler(self._app.broker, AppDesk(self._app, lambda: self._isolated(bus), bus), bus, name)
+        return Scheduler(self._app.broker, AppDesk(self._app, lambda: self._told(bus), bus), bus, name)
 
     def start_background(self) -> Scheduler:
         """Start a scheduler in a thread of this process, once; of all that run anywhere one works.
@@ -101,16 +103,18 @@ class Schedule(ScheduleEntries):
         for name, given in {**periodic, **self._app.conf.beat_schedule}.items():
             try:
                 found.append(self._said(name, given))
-            except (InvalidTaskError, ImproperlyConfigured, TypeError, ValueError) as exc:
+            except (
+                Exception
+            ) as exc:  # Whatever is wrong with one, and with functions in it, keeps no other from its work.
                 where = "setting beat_schedule" if given is not periodic.get(name) else "periodic tasks"
                 problems[str(name)] = f"{where}: entry {name!r:.100}: {exc}"
         return found, problems
 
-    def _isolated(self, bus: Bus) -> _Said:
+    def _told(self, bus: Bus) -> tuple[_Said, dict[str, str]]:
         found, problems = self.said()
         for name, problem in problems.items():
             bus.emit(EntryFailed(name, problem))
-        return found
+        return found, problems
 
     def _said(self, name: Any, given: Any) -> Entry:
         if not isinstance(name, str) or not is_mapping(given) or "task" not in given or "schedule" not in given:
@@ -118,7 +122,9 @@ class Schedule(ScheduleEntries):
         fields = {key: value for key, value in given.items() if key not in ("task", "schedule")}
         if given["schedule"] is None:
             raise InvalidTaskError("schedule is None")
+        check_name(own_name(name))
         found = self._entry(name, given["task"], {**fields, "schedule": given["schedule"]})
+        flows.pack_body(self._sendable(found))
         deadline = self._app.conf.beat_cron_starting_deadline
         window = deadline if found.window is None and isinstance(found.trigger, Crontab) else found.window
         return msgspec.structs.replace(found, origin="settings", window=window)

@@ -58,20 +58,25 @@ class AppDesk:
 
     Args:
         app: The app.
-        entries: Returns what the settings say.
+        said: Returns what the settings say, and why other entries of theirs are none.
         bus: Where doubts about entries go.
     """
 
-    def __init__(self, app: Celeriac, entries: Callable[[], list[Entry]], bus: Bus | None = None) -> None:
+    def __init__(
+        self, app: Celeriac, said: Callable[[], tuple[list[Entry], dict[str, str]]], bus: Bus | None = None
+    ) -> None:
         self._app = app
-        self._entries = entries
+        self._said = said
         self._bus = bus
         self._zone = app.timezone
 
     def start(self, broker: SyncBroker[Any, Any]) -> None:
         """Bring what the settings say into the store."""
         since = broker.now()
-        broker.carry(lambda ops: flows.synchronise(ops, self._entries(), self._zone, since, self._app.main))
+        entries, problems = self._said()
+        broker.carry(lambda ops: flows.synchronise(ops, entries, self._zone, since, self._app.main, problems))
+        for entry in entries:
+            self._doubt(entry)
 
     def read(self, stored: StoredEntry) -> Sendable:
         """Return what a stored entry says, ready to be sent.
@@ -80,9 +85,12 @@ class AppDesk:
             CeleriacError, TypeError: It cannot be sent.
         """
         entry = flows.read_entry(stored)
+        self._doubt(entry)
+        return self._sendable(entry)
+
+    def _doubt(self, entry: Entry) -> None:
         if self._bus is not None and (doubt := doubt_of(self._app, entry)) is not None:
             self._bus.emit(EntryDoubted(entry.name, doubt))
-        return self._sendable(entry)
 
     def check(self, entry: Entry) -> None:
         """See to it that an entry can be sent.

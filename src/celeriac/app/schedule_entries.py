@@ -19,11 +19,11 @@ from celeriac.app.timetables import BaseSchedule, maybe_schedule
 from celeriac.core import state
 from celeriac.core.message import StoredResult
 from celeriac.core.operation import Operation
-from celeriac.core.schedule import Crontab, Entry, Once, Trigger
+from celeriac.core.schedule import Crontab, Entry, Interval, Once, Trigger
 from celeriac.core.schedule.entry import zone_of
 from celeriac.errors import CeleriacError, DecodeError, InvalidTaskError
 from celeriac.scheduler import flows
-from celeriac.scheduler.runs import History, Run, id_of, unpack_history
+from celeriac.scheduler.runs import KEPT_RUNS, History, Run, id_of, unpack_history
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
@@ -37,8 +37,13 @@ EXPIRED: Final = "EXPIRED"
 _TIMES: Final = ("start", "end")
 _SECONDS: Final = ("jitter", "window")
 _TRIGGERS: Final = ("every", "cron", "at", "trigger")
-_EMPTY: Final[dict[str, Any]] = {"args": (), "kwargs": {}, "options": {}, "description": ""}
-"""What None stands for, as in Celery's entries."""
+_UNSAID: Final[dict[str, Any]] = {
+    "args": (), "kwargs": {}, "options": {}, "description": "", "zone": None, "start": None, "end": None,
+    "window": None, "one_off": False, "misfire": "once", "overlap": "allow", "jitter": 0.0, "keep": KEPT_RUNS,
+}  # fmt: skip
+"""What None stands for: the field is as if it had never been given."""
+UNSETTABLE: Final = tuple(_UNSAID)
+"""Fields that ``update(name, field=None)`` gives back their default."""
 _ALIASES: Final = {"schedule": "trigger", "start_time": "start", "end_time": "end"}
 
 
@@ -118,24 +123,28 @@ class ScheduleEntries:
             replace: Take the place of an entry of this name.
             **fields: ``every`` (seconds or timedelta), ``cron`` (five fields), ``at`` (datetime) or ``schedule`` (any
                 of :mod:`celeriac.schedules`) say when; ``relative`` has ``every`` count from midnight; the rest are
-                fields of :class:`celeriac.core.schedule.Entry`.
+                fields of :class:`celeriac.core.schedule.Entry`; None is as if a field were not given.
 
         Raises:
             InvalidTaskError: A field is wrong, or there is an entry of this name.
             StoreNeeded: The broker is RabbitMQ alone, which keeps no entries.
         """
-        entry = self._sendable(self._entry(_own(name), task, fields))
+        entry = self._sendable(self._entry(own_name(name), task, fields))
         self._app.broker.carry(lambda ops: flows.add(ops, entry, self._app.timezone, replace))
         return entry
 
     async def aadd(self, name: str, task: str | Any, *, replace: bool = False, **fields: Any) -> Entry:
         """Add an entry; the awaitable twin of :meth:`add`."""
-        entry = self._sendable(self._entry(_own(name), task, fields))
+        entry = self._sendable(self._entry(own_name(name), task, fields))
         await self._app.async_broker().carry(lambda ops: flows.add(ops, entry, self._app.timezone, replace))
         return entry
 
     def update(self, name: str, **fields: Any) -> Entry:
         """Change fields of an entry, as :meth:`add` has them; the others and its runs stay.
+
+        None gives a field its default back: ``zone=None`` is the app's time zone, ``start=None`` no start. It is due
+        next when it was, unless its trigger, start, end, zone or ``enabled`` get another value: then counted from now,
+        and a run that its overlap policy holds back is dropped.
 
         Raises:
             InvalidTaskError: A field is wrong, or there is no such entry.
@@ -147,15 +156,22 @@ class ScheduleEntries:
         return _there(name, await self._app.async_broker().carry(self._change(name, fields)))
 
     def enable(self, name: str, *, enabled: bool = True) -> Entry:
-        """Let an entry be due again, from now on; with ``enabled=False`` let it be due no more."""
-        return self.update(name, enabled=enabled)
+        """Let an entry be due again, from now on; with ``enabled=False`` let it be due no more.
+
+        One that waits for its time already goes on doing so.
+
+        Raises:
+            InvalidTaskError: There is no such entry, or it would be never due.
+        """
+        return _there(name, self._app.broker.carry(self._change(name, {"enabled": enabled}, again=enabled)))
 
     async def aenable(self, name: str, *, enabled: bool = True) -> Entry:
         """Let an entry be due again; the awaitable twin of :meth:`enable`."""
-        return await self.aupdate(name, enabled=enabled)
+        change = self._change(name, {"enabled": enabled}, again=enabled)
+        return _there(name, await self._app.async_broker().carry(change))
 
     def disable(self, name: str) -> Entry:
-        """Let an entry be due no more until it is enabled."""
+        """Let an entry be due no more until it is enabled; a run that its overlap policy holds back is dropped."""
         return self.update(name, enabled=False)
 
     async def adisable(self, name: str) -> Entry:
@@ -164,11 +180,11 @@ class ScheduleEntries:
 
     def remove(self, name: str) -> bool:
         """Remove an entry and its history; return whether there was one."""
-        return bool(self._app.broker.drop_entries((_own(name),)))
+        return bool(self._app.broker.drop_entries((own_name(name),)))
 
     async def aremove(self, name: str) -> bool:
         """Remove an entry; the awaitable twin of :meth:`remove`."""
-        return bool(await self._app.async_broker().drop_entries((_own(name),)))
+        return bool(await self._app.async_broker().drop_entries((own_name(name),)))
 
     def run_now(self, name: str) -> AsyncResult[Any]:
         """Send an entry's task now, beside its due times; return its receipt.
@@ -224,16 +240,36 @@ class ScheduleEntries:
 
     # Making.
 
-    def _change(self, name: str, given: Mapping[str, Any]) -> Callable[[flows.Ops], Operation[Any, Any, Entry | None]]:
-        changes, zone, check = self._fields(given), self._app.timezone, self._sendable
-        own = _own(name)
-        return lambda ops: flows.change(ops, own, changes, zone, check)
+    def _change(
+        self, name: str, given: Mapping[str, Any], *, again: bool = False
+    ) -> Callable[[flows.Ops], Operation[Any, Any, Entry | None]]:
+        self._fields(given)  # What is wrong with them is said before a store is asked.
+        own, zone, check, changes = own_name(name), self._app.timezone, self._sendable, self._changes
+        return lambda ops: flows.change(ops, own, lambda entry: changes(entry, given), zone, check=check, again=again)
+
+    def _changes(self, entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that change, of an entry: times without a time zone are read in its own."""
+        fields = self._fields(given, own_zone=entry.zone)
+        trigger = entry.trigger
+        if "zone" in fields and "trigger" not in fields and isinstance(trigger, Interval):
+            # What counts from a midnight goes on counting from one.
+            counted = maybe_schedule(trigger.every, relative=True)
+            if trigger == self._of(counted, entry.zone):
+                fields["trigger"] = self._of(counted, fields["zone"])
+        return fields
 
     def _entry(self, name: str, task: str | Any, fields: Mapping[str, Any]) -> Entry:
         return Entry(name=name, task=_task_name(task), **self._fields(fields, needs_trigger=True))
 
-    def _fields(self, given: Mapping[str, Any], *, needs_trigger: bool = False) -> dict[str, Any]:
+    def _fields(
+        self, given: Mapping[str, Any], *, needs_trigger: bool = False, own_zone: str | None = None
+    ) -> dict[str, Any]:
         """Return fields of an entry as it keeps them.
+
+        Args:
+            given: The fields, under any of their names.
+            needs_trigger: One must say when it is due.
+            own_zone: The time zone in which times are read if no field says one.
 
         Raises:
             InvalidTaskError: One is unknown or wrong.
@@ -252,27 +288,29 @@ class ScheduleEntries:
             raise InvalidTaskError(
                 f"a schedule entry has no field {min(unknown)!r}; it has {', '.join(Entry.__struct_fields__)}"
             )
+        own_zone = None if "zone" in fields else own_zone
         for name, value in times.items():
-            fields |= self._when(name, value, relative=bool(relative), zone=fields.get("zone"))
+            fields |= self._when(name, value, bool(relative), fields.get("zone"), own_zone)
         if "task" in fields:
             fields["task"] = _task_name(fields["task"])
-        fields |= {name: empty for name, empty in _EMPTY.items() if name in fields and fields[name] is None}
+        fields |= {name: value for name, value in _UNSAID.items() if name in fields and fields[name] is None}
         if isinstance(fields.get("args"), (list, tuple)):
             fields["args"] = tuple(fields["args"])
         for name in _TIMES:
             if fields.get(name) is not None:
-                fields[name] = moment(fields[name], zone_of(fields.get("zone"), self._app.timezone), name)
+                fields[name] = moment(fields[name], zone_of(fields.get("zone") or own_zone, self._app.timezone), name)
         for name in _SECONDS:
             if fields.get(name) is not None:
                 fields[name] = seconds(fields[name], name)
         return fields
 
-    def _when(self, name: str, value: Any, *, relative: bool, zone: str | None) -> dict[str, Any]:
+    def _when(self, name: str, value: Any, /, relative: bool, zone: str | None, own_zone: str | None) -> dict[str, Any]:
         """Return the trigger, and the time zone if the value has one of its own."""
+        read_in = zone or own_zone
         match name:
             case "every":
                 try:
-                    return {"trigger": self._of(maybe_schedule(seconds(value, "every"), relative), zone)}
+                    return {"trigger": self._of(maybe_schedule(seconds(value, "every"), relative), read_in)}
                 except OverflowError:
                     raise InvalidTaskError(f"every={value!r} is more seconds than a timedelta can hold") from None
             case "cron":
@@ -280,11 +318,11 @@ class ScheduleEntries:
                     raise InvalidTaskError(f"cron={value!r:.200} must be a text of five fields, such as '0 7 * * 1-5'")
                 return {"trigger": Crontab.parse(value)}
             case "at":
-                return {"trigger": Once(moment(value, zone_of(zone, self._app.timezone), "at"))}
+                return {"trigger": Once(moment(value, zone_of(read_in, self._app.timezone), "at"))}
             case _:
                 found: BaseSchedule = maybe_schedule(value, relative)
                 own = zone or found.zone_name
-                return {"trigger": self._of(found, own)} | ({} if own is None else {"zone": own})
+                return {"trigger": self._of(found, own or own_zone)} | ({} if own is None else {"zone": own})
 
     def _of(self, found: BaseSchedule, zone: str | None) -> Trigger:
         return found.trigger(zone_of(zone, self._app.timezone))
@@ -296,13 +334,13 @@ class ScheduleEntries:
             InvalidTaskError: A call of its task, with its arguments and options, would be refused.
         """
         try:
-            AppDesk(self._app, list_nothing).check(entry)
+            AppDesk(self._app, say_nothing).check(entry)
         except (CeleriacError, TypeError, ValueError) as exc:
             raise InvalidTaskError(f"schedule entry {entry.name!r} cannot be sent: {exc}") from exc
         return entry
 
     def _message(self, stored: StoredEntry, now: float, task_id: str) -> Message:
-        desk = AppDesk(self._app, list_nothing)
+        desk = AppDesk(self._app, say_nothing)
         found = desk.read(stored)
         # What is asked for now is not put off.
         prompt = msgspec.structs.replace(found, entry=msgspec.structs.replace(found.entry, jitter=0.0))
@@ -342,9 +380,9 @@ class ScheduleEntries:
         return [_shown(self._app, one, history, results, states) for one, history in entries]
 
 
-def list_nothing() -> list[Entry]:
+def say_nothing() -> tuple[list[Entry], dict[str, str]]:
     """Return no entries: nothing is brought from the settings."""
-    return []
+    return [], {}
 
 
 def _task_name(task: Any) -> str:
@@ -354,7 +392,7 @@ def _task_name(task: Any) -> str:
     return name
 
 
-def _own(name: str) -> str:
+def own_name(name: str) -> str:
     """Return the name of an entry of the user's.
 
     Raises:

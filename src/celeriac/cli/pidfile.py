@@ -1,4 +1,4 @@
-"""The pid file of a worker: who runs, and that only one does."""
+"""The pid file of a worker or a scheduler: who runs, and that only one does."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PidFile:
                 self._remove_stale(path)
         except OSError as exc:
             raise ImproperlyConfigured(f"--pidfile {str(path)!r} cannot be written: {exc.strerror or exc}") from exc
-        raise ImproperlyConfigured(f"--pidfile {str(path)!r}: another worker is just starting with it")
+        raise ImproperlyConfigured(f"--pidfile {str(path)!r}: another process is just starting with it")
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
@@ -50,7 +50,7 @@ class PidFile:
         pid = _pid_in(path)
         if pid is not None and pid != os.getpid() and _lives(pid):
             raise ImproperlyConfigured(
-                f"--pidfile {str(path)!r} names process {pid}, which lives: stop that worker first, or give this one"
+                f"--pidfile {str(path)!r} names process {pid}, which lives: stop that one first, or give this one"
                 " another file"
             )
         self._note(f"Note: the pid file {path} was left behind by a process that is gone; it is replaced.")

@@ -54,11 +54,11 @@ def relay(
         _show(session, outbox.state(), as_json)
         return
     logs.setup(loglevel)
-    file = HealthFile(health_file) if health_file else None
+    file = HealthFile(health_file, "--health-file") if health_file else None
     watched = WatchedRelay(
         outbox.relay(f"{socket.gethostname()}:{os.getpid()}"), session.app.conf.worker_watchdog_timeout, SYSTEM
     )
-    probe = None if health_port is None else HealthServer(health_port, lambda: _health(watched))
+    probe = None if health_port is None else HealthServer(health_port, lambda: _health(watched), "--health-port")
     session.app.broker.install()
     loop = _loop(watched, outbox if once else None, file)
 

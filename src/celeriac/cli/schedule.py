@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from celeriac.app.schedule_entries import ScheduledEntry, ScheduledRun
+from celeriac.app.schedule_entries import UNSETTABLE, ScheduledEntry, ScheduledRun
 from celeriac.cli.output import moment
 from celeriac.cli.session import Session, pass_session
 from celeriac.core.schedule import MISFIRES, OVERLAPS
@@ -126,12 +126,18 @@ def add(session: Session, /, name: str, task: str, disabled: bool, replace: bool
 @click.argument("name")
 @click.option("--task", metavar="NAME", help="The task to send.")
 @_fields
+@click.option("--unset", type=click.Choice([field.replace("_", "-") for field in UNSETTABLE]), multiple=True,
+              metavar="FIELD", help="As if it had never been given: zone, start, ...; may be repeated.")  # fmt: skip
 @pass_session
-def update(session: Session, /, name: str, task: str | None, **fields: Any) -> None:
+def update(session: Session, /, name: str, task: str | None, unset: tuple[str, ...], **fields: Any) -> None:
     """Change an entry; what is not named stays."""
     changes = _given({"task": task, **fields})
-    if not changes:
+    if not changes and not unset:
         raise click.UsageError("nothing to change: give at least one option, such as --every 60")
+    for field in unset:
+        if field.replace("-", "_") in changes:
+            raise click.UsageError(f"--{field} and --unset {field} say opposite things: give one of them")
+        changes[field.replace("-", "_")] = None
     session.app.broker.install()
     session.app.schedule.update(name, **changes)
     session.out.line(f"Changed {name}.")

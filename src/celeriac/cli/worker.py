@@ -163,7 +163,7 @@ def _work(session: Session, target: str, given: dict[str, Any]) -> int:
     )
     shape = msgspec.structs.replace(shape, has_logging_receivers=logging_heard)
     if shape.logfile is not None:
-        _check_writable(shape.logfile)
+        logs.check_writable(shape.logfile)
     _check_store(app, shape)
     reach_stores(app, session.out.note)
     for name, (flag, reason) in _IGNORED.items():
@@ -253,14 +253,6 @@ def _log_path(path: str | None, node: str) -> str | None:
     for mark, value in (("%n", name), ("%p", node), ("%h", host), ("%d", host.partition(".")[2]), ("%%", "%")):
         path = path.replace(mark, value)
     return path
-
-
-def _check_writable(path: str) -> None:
-    try:
-        with open(path, "ab"):
-            pass
-    except OSError as exc:
-        raise ImproperlyConfigured(f"--logfile {path!r} cannot be written: {exc.strerror or exc}") from exc
 
 
 def _check_store(app: Celeriac, shape: options.WorkerOptions) -> None:

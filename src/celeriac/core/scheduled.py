@@ -127,21 +127,30 @@ def unpack_entry(name: str, edition: int, due: float | None, state: bytes, recor
     return StoredEntry(name=name, body=kept.body, edition=edition, due=due, state=state, seal=kept.seal)
 
 
+def check_name(name: str) -> None:
+    """See to it that a store can keep an entry of this name.
+
+    Raises:
+        InvalidTaskError: It cannot.
+    """
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        size = MAX_ENTRY_BYTES + 1
+    if not 0 < size <= MAX_ENTRY_BYTES or "\0" in name:
+        raise InvalidTaskError(
+            f"the name of schedule entry {name[:40]!r} must have 1 to {MAX_ENTRY_BYTES} bytes in UTF-8 and no NUL"
+            " character"
+        )
+
+
 def check_entry(entry: StoredEntry) -> StoredEntry:
     """Return the entry if a store can keep it.
 
     Raises:
         InvalidTaskError: Its name, edition or due time is out of bounds.
     """
-    try:
-        size = len(entry.name.encode())
-    except UnicodeEncodeError:
-        size = MAX_ENTRY_BYTES + 1
-    if not 0 < size <= MAX_ENTRY_BYTES or "\0" in entry.name:
-        raise InvalidTaskError(
-            f"the name of schedule entry {entry.name[:40]!r} must have 1 to {MAX_ENTRY_BYTES} bytes in UTF-8 and no NUL"
-            " character"
-        )
+    check_name(entry.name)
     if not 0 < entry.edition <= MAX_EDITION:
         raise InvalidTaskError(
             f"schedule entry {entry.name!r} has an edition that is no number from 1: {entry.edition}"

@@ -21,6 +21,7 @@ class Doubts:
     def __init__(self, bus: Bus) -> None:
         self._why: dict[str, str] = {}
         self._editions: dict[str, int] = {}
+        self._failed: set[str] = set()
         self._lasting: frozenset[str] = frozenset()
         bus.subscribe(EntryFailed, self._note)
         bus.subscribe(EntryDoubted, self._note)
@@ -29,10 +30,12 @@ class Doubts:
         if event.name in self._why or len(self._why) < MOST:
             self._why[event.name] = event.reason
             self._editions.pop(event.name, None)
+            if isinstance(event, EntryFailed):
+                self._failed.add(event.name)
 
     def last(self) -> None:
-        """Hold what is known now to be so until the program ends: it is wrong in the settings."""
-        self._lasting = frozenset(self._why)
+        """Hold the entries that have failed by now to be bad until the program ends: they are wrong in the settings."""
+        self._lasting = frozenset(self._failed)
 
     @property
     def open(self) -> Iterable[str]:
@@ -44,6 +47,7 @@ class Doubts:
         for name in self.open:
             if name not in editions or self._editions.setdefault(name, editions[name]) != editions[name]:
                 del self._why[name]
+                self._failed.discard(name)
                 self._editions.pop(name, None)
 
     def told(self) -> tuple[str, ...]:

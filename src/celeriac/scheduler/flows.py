@@ -20,7 +20,7 @@ from celeriac.core.ids import new_id
 from celeriac.core.message import Message
 from celeriac.core.operation import Operation
 from celeriac.core.schedule import Entry, from_dict, to_dict
-from celeriac.core.scheduled import MAX_EDITION, Firing, StoredEntry, Writing
+from celeriac.core.scheduled import MAX_EDITION, Firing, StoredEntry, Writing, check_name
 from celeriac.errors import CeleriacError, DecodeError, InvalidTaskError, OperationalError
 from celeriac.scheduler.runs import Run, newest, pack_history, unpack_history
 
@@ -63,6 +63,14 @@ def pack_body(entry: Entry) -> bytes:
     return encode(plain, "json", subject=f"schedule entry {entry.name!r}").body
 
 
+_PROBLEM: Final = "problem"
+"""What is kept of an entry that the settings say and that is none: why it is none."""
+
+
+def _pack_problem(name: str, why: str) -> bytes:
+    return encode({_PROBLEM: why}, "json", subject=f"schedule entry {name!r}").body
+
+
 _DEFAULTS: Final = {
     field.name: field.default for field in msgspec.structs.fields(Entry) if field.default is not msgspec.NODEFAULT
 }
@@ -76,14 +84,17 @@ def read_entry(stored: StoredEntry) -> Entry:
     """
     if stored.refused is not None:
         raise DecodeError(f"schedule entry {stored.name!r} is refused: {stored.refused}")
+    problem: object = None
     try:
         plain = decode(stored.body, "application/json", "utf-8", accept=_ACCEPT)
+        problem = plain.get(_PROBLEM)
         trigger = from_dict(plain.pop("trigger"))
         plain["args"] = tuple(plain.get("args", ()))
         known = {name: value for name, value in plain.items() if name in Entry.__struct_fields__}
         return Entry(name=stored.name, trigger=trigger, **known)
     except (CeleriacError, TypeError, KeyError, ValueError, AttributeError) as exc:
-        raise DecodeError(f"schedule entry {stored.name!r} cannot be read: {exc}") from exc
+        why = f"schedule entry {stored.name!r} cannot be read: {exc}" if problem is None else str(problem)
+        raise DecodeError(why) from exc
 
 
 # Changing.
@@ -115,16 +126,25 @@ def _ever(entry: Entry, due: float | None) -> None:
 
 
 def change(
-    ops: Ops, name: str, changes: Mapping[str, Any], zone: tzinfo, check: Callable[[Entry], object] = lambda _: None
+    ops: Ops,
+    name: str,
+    changes_of: Callable[[Entry], Mapping[str, Any]],
+    zone: tzinfo,
+    *,
+    check: Callable[[Entry], object] = lambda _: None,
+    again: bool = False,
 ) -> Operation[Any, Any, Entry | None]:
     """Change fields of an entry; return it as it is then, or None if there is none.
+
+    It goes on being due when it was, unless a field by which that is worked out gets another value.
 
     Args:
         ops: The store's.
         name: Of the entry.
-        changes: Fields and their new values.
+        changes_of: Returns fields and their new values for the entry as it is.
         zone: The app's time zone.
-        check: Raises what speaks against the changed entry, if what it sends changes.
+        check: Raises what speaks against the changed entry, if what it sends is among the changes.
+        again: One that waits for nothing is to be due again.
 
     Raises:
         InvalidTaskError: It would be never due; or a field is wrong.
@@ -134,10 +154,12 @@ def change(
         if not found:
             return None
         (old,) = found
-        entry = msgspec.structs.replace(read_entry(old), **changes)
+        before = read_entry(old)
+        changes = changes_of(before)
+        entry = msgspec.structs.replace(before, **changes)
         now = yield from ops.now()
         problem = unpack_history(old.state).problem_of(old.edition)
-        keeps_due = problem is None and not _TIMED & changes.keys()
+        keeps_due = problem is None and _same_times(before, entry) and not (again and old.due is None)
         due = old.due if keeps_due else entry.next_after(now, zone)
         if not keeps_due:
             _ever(entry, due)
@@ -147,6 +169,10 @@ def change(
         if not (yield from ops.put_entries([Writing(stored, old.edition, keeps_due)])):
             return entry
     raise OperationalError(f"schedule entry {name!r} is being changed by others all the time: try again")
+
+
+def _same_times(before: Entry, after: Entry) -> bool:
+    return all(getattr(before, name) == getattr(after, name) for name in _TIMED)
 
 
 def run_now(
@@ -196,9 +222,16 @@ class _Settings(msgspec.Struct, frozen=True):
 
 
 def synchronise(
-    ops: Ops, entries: Iterable[Entry], zone: tzinfo, since: float, app: str | None = None
+    ops: Ops,
+    entries: Iterable[Entry],
+    zone: tzinfo,
+    since: float,
+    app: str | None = None,
+    problems: Mapping[str, str] | None = None,
 ) -> Operation[Any, Any, None]:
     """Bring the entries of the settings into the store, and drop those that the settings of this app have no more.
+
+    A wrong one is kept, never due, as why it is wrong, so that whoever looks at the schedule sees it.
 
     Of programs that run at the same time the one that was started last has the say, so that one of before a deployment
     that takes the lead once more does not bring its entries back.
@@ -209,23 +242,29 @@ def synchronise(
         zone: The app's time zone.
         since: When this program was started, by the store's clock.
         app: The app's name; what another app in this store has made stays.
+        problems: What is wrong with further entries, by name.
     """
     wanted = {entry.name: entry for entry in entries}
+    wrong = {name: why for name, why in (problems or {}).items() if name not in wanted and _can_be(name)}
     record = SETTINGS_ENTRY if app is None else f"{SETTINGS_ENTRY}:{blake2b(app.encode(), digest_size=10).hexdigest()}"
     found = yield from ops.get_entries([record])
     known = _known(found[0]) if found else _Settings()
-    if known.since > since or (not found and not wanted):
+    if known.since > since or not (found or wanted or wrong):
         return
     now = yield from ops.now()
-    there = {one.name: one for one in (yield from _all(ops, list(wanted)))}
+    there = {one.name: one for one in (yield from _all(ops, [*wanted, *wrong]))}
     writings = [_writing(entry, there.get(name), now, zone) for name, entry in wanted.items()]
+    # What somebody else has put there under the name of a wrong one stays.
+    own = {name: why for name, why in wrong.items() if name not in there or name in known.names}
+    writings += [_telling(name, why, there.get(name)) for name, why in own.items()]
     changed = [one for one in writings if one is not None]
-    gone = [name for name in known.names if name not in wanted]
+    names = (*wanted, *own)
+    gone = [name for name in known.names if name not in names]
     for first in range(0, len(changed), MAX_BATCH):
         yield from ops.put_entries(changed[first : first + MAX_BATCH])
     for first in range(0, len(gone), MAX_BATCH):
         yield from ops.drop_entries(gone[first : first + MAX_BATCH])
-    body = msgspec.msgpack.encode(_Settings(tuple(wanted), since))
+    body = msgspec.msgpack.encode(_Settings(names, since))
     yield from ops.put_entries([Writing(StoredEntry(name=record, body=body, edition=new_edition()))])
 
 
@@ -243,6 +282,22 @@ def _all(ops: Ops, names: list[str]) -> Operation[Any, Any, list[StoredEntry]]:
     return found
 
 
+def _can_be(name: str) -> bool:
+    try:
+        check_name(name)
+    except InvalidTaskError:
+        return False
+    return not is_own(name)
+
+
+def _telling(name: str, why: str, old: StoredEntry | None) -> Writing | None:
+    """Return what brings a wrong entry into the store; None if it is there."""
+    body = _pack_problem(name, why)
+    if old is not None and old.refused is None and old.body == body:
+        return None
+    return Writing(StoredEntry(name=name, body=body, edition=new_edition()), 0 if old is None else old.edition)
+
+
 def _writing(entry: Entry, old: StoredEntry | None, now: float, zone: tzinfo) -> Writing | None:
     """Return what brings an entry of the settings into the store; None if it is there as it should be."""
     body = pack_body(entry)
@@ -253,8 +308,7 @@ def _writing(entry: Entry, old: StoredEntry | None, now: float, zone: tzinfo) ->
     if old is None:
         return Writing(stored, 0)
     try:
-        before = read_entry(old)
-        same = all(getattr(before, name) == getattr(entry, name) for name in _TIMED)
+        same = _same_times(read_entry(old), entry)
     except DecodeError:
         same = False
     problem = unpack_history(old.state).problem_of(old.edition)

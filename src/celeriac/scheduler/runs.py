@@ -39,6 +39,8 @@ class History(msgspec.Struct, frozen=True, array_like=True, gc=False):
         waiting: The due time of a run that waits for the one before it to end.
         problem: Why the entry was put aside.
         problem_edition: In which edition.
+        looks: When it is looked whether the run that waits may go. An entry that is due at another time has been
+            stopped or given another time since, and the run waits no more.
     """
 
     total: int = 0
@@ -47,10 +49,15 @@ class History(msgspec.Struct, frozen=True, array_like=True, gc=False):
     waiting: float | None = None
     problem: str | None = None
     problem_edition: int = 0
+    looks: float | None = None
 
     def problem_of(self, edition: int) -> str | None:
         """Return why the entry was put aside in this edition; None if it was not."""
         return self.problem if self.problem_edition == edition else None
+
+    def waits(self, due: float) -> bool:
+        """Tell whether a run waits, for an entry that is due at this time."""
+        return self.waiting is not None and self.looks == due
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

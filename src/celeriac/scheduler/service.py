@@ -285,17 +285,19 @@ class Scheduler:
         return found
 
     def _firing(self, turn: Turn, entry: Any, history: History, now: float, active: dict[str, str]) -> Firing:
-        due = turn.due if history.waiting is None else history.waiting
-        plan = self._desk.plan(entry, due, now)
-        runs, missed, waiting, next_due = plan.runs, plan.missed, None, plan.next_due
-        if history.waiting is not None and not runs:
+        waited = history.waiting if history.waits(turn.due) else None
+        plan = self._desk.plan(entry, turn.due if waited is None else waited, now)
+        runs, missed, waiting, next_due, looks = plan.runs, plan.missed, None, plan.next_due, None
+        if waited is not None and not runs:
             # It was on time, and is late because it waits: that does not make it one that was missed.
-            runs, missed = (history.waiting,), missed - 1
+            runs, missed = (waited,), missed - 1
+        elif waited is None and history.waiting is not None:
+            missed += 1  # The entry was stopped or got another time while it waited.
         if runs and entry.overlap != "allow" and turn.name in active:
             if entry.overlap == "queue":
                 # One may wait: the latest due time. It is looked again soon whether the run before has ended.
                 waiting, missed = runs[-1], missed + len(runs) - 1
-                next_due = now + QUEUED_AGAIN
+                next_due = looks = now + QUEUED_AGAIN
             else:
                 missed += len(runs)
             runs = ()
@@ -305,7 +307,8 @@ class Scheduler:
         messages = tuple([self._desk.message(entry, one, run_id(turn.name, one), now) for one in runs])
         fired = (*history.runs, *[Run(one, now) for one in runs])
         kept = newest(fired, getattr(entry, "keep", KEPT_RUNS), entry.overlap)
-        changed = History(history.total + len(runs), kept, history.missed + missed, waiting)
+        total, all_missed = history.total + len(runs), history.missed + missed
+        changed = History(total, kept, all_missed, waiting, looks=looks)
         return Firing(turn.name, turn.edition, turn.due, next_due, pack_history(changed), messages)
 
     def _aside(self, turn: Turn, history: History, why: str) -> Firing:

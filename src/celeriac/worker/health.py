@@ -46,15 +46,15 @@ class Health(msgspec.Struct, frozen=True):
 class HealthFile:
     """The file that is touched while the worker is healthy; it is gone when the worker has ended."""
 
-    def __init__(self, path: str) -> None:
-        """Raises ImproperlyConfigured if the file cannot be written."""
+    def __init__(self, path: str, said: str = "--health-file, or setting worker_health_file,") -> None:
+        """Raises ImproperlyConfigured if the file cannot be written; ``said``: where its path was given."""
         self._path = Path(path)
         try:
             self._path.unlink(missing_ok=True)
             self._path.touch()
             self._path.unlink()
         except OSError as exc:
-            raise ImproperlyConfigured(f"worker_health_file {path!r} cannot be written: {exc}") from exc
+            raise ImproperlyConfigured(f"{said} {path!r} cannot be written: {exc.strerror or exc}") from exc
 
     def update(self, health: Health) -> None:
         """Write the file if the worker is healthy. What cannot be written grows old, and that says enough."""
@@ -91,13 +91,15 @@ class HealthBeat:
 class HealthServer:
     """The HTTP probe, on 127.0.0.1."""
 
-    def __init__(self, port: int, look: Callable[[], Health]) -> None:
-        """Listen; raises ImproperlyConfigured if the port is taken."""
+    def __init__(
+        self, port: int, look: Callable[[], Health], said: str = "--health-port, or setting worker_health_port,"
+    ) -> None:
+        """Listen; raises ImproperlyConfigured if the port is taken; ``said``: where it was given."""
         handler = type("Handler", (_Handler,), {"look": staticmethod(look)})
         try:
             self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
         except OSError as exc:
-            raise ImproperlyConfigured(f"worker_health_port {port} cannot be used: {exc}") from exc
+            raise ImproperlyConfigured(f"{said} {port} cannot be used: {exc.strerror or exc}") from exc
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="celeriac-health", daemon=True)
 

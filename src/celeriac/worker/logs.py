@@ -100,6 +100,19 @@ def level_number(level: str) -> int:
     return number
 
 
+def check_writable(path: str) -> None:
+    """See to it that a log file can be written.
+
+    Raises:
+        ImproperlyConfigured: It cannot.
+    """
+    try:
+        with open(path, "ab"):
+            pass
+    except OSError as exc:
+        raise ImproperlyConfigured(f"--logfile {path!r} cannot be written: {exc.strerror or exc}") from exc
+
+
 def setup(level: str, logfile: str | None = None, style: LogStyle | None = None) -> None:
     """Send the log to stderr or a file, unless the project has configured logging itself.
 

@@ -162,6 +162,30 @@ def test_a_worker_relays(celeriac: Callable[..., list[str]], tmp_path: Path, poo
         log.close()
 
 
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--health-file", "no/such/file"), "Error: --health-file 'no/such/file' cannot be written: No such file"),
+        (("--health-port", "{taken}"), "Error: --health-port {taken} cannot be used: Address already in use"),
+        (("-l", "LOUD"), "Error: log level 'LOUD' (-l) is not known"),
+    ],
+)
+def test_a_wrong_flag_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    complaint: str,
+) -> None:
+    (tmp_path / "flagged_shop.py").write_text(PROJECT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        assert main(["-A", "flagged_shop", "relay", *[word.format(taken=taken) for word in words]]) == 2
+    assert complaint.format(taken=taken) in capsys.readouterr().err
+
+
 def test_an_app_without_an_outbox_has_nothing_to_relay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,6 +60,23 @@ def test_what_is_wrong_in_the_settings_is_told_until_the_end(make_app: Callable[
         assert "schedule entry 'wrong'" in turn(scheduler)
 
 
+def test_an_unknown_task_in_the_settings_is_told_at_once_and_until_the_entry_is_changed(
+    make_app: Callable[..., Celeriac],
+) -> None:
+    app = make_app()
+
+    @app.task(name="proj.add")
+    def add() -> None:
+        """Do nothing."""
+
+    app.conf.beat_schedule = {"yearly": {"task": "proj.nowhere", "schedule": "0 0 1 1 *"}}
+    scheduler = app.schedule.scheduler(Bus(), "only")
+    for _ in range(2):
+        assert "no task 'proj.nowhere' is registered here" in turn(scheduler)
+    app.schedule.update("yearly", task=add)
+    assert turn(scheduler) == ""
+
+
 @pytest.mark.parametrize("count", [MOST, MOST + 1])
 def test_not_all_of_very_many_are_remembered(count: int) -> None:
     bus = Bus()

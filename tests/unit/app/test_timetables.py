@@ -215,7 +215,8 @@ def test_wrong_entries_hold_up_no_other(make_app: Make) -> None:
     bus.subscribe(EntryFailed, lambda event: failed.append(event.name))
     app.schedule.scheduler(bus, "only").turn()
     assert sorted(failed) == ["7", "class", "field", "nothing", "zone"]
-    assert [entry.name for entry in app.schedule.list()] == ["good", "rule"]
+    listed = {one.name: one.problem for one in app.schedule.list()}
+    assert listed == {"good": None, "rule": None, **problems}
 
 
 def test_the_store_takes_every_kind(make_app: Make) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from typing import Final
 
 import pytest
@@ -66,6 +67,11 @@ def test_call_refuses_bad_input(celeriac: Celeriac, words: tuple[str, ...], comp
         ("proj.tasks", ("-b", "memory://", "worker"), 2, "use -P solo, or a store that processes share"),
         ("proj.tasks", ("worker", "-P", "gevent"), 2, "choose one of prefork, threads, asyncio, solo"),
         ("proj.tasks", ("beat", "--detach"), 2, "a service manager can watch it"),
+        ("proj.tasks", ("beat", "-f", "no/such/log"), 2, "--logfile 'no/such/log' cannot be written: No such file"),
+        ("proj.tasks", ("beat", "--pidfile", "no/such/pid"), 2, "--pidfile 'no/such/pid' cannot be written"),
+        ("proj.tasks", ("beat", "--health-file", "no/such/f"), 2, "--health-file 'no/such/f' cannot be written: No"),
+        ("proj.tasks", ("beat", "-l", "LOUD"), 2, "Invalid value for '-l' / '--loglevel': 'LOUD'"),
+        ("proj.tasks", ("-b", "memory://", "beat"), 2, "no worker would see what this one sends"),
         ("proj.tasks", ("worker", "--detach"), 2, "a worker stays in the foreground"),
         ("proj.tasks", ("worker", "--autoscale", "many"), 2, "'many' is not MAX,MIN"),
         ("proj.tasks", ("worker", "--autoscale", "4,0"), 2, "--autoscale 4,0"),
@@ -97,6 +103,13 @@ def test_mistakes_get_one_clear_sentence(
     done = celeriac(*words, code=code, app=app)
     assert complaint in done.err.replace("\n", " "), done
     assert SECRET not in done.out + done.err
+
+
+def test_a_port_that_is_taken_is_named_by_its_flag(celeriac: Celeriac) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        done = celeriac("beat", "--health-port", str(port), code=2)
+    assert f"Error: --health-port {port} cannot be used: Address already in use" in done.err
 
 
 def test_no_password_is_ever_shown(celeriac: Celeriac) -> None:

@@ -38,6 +38,14 @@ def test_an_entry_with_every_field_from_its_making_to_its_end(celeriac: Celeriac
     assert "is registered here" in listed["doubt"]
     assert "proj.tasks.nowhere (unknown)" in celeriac("schedule", "list").out
 
+    unset = ("--unset", "zone", "--unset", "start", "--unset", "end", "--unset", "one-off", "--unset", "description")
+    before = celeriac.json("schedule", "show", "report")
+    assert celeriac("schedule", "update", "report", *unset, "--unset", "args").out == "Changed report.\n"
+    changed = {**before, "zone": None, "start": None, "end": None, "description": "", "args": []}
+    after = celeriac.json("schedule", "show", "report")
+    assert {**after, "next_run": None} == {**changed, "next_run": None}
+    celeriac("schedule", "update", "report", "-a", "[1, 2]", "--description", "weekly")
+
     assert celeriac("schedule", "history", "report").out == "report has not run yet.\n"
     sent = celeriac("schedule", "run", "report").out.strip()
     (run,) = celeriac.json("schedule", "history", "report")
@@ -70,6 +78,9 @@ def test_a_page_of_entries(celeriac: Celeriac) -> None:
         (("add", "x", "proj.tasks.add", "--at", "soon"), "'soon' is no moment"),
         (("add", "x", "proj.tasks.add", "--at", "2001-01-01"), "is never due"),
         (("update", "x", "--every", "5"), "there is no schedule entry 'x'"),
+        (("update", "x", "--unset", "task"), "'task' is not one of"),
+        (("update", "x", "--zone", "UTC", "--unset", "zone"), "--zone and --unset zone say opposite things"),
+        (("update", "x"), "nothing to change"),
         (("show", "x"), "there is no schedule entry 'x'"),
         (("run", "x"), "there is no schedule entry 'x'"),
         (("history", "x"), "there is no schedule entry 'x'"),

@@ -157,3 +157,12 @@ def test_jitter_is_the_same_for_whoever_asks_and_bounded() -> None:
 def test_an_entry_says_what_is_wrong_with_it(fields: dict[str, object]) -> None:
     with pytest.raises(InvalidTaskError):
         entry(**fields)
+
+
+def test_an_interval_begins_with_the_start_that_is_to_come() -> None:
+    one = entry(trigger=Interval(3600.0), start=7200.0)
+    assert (one.next_after(100.0, UTC), one.next_after(7200.0, UTC), one.next_after(7300.0, UTC)) == (
+        7200.0, 10800.0, 10900.0
+    )  # fmt: skip
+    anchored = entry(trigger=Interval(3600.0, 60.0), start=7200.0)
+    assert anchored.next_after(100.0, UTC) == 7260.0

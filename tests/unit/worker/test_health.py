@@ -55,7 +55,9 @@ def test_file_is_touched_only_while_all_is_well(tmp_path: Path) -> None:
 
 
 def test_file_that_cannot_be_written_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"worker_health_file .*missing/health"):
+    with pytest.raises(
+        ImproperlyConfigured, match=r"setting worker_health_file, .*missing/health' cannot be written: No such"
+    ):
         HealthFile(str(tmp_path / "missing" / "health"))
 
 
@@ -127,7 +129,9 @@ def test_probe_is_for_this_machine_alone(probed: Probed) -> None:
 
 
 def test_port_that_is_taken_is_refused_by_name(probed: Probed) -> None:
-    with pytest.raises(ImproperlyConfigured, match=f"worker_health_port {probed.server.port}"):
+    with pytest.raises(
+        ImproperlyConfigured, match=f"setting worker_health_port, {probed.server.port} cannot be used: Address"
+    ):
         HealthServer(probed.server.port, lambda: WELL)
 
 

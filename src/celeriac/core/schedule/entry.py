@@ -108,12 +108,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         zone_of(self.zone, UTC)
 
     def next_after(self, moment: float, zone: tzinfo) -> float | None:
-        """Return the first time after ``moment`` at which it is due; None if there is none."""
+        """Return the first time after ``moment`` at which it is due; None if there is none.
+
+        An interval that is counted from nothing else begins with the start, if that is to come.
+        """
         if not self.enabled:
             return None
-        if self.start is not None and moment < self.start:
-            moment = self.start - 1e-6
-        found = self.trigger.next_after(moment, zone_of(self.zone, zone))
+        begins = self.start is not None and moment < self.start
+        if begins and isinstance(self.trigger, Interval) and self.trigger.anchor is None:
+            found = self.start
+        else:
+            since = self.start - 1e-6 if begins and self.start is not None else moment
+            found = self.trigger.next_after(since, zone_of(self.zone, zone))
         latest = LATEST if self.end is None else min(self.end, LATEST)
         return None if found is None or found > latest else found
 
