@@ -63,6 +63,7 @@ class Periodic(Registering):
             InvalidTaskError: A value is not valid, or another entry has the name.
         """
         if isinstance(sig, Signature):
+            sig = one_task(sig)
             task, first, words, given = sig.task, sig.args, sig.kwargs, dict(sig.options)
         else:
             task, first, words, given = (sig.name or "" if isinstance(sig, Task) else sig), (), {}, {}
@@ -120,6 +121,20 @@ ENTRY_FIELDS = frozenset(
     }
 )  # fmt: skip
 """What of an entry may stand beside the options of its call."""
+
+
+def one_task(sig: Signature) -> Signature:
+    """Return a signature of which an entry can send the task.
+
+    Raises:
+        InvalidTaskError: It is a workflow.
+    """
+    if sig.subtask_type is not None:
+        raise InvalidTaskError(
+            f"{sig!r:.200} is a {sig.subtask_type}, and a schedule entry sends one task: write a task that starts the"
+            " workflow"
+        )
+    return sig
 
 
 def _text(task: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

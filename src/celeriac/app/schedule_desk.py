@@ -117,14 +117,15 @@ class AppDesk:
     def message(self, entry: Sendable, due: float, id: str, now: float) -> Message:
         """Return the message of one run."""
         template = entry.template
-        eta = template.eta if entry.eta is None else now + entry.eta
-        if entry.entry.jitter:
-            eta = max(eta or 0.0, due + put_off(entry.entry, due))
+        since = max(now, due + put_off(entry.entry, due)) if entry.entry.jitter else now
+        eta = template.eta if entry.eta is None else since + entry.eta
+        if since > now:
+            eta = max(eta or 0.0, since)
         return msgspec.structs.replace(
             template,
             id=id,
             sent_at=now,
             eta=eta,
-            expires=template.expires if entry.expires is None else now + entry.expires,
+            expires=template.expires if entry.expires is None else since + entry.expires,
             headers={**template.headers, SCHEDULED: entry.entry.name, DUE_HEADER: due},
         )

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
+from celeriac.app.canvas import Signature
+from celeriac.app.narrowing import is_mapping
+from celeriac.app.periodic import one_task
 from celeriac.app.result import AsyncResult
 from celeriac.app.schedule_desk import AppDesk, doubt_of
 from celeriac.app.times import moment, seconds
@@ -119,8 +122,9 @@ class ScheduleEntries:
 
         Args:
             name: Its name, 1 to 200 bytes.
-            task: A task or a task's name.
-            replace: Take the place of an entry of this name.
+            task: A task, a task's name, or a signature, whose arguments come before ``args``.
+            replace: Take the place of an entry of this name, and go on from its runs; also from its next due time, if
+                both are due at the same times.
             **fields: ``every`` (seconds or timedelta), ``cron`` (five fields), ``at`` (datetime) or ``schedule`` (any
                 of :mod:`celeriac.schedules`) say when; ``relative`` has ``every`` count from midnight; the rest are
                 fields of :class:`celeriac.core.schedule.Entry`; None is as if a field were not given.
@@ -259,7 +263,7 @@ class ScheduleEntries:
         return fields
 
     def _entry(self, name: str, task: str | Any, fields: Mapping[str, Any]) -> Entry:
-        return Entry(name=name, task=_task_name(task), **self._fields(fields, needs_trigger=True))
+        return Entry(name=name, **self._fields({**fields, "task": task}, needs_trigger=True))
 
     def _fields(
         self, given: Mapping[str, Any], *, needs_trigger: bool = False, own_zone: str | None = None
@@ -274,7 +278,7 @@ class ScheduleEntries:
         Raises:
             InvalidTaskError: One is unknown or wrong.
         """
-        fields = {_ALIASES.get(name, name): value for name, value in given.items()}
+        fields = _spread({_ALIASES.get(name, name): value for name, value in given.items()})
         relative = fields.pop("relative", False)
         times = {name: fields.pop(name) for name in _TRIGGERS if fields.get(name) is not None}
         if len(times) > 1 or (needs_trigger and not times):
@@ -333,6 +337,8 @@ class ScheduleEntries:
         Raises:
             InvalidTaskError: A call of its task, with its arguments and options, would be refused.
         """
+        if "task_id" in entry.options:
+            raise InvalidTaskError(f"schedule entry {entry.name!r}: leave task_id= out, each run has an id of its own")
         try:
             AppDesk(self._app, say_nothing).check(entry)
         except (CeleriacError, TypeError, ValueError) as exc:
@@ -383,6 +389,29 @@ class ScheduleEntries:
 def say_nothing() -> tuple[list[Entry], dict[str, str]]:
     """Return no entries: nothing is brought from the settings."""
     return [], {}
+
+
+def _spread(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields; of a signature as the task, its arguments and options among them."""
+    task = fields.get("task")
+    if not isinstance(task, Signature):
+        return fields
+    said = one_task(task)
+    args = fields.get("args") or ()
+    return {
+        **fields,
+        "task": said.task,
+        "args": (*said.args, *args) if isinstance(args, (list, tuple)) else args,
+        "kwargs": _together(said.kwargs, fields.get("kwargs")),
+        "options": _together(said.options, fields.get("options")),
+    }
+
+
+def _together(said: Mapping[str, Any], given: object) -> object:
+    """Return what a signature says and what is given beside it; what is given alone if it is no mapping."""
+    if given is None:
+        return dict(said)
+    return {**said, **given} if is_mapping(given) else given
 
 
 def _task_name(task: Any) -> str:

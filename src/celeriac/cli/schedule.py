@@ -105,7 +105,9 @@ def show(session: Session, /, name: str, as_json: bool) -> None:
     if as_json:
         session.out.json(_described(found))
     else:
-        session.out.fields(_described(found))
+        said = _described(found)
+        said |= {name: moment(said[name]) for name in ("start", "end") if said.get(name) is not None}
+        session.out.fields(said)
 
 
 @schedule.command()

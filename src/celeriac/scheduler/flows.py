@@ -101,20 +101,40 @@ def read_entry(stored: StoredEntry) -> Entry:
 
 
 def add(ops: Ops, entry: Entry, zone: tzinfo, replace: bool) -> Operation[Any, Any, None]:
-    """Keep a new entry.
+    """Keep a new entry. What it replaces leaves it its runs; and its due time, if both are due at the same times.
 
     Raises:
         InvalidTaskError: There is one of that name, and it is not to be replaced; or it is never due.
     """
-    now = yield from ops.now()
-    due = entry.next_after(now, zone)
-    _ever(entry, due)
-    stored = StoredEntry(name=entry.name, body=pack_body(entry), edition=new_edition(), due=due)
-    refused = yield from ops.put_entries([Writing(stored, None if replace else 0)])
-    if refused:
-        raise InvalidTaskError(
-            f"there is a schedule entry {entry.name!r} already: change it by update(), or give replace=True"
-        )
+    for _ in range(TRIES):
+        found = (yield from ops.get_entries([entry.name])) if replace else []
+        now = yield from ops.now()
+        due = entry.next_after(now, zone)
+        _ever(entry, due)
+        stored = StoredEntry(name=entry.name, body=pack_body(entry), edition=new_edition(), due=due)
+        if not (yield from ops.put_entries([_in_place_of(found[0] if found else None, stored, entry)])):
+            return
+        if not replace:
+            raise InvalidTaskError(
+                f"there is a schedule entry {entry.name!r} already: change it by update(), or give replace=True"
+            )
+    raise _contended(entry.name)
+
+
+def _in_place_of(old: StoredEntry | None, new: StoredEntry, entry: Entry) -> Writing:
+    """Return what writes an entry where another is; it is due when that is, if both are due at the same times."""
+    if old is None:
+        return Writing(new, 0)
+    try:
+        same = _same_times(read_entry(old), entry)
+    except DecodeError:
+        same = False
+    problem = unpack_history(old.state).problem_of(old.edition)
+    return Writing(new, old.edition, keeps_due=same and problem is None and old.due is not None)
+
+
+def _contended(name: str) -> OperationalError:
+    return OperationalError(f"schedule entry {name!r} is being changed by others all the time: try again")
 
 
 def _ever(entry: Entry, due: float | None) -> None:
@@ -168,7 +188,7 @@ def change(
         stored = StoredEntry(name=name, body=pack_body(entry), edition=new_edition(), due=due)
         if not (yield from ops.put_entries([Writing(stored, old.edition, keeps_due)])):
             return entry
-    raise OperationalError(f"schedule entry {name!r} is being changed by others all the time: try again")
+    raise _contended(name)
 
 
 def _same_times(before: Entry, after: Entry) -> bool:
@@ -194,7 +214,7 @@ def run_now(
         refused = yield from ops.fire_entries([Firing(name, old.edition, old.due, old.due, state, (sent,))])
         if not refused:
             return sent
-    raise OperationalError(f"schedule entry {name!r} is being changed by others all the time: try again")
+    raise _contended(name)
 
 
 # Looking.
@@ -304,12 +324,4 @@ def _writing(entry: Entry, old: StoredEntry | None, now: float, zone: tzinfo) ->
     if old is not None and old.refused is None and old.body == body:
         return None
     due = entry.next_after(now, zone)
-    stored = StoredEntry(name=entry.name, body=body, edition=new_edition(), due=due)
-    if old is None:
-        return Writing(stored, 0)
-    try:
-        same = _same_times(read_entry(old), entry)
-    except DecodeError:
-        same = False
-    problem = unpack_history(old.state).problem_of(old.edition)
-    return Writing(stored, old.edition, keeps_due=same and problem is None and old.due is not None)
+    return _in_place_of(old, StoredEntry(name=entry.name, body=body, edition=new_edition(), due=due), entry)

@@ -182,3 +182,40 @@ def test_a_run_that_waits_survives_a_change_of_something_else(
     found = shown(app, "job")
     assert (found.total_runs, found.missed) == (2, 0)
     assert next_in(app, "job", clock) == pytest.approx(8.5)
+
+
+def test_an_entry_that_is_put_in_its_own_place_goes_on(app: Celeriac, clock: VirtualClock) -> None:
+    def at_each_start_of_a_program(every: int = 60) -> None:
+        app.schedule.add("job", "proj.a", every=every, description=f"at {clock.now()}", replace=True)
+
+    at_each_start_of_a_program()
+    clock.advance(40)
+    at_each_start_of_a_program()
+    assert next_in(app, "job", clock) == pytest.approx(20)
+    clock.advance(20)
+    tick(app)
+    at_each_start_of_a_program()
+    assert next_in(app, "job", clock) == pytest.approx(60)
+    assert shown(app, "job").total_runs == 1
+    clock.advance(10)
+    at_each_start_of_a_program(every=30)
+    assert next_in(app, "job", clock) == pytest.approx(30)
+    app.schedule.disable("job")
+    at_each_start_of_a_program(every=30)
+    assert next_in(app, "job", clock) == pytest.approx(30)
+
+
+def test_what_counts_from_a_run_counts_from_when_jitter_puts_it(app: Celeriac, clock: VirtualClock) -> None:
+    app.schedule.add("late", "proj.a", every=1000, jitter=500, options={"expires": 5, "countdown": 2})
+    app.schedule.add("plain", "proj.a", every=1000, jitter=500)
+    clock.advance(1000)
+    due = clock.now()
+    tick(app)
+    found = {message.headers["periodic_task_name"]: message for message in waiting(app)}
+    late, plain = found["late"], found["plain"]
+    assert plain.eta is not None
+    assert due < plain.eta <= due + 500
+    assert late.eta is not None
+    assert late.expires is not None
+    assert late.expires - late.eta == pytest.approx(3)
+    assert due < late.eta - 2 <= due + 500

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from celeriac import Celeriac
+from celeriac.canvas import group
 from celeriac.core.message import Settlement
 from celeriac.errors import InvalidTaskError
 from celeriac.events import Bus
@@ -31,6 +32,7 @@ def test_what_is_wrong_with_an_entry_is_said_when_it_is_added(app: Celeriac) -> 
         ({"kwargs": {1: 2}}, "kwargs must have names as keys, not 1"),
         ({"args": (1,), "options": {"colour": "red"}}, "unknown option 'colour'"),
         ({"args": (1,), "options": {"priority": 99}}, "priority=99"),
+        ({"args": (1,), "options": {"task_id": "x"}}, "leave task_id= out"),
         ({}, "missing 1 required positional argument"),
         ({"args": (1,), "start": "soon"}, "start='soon' is a str"),
         ({"args": (1,), "end": date(2090, 1, 1)}, "end=.* is a date"),
@@ -38,6 +40,7 @@ def test_what_is_wrong_with_an_entry_is_said_when_it_is_added(app: Celeriac) -> 
         ({"args": (1,), "keep": 1.5}, "keep=1.5 must be a whole number"),
         ({"args": (1,), "jitter": "5"}, "jitter='5' is a str"),
         ({"args": (1,), "enabled": None}, "enabled=None must be True or False"),
+        ({"args": (1,), "keep": 10**9}, "keep=1000000000 must be at most 10000"),
         ({"args": (1,), "zone": 5}, "no time zone 5"),
         ({"args": (1,), "every": None, "cron": 5}, "cron=5 must be a text"),
         ({"args": (1,), "every": 1e300}, r"every=1e\+300"),
@@ -127,3 +130,25 @@ def test_an_entry_that_keeps_no_runs_does_not_grow(app: Celeriac, clock: Virtual
     found = app.schedule.get("none, and alone")
     assert found is not None
     assert (found.total_runs, found.missed) == (1, 2)
+
+
+def test_a_signature_brings_its_arguments_and_a_workflow_is_refused(app: Celeriac) -> None:
+    @app.task(name="proj.add")
+    def add(x: int, y: int, z: int = 0) -> int:
+        return x + y + z
+
+    sig = add.s(1, z=5).set(queue="q", priority=3)
+    entry = app.schedule.add("one", sig, every=10, args=(2,), kwargs=None, options={"priority": 4})
+    assert (entry.task, entry.args, entry.kwargs) == ("proj.add", (1, 2), {"z": 5})
+    assert entry.options == {"queue": "q", "priority": 4}
+    given: list[dict[str, Any]] = [{"kwargs": [1]}, {"options": 5}, {"args": 5}]
+    for wrong in given:
+        with pytest.raises(InvalidTaskError, match=f"{next(iter(wrong))}=.* must be a"):
+            app.schedule.add("wrong", sig, every=10, **wrong)
+    changed = app.schedule.update("one", task=add.s(7, 8))
+    assert (changed.args, changed.kwargs, changed.options) == ((7, 8), {}, {})
+    for workflow in (add.s(1, 2) | add.s(3), group(add.s(1, 2), add.s(3, 4))):
+        with pytest.raises(InvalidTaskError, match="write a task that starts the workflow"):
+            app.schedule.add("flow", workflow, every=10)
+        with pytest.raises(InvalidTaskError, match="write a task that starts the workflow"):
+            app.add_periodic_task(10, workflow)

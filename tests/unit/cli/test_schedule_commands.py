@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -28,6 +29,9 @@ def test_an_entry_with_every_field_from_its_making_to_its_end(celeriac: Celeriac
         "jitter": 5.0, "keep": 3, "origin": "store", "last_run": None, "last_task_id": None, "last_state": None,
         "total_runs": 0, "missed": 0, "problem": None, "doubt": None,
     }  # fmt: skip
+    assert re.search(
+        r"^start: +(2029-12-31|2030-01-01) \d\d:", celeriac("schedule", "show", "report").out, re.MULTILINE
+    )
     assert celeriac("schedule", "disable", "report").out == "Disabled report.\n"
     assert "disabled" in celeriac("schedule", "list").out
     assert celeriac("schedule", "enable", "report").out == "Enabled report.\n"

@@ -48,7 +48,7 @@ class Crontab(msgspec.Struct, frozen=True, tag="crontab"):
         fields = text.split()
         if len(fields) != len(FIELDS):
             raise InvalidTaskError(
-                f"crontab {text!r} must have 5 fields, not {len(fields)}: minute hour day month weekday"
+                f"crontab {text!r:.100} must have 5 fields, not {len(fields)}: minute hour day month weekday"
             )
         return cls(*fields)
 

@@ -22,6 +22,8 @@ MOST_RUNS: Final = 100
 """Most runs of one entry that are caught up with in one step."""
 MOST_STEPS: Final = 10_000
 """Most due times that are counted as missed in one step."""
+MOST_KEPT: Final = 10_000
+"""Most runs that an entry may remember: each run writes all of them."""
 LATEST: Final = 253_402_214_400.0
 """Seconds from 1970 to the end of the year 9999: whatever would be due later is never due."""
 _TEXT: Final = ("text", (str,))
@@ -61,7 +63,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         window: Seconds; older ones are skipped. None: none is too old.
         overlap: ``allow`` a run while one goes on, ``skip`` it, or ``queue`` one.
         jitter: Most seconds by which a run is put off; how many is drawn for each run.
-        keep: How many runs are remembered.
+        keep: How many runs are remembered; at most ``MOST_KEPT``.
         origin: ``store``, or ``settings`` for what the app's settings say.
     """
 
@@ -105,6 +107,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise InvalidTaskError(f"schedule entry {self.name!r} names no task")
         if self.jitter < 0 or self.keep < 0 or (self.window is not None and self.window < 0):
             raise InvalidTaskError(f"schedule entry {self.name!r}: jitter, keep and window must be at least 0")
+        if self.keep > MOST_KEPT:
+            raise InvalidTaskError(f"schedule entry {self.name!r}: keep={self.keep} must be at most {MOST_KEPT}")
         zone_of(self.zone, UTC)
 
     def next_after(self, moment: float, zone: tzinfo) -> float | None:
