@@ -39,7 +39,7 @@ class Watch:
         """Make a change after which ``poll`` is sent no more, and see that it is not while others are."""
         change()
         at, others = self._app.broker.now(), len(self.dues("other"))
-        wait_for(lambda: len(self.dues("other")) > others + 8, 10, "the other entry to be sent")
+        wait_for(lambda: len(self.dues("other")) > others + 5, 10, "the other entry to be sent")
         assert [due - at for due in self.dues("poll") if due > at] == []
 
 
@@ -64,7 +64,6 @@ def test_a_change_by_another_process_acts_within_a_second(make_project: Callable
         watch.nothing_after(lambda: schedule.disable("poll"))
         took["enabled"] = watch.until_sent(lambda: schedule.enable("poll"))
         watch.nothing_after(lambda: schedule.remove("poll"))
-        took["added again"] = watch.until_sent(lambda: schedule.add("poll", "note", every=0.2))
     finally:
         schedulers.close()
         drain.stop()

@@ -18,8 +18,7 @@ from celeriac.app.schedule_desk import AppDesk
 from celeriac.app.schedule_entries import ScheduleEntries, own_name
 from celeriac.core.ids import new_id
 from celeriac.core.schedule import Crontab, Entry
-from celeriac.core.scheduled import check_name
-from celeriac.errors import ImproperlyConfigured, InvalidTaskError
+from celeriac.errors import ImproperlyConfigured, InvalidTaskError, StoreNeeded
 from celeriac.events import Bus, EntryFailed
 from celeriac.events.signals import beat_embedded_init
 from celeriac.scheduler import flows
@@ -54,7 +53,15 @@ class Schedule(ScheduleEntries):
         Args:
             bus: Where its events go.
             holder: Its name; no other scheduler may have it. None: host, process and something random.
+
+        Raises:
+            StoreNeeded: The broker is RabbitMQ alone, which keeps no entries.
         """
+        if not self._app.broker.capabilities.stored:
+            raise StoreNeeded(
+                "RabbitMQ alone has no way to keep a schedule: give the app a result backend that pairs with it (Redis,"
+                " PostgreSQL or SQLite), in the workers as well as here"
+            )
         self._app.finalize(auto=True)
         name = holder or f"{socket.gethostname()}:{os.getpid()}:{new_id()[-8:]}"
         return Scheduler(self._app.broker, AppDesk(self._app, lambda: self._told(bus), bus), bus, name)
@@ -63,6 +70,9 @@ class Schedule(ScheduleEntries):
         """Start a scheduler in a thread of this process, once; of all that run anywhere one works.
 
         In a process that forks (gunicorn with ``preload_app``), call it in the children.
+
+        Raises:
+            StoreNeeded: The broker is RabbitMQ alone, which keeps no entries.
         """
         with self._lock:
             found = self._background
@@ -122,7 +132,7 @@ class Schedule(ScheduleEntries):
         fields = {key: value for key, value in given.items() if key not in ("task", "schedule")}
         if given["schedule"] is None:
             raise InvalidTaskError("schedule is None")
-        check_name(own_name(name))
+        own_name(name)
         found = self._entry(name, given["task"], {**fields, "schedule": given["schedule"]})
         flows.pack_body(self._sendable(found))
         deadline = self._app.conf.beat_cron_starting_deadline

@@ -24,6 +24,7 @@ from celeriac.core.message import StoredResult
 from celeriac.core.operation import Operation
 from celeriac.core.schedule import Crontab, Entry, Interval, Once, Trigger
 from celeriac.core.schedule.entry import zone_of
+from celeriac.core.scheduled import check_name
 from celeriac.errors import CeleriacError, DecodeError, InvalidTaskError
 from celeriac.scheduler import flows
 from celeriac.scheduler.runs import KEPT_RUNS, History, Run, id_of, unpack_history
@@ -196,35 +197,41 @@ class ScheduleEntries:
         Raises:
             InvalidTaskError: There is no such entry.
         """
-        make = self._message
-        message = self._app.broker.carry(lambda ops: flows.run_now(ops, name, make))
+        make, own = self._message, own_name(name)
+        message = self._app.broker.carry(lambda ops: flows.run_now(ops, own, make))
         return self._receipt(_there(name, message))
 
     async def arun_now(self, name: str) -> AsyncResult[Any]:
         """Send an entry's task now; the awaitable twin of :meth:`run_now`."""
-        make = self._message
-        message = await self._app.async_broker().carry(lambda ops: flows.run_now(ops, name, make))
+        make, own = self._message, own_name(name)
+        message = await self._app.async_broker().carry(lambda ops: flows.run_now(ops, own, make))
         return self._receipt(_there(name, message))
 
     # Looking.
 
     def get(self, name: str) -> ScheduledEntry | None:
-        """Return an entry and what became of it; None if there is none."""
-        found = self._shown(self._app.broker.get_entries((name,)))
+        """Return an entry and what became of it; None if there is none.
+
+        Raises:
+            InvalidTaskError: No entry can have this name.
+        """
+        found = self._shown(self._app.broker.get_entries((own_name(name),)))
         return found[0] if found else None
 
     async def aget(self, name: str) -> ScheduledEntry | None:
         """Return an entry; the awaitable twin of :meth:`get`."""
-        found = await self._ashown(await self._app.async_broker().get_entries((name,)))
+        found = await self._ashown(await self._app.async_broker().get_entries((own_name(name),)))
         return found[0] if found else None
 
     def list(self, *, after: str = "", limit: int = 1000) -> _Shown:
         """Return up to ``limit`` entries in the order of their names, from the first after ``after``."""
-        return self._shown(self._app.broker.carry(lambda ops: flows.page(ops, after, limit)))
+        since = own_name(after) if after else ""
+        return self._shown(self._app.broker.carry(lambda ops: flows.page(ops, since, limit)))
 
     async def alist(self, *, after: str = "", limit: int = 1000) -> _Shown:
         """Return entries; the awaitable twin of :meth:`list`."""
-        return await self._ashown(await self._app.async_broker().carry(lambda ops: flows.page(ops, after, limit)))
+        since = own_name(after) if after else ""
+        return await self._ashown(await self._app.async_broker().carry(lambda ops: flows.page(ops, since, limit)))
 
     def history(self, name: str) -> _History:
         """Return the latest runs of an entry, the latest first; as many as it keeps (``keep``).
@@ -232,13 +239,13 @@ class ScheduleEntries:
         Raises:
             InvalidTaskError: There is no such entry.
         """
-        runs = _runs(name, self._app.broker.get_entries((name,)))
+        runs = _runs(name, self._app.broker.get_entries((own_name(name),)))
         ids = [id_of(name, run) for run in runs]
         return _joined(name, runs, self._results(ids), self._states(ids))
 
     async def ahistory(self, name: str) -> _History:
         """Return the latest runs of an entry; the awaitable twin of :meth:`history`."""
-        runs = _runs(name, await self._app.async_broker().get_entries((name,)))
+        runs = _runs(name, await self._app.async_broker().get_entries((own_name(name),)))
         ids = [id_of(name, run) for run in runs]
         return _joined(name, runs, await self._aresults(ids), await self._astates(ids))
 
@@ -279,6 +286,8 @@ class ScheduleEntries:
             InvalidTaskError: One is unknown or wrong.
         """
         fields = _spread({_ALIASES.get(name, name): value for name, value in given.items()})
+        if twice := [name for name, field in _ALIASES.items() if name in given and field in given]:
+            raise InvalidTaskError(f"{twice[0]}= and {_ALIASES[twice[0]]}= are one field: give one of them")
         relative = fields.pop("relative", False)
         times = {name: fields.pop(name) for name in _TRIGGERS if fields.get(name) is not None}
         if len(times) > 1 or (needs_trigger and not times):
@@ -431,6 +440,7 @@ def own_name(name: str) -> str:
         raise InvalidTaskError(f"the name of a schedule entry must be text, not {name!r:.100}")
     if flows.is_own(name):
         raise InvalidTaskError(f"the name {name!r} is not for schedule entries of applications: choose another")
+    check_name(name)
     return name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from celeriac import Celeriac
 from celeriac.canvas import group
 from celeriac.core.message import Settlement
-from celeriac.errors import InvalidTaskError
+from celeriac.errors import InvalidTaskError, StoreNeeded
 from celeriac.events import Bus
 from celeriac.testing.clock import VirtualClock
 from tests.support.desk import add_unchecked
@@ -40,6 +41,7 @@ def test_what_is_wrong_with_an_entry_is_said_when_it_is_added(app: Celeriac) -> 
         ({"args": (1,), "keep": 1.5}, "keep=1.5 must be a whole number"),
         ({"args": (1,), "jitter": "5"}, "jitter='5' is a str"),
         ({"args": (1,), "enabled": None}, "enabled=None must be True or False"),
+        ({"args": (1,), "start": None, "start_time": None}, "start_time= and start= are one field"),
         ({"args": (1,), "keep": 10**9}, "keep=1000000000 must be at most 10000"),
         ({"args": (1,), "zone": 5}, "no time zone 5"),
         ({"args": (1,), "every": None, "cron": 5}, "cron=5 must be a text"),
@@ -152,3 +154,23 @@ def test_a_signature_brings_its_arguments_and_a_workflow_is_refused(app: Celeria
             app.schedule.add("flow", workflow, every=10)
         with pytest.raises(InvalidTaskError, match="write a task that starts the workflow"):
             app.add_periodic_task(10, workflow)
+
+
+def test_a_broker_without_a_store_has_no_scheduler(make_app: Callable[..., Celeriac]) -> None:
+    app = make_app(broker="amqp://guest@127.0.0.1:1//", backend=None)
+    with pytest.raises(StoreNeeded, match="RabbitMQ alone has no way to keep a schedule: give the app"):
+        app.schedule.start_background()
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201, "a\0b", "\udc00", "celeriac.settings:x", "celeriac.resigned"])
+def test_a_name_that_no_entry_can_have_is_refused_by_every_call(app: Celeriac, name: str) -> None:
+    schedule = app.schedule
+    calls: list[Callable[[str], object]] = [
+        schedule.get, schedule.history, schedule.remove, schedule.run_now, schedule.update, schedule.enable,
+        schedule.disable, lambda given: schedule.add(given, "proj.a", every=5),
+    ]  # fmt: skip
+    if name:
+        calls.append(lambda given: schedule.list(after=given))
+    for call in calls:
+        with pytest.raises(InvalidTaskError, match="name"):
+            call(name)
