@@ -191,11 +191,11 @@ class _Lent:
         found: AsyncPerformer[Any, Any] = self._async_performer
         return found
 
-    def waiter(self, ids: Sequence[str] = ()) -> Waiter:
-        return self._driver.waiter(ids)
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> Waiter:
+        return self._driver.waiter(ids, owner=owner)
 
-    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncWaiter:
-        return self._driver.async_waiter(ids)
+    def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncWaiter:
+        return self._driver.async_waiter(ids, owner=owner)
 
 
 def broker_on(driver: AnyDriver, performer: Performer[Any, Any]) -> SyncBroker[Any, Any]:

@@ -59,9 +59,9 @@ class Store(Protocol[OpsOut]):
 
     def async_performer(self) -> AsyncPerformer[Any, Any]: ...
 
-    def waiter(self, ids: Sequence[str] = ()) -> Waiter: ...
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> Waiter: ...
 
-    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncWaiter: ...
+    def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncWaiter: ...
 
 
 def parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -120,9 +120,12 @@ class SyncCalls(_Facade[Ops]):
         """Carry out what is made of the operations: several, one after the other, written once for both modes."""
         return self._run(make(self._ops))
 
-    def waiter(self, ids: Sequence[str] = ()) -> Waiter:
-        """Return a new waiter on this store, or on the results of these tasks; the caller closes it."""
-        return self._driver.waiter(ids)
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> Waiter:
+        """Return a new waiter on this store, or on the results of these tasks; the caller closes it.
+
+        With ``owner``, one that is woken for what that owner is to claim; see :class:`celeriac.brokers.port.Driver`.
+        """
+        return self._driver.waiter(ids, owner=owner)
 
     def close(self) -> None:
         """Close the connection. Safe to call twice."""
@@ -372,9 +375,12 @@ class AsyncCalls(_Facade[Ops]):
         """Carry out what is made of the operations: several, one after the other, written once for both modes."""
         return await self._run(make(self._ops))
 
-    def waiter(self, ids: Sequence[str] = ()) -> AsyncWaiter:
-        """Return a new waiter on this store, or on the results of these tasks; the caller closes it."""
-        return self._driver.async_waiter(ids)
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncWaiter:
+        """Return a new waiter on this store, or on the results of these tasks; the caller closes it.
+
+        With ``owner``, one that is woken for what that owner is to claim; see :class:`celeriac.brokers.port.Driver`.
+        """
+        return self._driver.async_waiter(ids, owner=owner)
 
     async def close(self) -> None:
         """Close the connection. Safe to call twice."""

@@ -270,7 +270,8 @@ class QueueOperations(Protocol[ReqOut, RepIn]):
         """Lease up to ``limit`` ready messages of these queues to the owner; highest priority first, then oldest.
 
         If anything is leased, the owner's lease is set to ``lease`` seconds from now; a claim that finds nothing
-        changes nothing (idle workers must not wake each other). Messages that have become due are included. Each
+        changes nothing that anybody would be woken for (idle workers must not wake each other), though the store may
+        note who is idle, to wake it alone. Messages that have become due are included. Each
         token is greater than all earlier ones of that message.
         """
         ...
@@ -554,16 +555,22 @@ class Driver(Protocol[Req, Rep]):
 
     def async_performer(self) -> AsyncPerformer[Req, Rep]: ...
 
-    def waiter(self, ids: Sequence[str] = ()) -> Waiter:
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> Waiter:
         """Return a new waiter; the caller closes it.
 
         Args:
             ids: Without, it wakes when there may be something to claim, another due time, a command or an answer. With
                 task ids, when one of these tasks may have another result. It may wake for the rest, too.
+            owner: Who waits, where that is an owner who claims. It need not wake then for commands, answers and
+                cancellations, and may be woken alone: the store wakes as many of the owners whose last claim found
+                nothing as there are messages for them, and leaves the others asleep. So such a waiter is for whoever
+                claims each time that it returns, by a wake-up or by its timeout, of a few seconds at most: an owner that
+                is woken and does not claim keeps the message from the others until they look by themselves. A driver may
+                ignore it.
         """
         ...
 
-    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncWaiter:
+    def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncWaiter:
         """Return the awaiting twin of :meth:`waiter`."""
         ...
 

@@ -100,8 +100,8 @@ class DisabledStore:
     def async_performer(self) -> AsyncDisabledPerformer:
         return AsyncDisabledPerformer()
 
-    def waiter(self, ids: Sequence[str] = ()) -> NoReturn:
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> NoReturn:
         _refuse()
 
-    def async_waiter(self, ids: Sequence[str] = ()) -> NoReturn:
+    def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> NoReturn:
         _refuse()

@@ -164,8 +164,8 @@ class FaultyDriver:
     def async_performer(self) -> AsyncFaultyPerformer[Any, Any]:
         return AsyncFaultyPerformer(self._inner.async_performer(), self._plan, delay=self._delay)
 
-    def waiter(self, ids: Sequence[str] = ()) -> Waiter:
-        return self._inner.waiter(ids)
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> Waiter:
+        return self._inner.waiter(ids, owner=owner)
 
-    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncWaiter:
-        return self._inner.async_waiter(ids)
+    def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncWaiter:
+        return self._inner.async_waiter(ids, owner=owner)

@@ -134,7 +134,7 @@ class Fetcher:
         return self._stop_asked.is_set()
 
     async def run(self) -> None:
-        """Claim until :meth:`stop`."""
+        """Claim until :meth:`stop`; then wait no more, so that nobody is woken here for what others could claim."""
         backoff = Backoff(self._bus, "fetcher", clock=self._clock, rng=self._surroundings.rng)
         while not self.stopping:
             self._room.clear()
@@ -154,6 +154,7 @@ class Fetcher:
             if idle_for > 0 and not self.stopping:
                 await self._wait(idle_for)
         self.ended = True
+        await self._waiter.close()
 
     def give_back(self) -> None:
         """Release everything that was claimed and has not started."""

@@ -169,10 +169,10 @@ class MemoryDriver:
     def async_performer(self) -> AsyncMemoryPerformer:
         return AsyncMemoryPerformer(self._shared)
 
-    def waiter(self, ids: Sequence[str] = ()) -> MemoryWaiter:
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> MemoryWaiter:
         return MemoryWaiter(self._shared, ids)
 
-    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncMemoryWaiter:
+    def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncMemoryWaiter:
         return AsyncMemoryWaiter(self._shared, ids)
 
 

@@ -67,10 +67,10 @@ class PostgresDriver:
         """Return the awaiting twin of :meth:`performer_on`."""
         return AsyncLentPerformer(self._location, connection)
 
-    def waiter(self, ids: Sequence[str] = ()) -> PostgresWaiter:
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> PostgresWaiter:
         return PostgresWaiter(self._find_hub, kind_of(ids))
 
-    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncPostgresWaiter:
+    def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncPostgresWaiter:
         return AsyncPostgresWaiter(self._link, kind_of(ids))
 
     def _link(self) -> LoopLink:

@@ -66,10 +66,10 @@ class PairedDriver(_RabbitDriver):
     def async_performer(self) -> AsyncRabbitPerformer:
         return AsyncRabbitPerformer(self, self._store.async_performer())
 
-    def waiter(self, ids: Sequence[str] = ()) -> RabbitWaiter:
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> RabbitWaiter:
         return RabbitWaiter(lambda: self.async_waiter(ids))
 
-    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncRabbitWaiter:
+    def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncRabbitWaiter:
         return AsyncRabbitWaiter(self.client, self._store.async_waiter(ids))
 
 
@@ -103,8 +103,8 @@ class AloneDriver(_RabbitDriver):
     def async_performer(self) -> AsyncRabbitPerformer:
         return AsyncRabbitPerformer(self, None)
 
-    def waiter(self, ids: Sequence[str] = ()) -> RabbitWaiter:
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> RabbitWaiter:
         return RabbitWaiter(self.async_waiter)
 
-    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncRabbitWaiter:
+    def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncRabbitWaiter:
         return AsyncRabbitWaiter(self.client, None)

@@ -40,11 +40,13 @@ class RedisDriver:
     def async_performer(self) -> AsyncRedisPerformer:
         return AsyncRedisPerformer(self._location)
 
-    def waiter(self, ids: Sequence[str] = ()) -> RedisWaiter:
-        return RedisWaiter(hub_of(self._location), self._channels(ids))
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> RedisWaiter:
+        return RedisWaiter(hub_of(self._location), self._channels(ids, owner))
 
-    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncRedisWaiter:
-        return AsyncRedisWaiter(hub_of(self._location), self._channels(ids))
+    def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncRedisWaiter:
+        return AsyncRedisWaiter(hub_of(self._location), self._channels(ids, owner))
 
-    def _channels(self, ids: Sequence[str]) -> Sequence[str]:
-        return [self._keys.done_channel(id) for id in ids] if ids else self._keys.wake_channels()
+    def _channels(self, ids: Sequence[str], owner: str | None) -> Sequence[str]:
+        if ids:
+            return [self._keys.done_channel(id) for id in ids]
+        return self._keys.wake_channels() if owner is None else self._keys.owner_channels(owner)

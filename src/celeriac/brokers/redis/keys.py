@@ -18,6 +18,7 @@ key                type    holds
 ``T o:<owner>``    hash    task id -> token, place, header, and what is known: what the owner holds
 ``T leases``       zset    owner -> when its lease runs out, in microseconds since the epoch
 ``T ended``        zset    owner -> when a reclaim ended its lease; until it is told so, or for an hour
+``T idle:<queue>`` zset    owner -> when it waited for the queue's messages, in microseconds; expires after a minute
 ``T pools``        set     numbers of pools
 ``T x:<pool>``     hash    as ``o``: what a limited reclaim left with an owner that has begun anew; the next frees it
 ``T c``            hash    task id -> expiry and result of a task that was cancelled while it was owned
@@ -61,8 +62,13 @@ then the oldest; it is exact in a double, and has 16 digits until the year 2090.
 that has reached ``maxmemory`` refuses commands that need memory until a script has written something, so it refuses
 what is enqueued, whole, and lets what runs be settled.
 
-**Wake-up.** ``T wake`` is published when a queue that was empty has something, when something is due earlier than all
-else, and for commands and their answers; ``T done:<id>`` when a result is stored. Nobody polls.
+**Wake-up.** A claim that finds nothing puts its owner into ``idle`` of its queues, in the same step; one that finds
+something takes it out. What makes n messages of a queue ready takes n owners out, the last one first, and publishes on
+``T wake:<owner>`` of each; one that nobody hears is gone, and does not count. A claim that leaves something wakes one
+more. ``T sooner`` is published when something is due earlier than all else: each who waits keeps the time itself.
+``T wake`` is for waiters that are nobody's: published when a queue that was empty has something, with ``T sooner``, and
+for commands and their answers; ``T done:<id>`` when a result is stored. Nobody polls. With several partitions a claim is
+several steps, so nobody is known as idle, and all are woken by ``T wake``.
 """
 
 from __future__ import annotations
@@ -117,6 +123,17 @@ class Keys(msgspec.Struct, frozen=True):
     def wake_channels(self) -> tuple[str, ...]:
         """Return the channels on which it is told that there may be something new."""
         return tuple([f"{self.tag(partition)}:wake" for partition in range(self.partitions)])
+
+    @property
+    def wakes_one(self) -> bool:
+        """Whether an owner may be woken alone: only where finding nothing, and being known for it, is one step."""
+        return self.partitions == 1
+
+    def owner_channels(self, owner: str) -> tuple[str, ...]:
+        """Return the channels on which it is told that this owner should look."""
+        if not self.wakes_one:
+            return self.wake_channels()
+        return f"{self.tag(0)}:wake:{owner}", f"{self.tag(0)}:sooner"
 
     def done_channel(self, id: str) -> str:
         """Return the channel on which it is told that a task's result was stored."""

@@ -52,8 +52,8 @@ class SqliteDriver:
             " sent with delay() or apply_async(), on a sqlite3.Connection"
         )
 
-    def waiter(self, ids: Sequence[str] = ()) -> SqliteWaiter:
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> SqliteWaiter:
         return SqliteWaiter(self._location, self._clock)
 
-    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncSqliteWaiter:
+    def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncSqliteWaiter:
         return AsyncSqliteWaiter(self._location, self._clock)

@@ -70,10 +70,10 @@ class DatabaseStore:
     def async_performer(self) -> AsyncDatabasePerformer:
         return AsyncDatabasePerformer(self._open)
 
-    def waiter(self, ids: Sequence[str] = ()) -> DatabaseWaiter:
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> DatabaseWaiter:
         return DatabaseWaiter(self._open, Looker(ids, self._statements().look))
 
-    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncDatabaseWaiter:
+    def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncDatabaseWaiter:
         return AsyncDatabaseWaiter(self._open, Looker(ids, self._statements().look))
 
     def _statements(self) -> Statements:

@@ -58,10 +58,10 @@ class RpcStore:
     def async_performer(self) -> AsyncRpcPerformer:
         return AsyncRpcPerformer(self)
 
-    def waiter(self, ids: Sequence[str] = ()) -> RpcWaiter:
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> RpcWaiter:
         return RpcWaiter(self.mailbox)
 
-    def async_waiter(self, ids: Sequence[str] = ()) -> AsyncRpcWaiter:
+    def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncRpcWaiter:
         return AsyncRpcWaiter(self.mailbox)
 
     # For performers.

@@ -71,12 +71,12 @@ class Kit:
         """Return a broker on the store whose requests and replies are lost as planned."""
         return self._drive(FaultyDriver(self._driver, plan))
 
-    def waiter(self, *ids: str) -> AsyncWaiter:
-        """Return a waiter on the store, or on the results of these tasks."""
+    def waiter(self, *ids: str, owner: str | None = None) -> AsyncWaiter:
+        """Return a waiter on the store, for an owner if one is named, or on the results of these tasks."""
         if self.mode == "sync":
-            waiter = cast("AsyncWaiter", _Threaded(self._driver.waiter(ids)))
+            waiter = cast("AsyncWaiter", _Threaded(self._driver.waiter(ids, owner=owner)))
         else:
-            waiter = self._driver.async_waiter(ids)
+            waiter = self._driver.async_waiter(ids, owner=owner)
         self._closing.append(waiter.close)
         return waiter
 

@@ -322,8 +322,8 @@ class WireDriver:
     def async_performer(self) -> AsyncPerformer:
         return AsyncPerformer(self._wire, self._process)
 
-    def waiter(self, ids: Sequence[str] = ()) -> Any:
+    def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> Any:
         raise AssertionError("nothing in a worker waits for the store in a thread")
 
-    def async_waiter(self, ids: Sequence[str] = ()) -> Waiter:
+    def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> Waiter:
         return Waiter(self._wire, self._process)

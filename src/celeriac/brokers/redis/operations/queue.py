@@ -76,6 +76,7 @@ class QueueOperations:
         for queue in dict.fromkeys(queues):
             groups[self.keys.of_queue(queue)].append(queue)
         partitions = list(groups)
+        idles = int(self.keys.wakes_one)
         if len(partitions) > 1:
             first = next(self._turns) % len(partitions)
             partitions = partitions[first:] + partitions[:first]
@@ -84,7 +85,7 @@ class QueueOperations:
             left = limit - len(found)
             if left <= 0:
                 break
-            args: list[Argument] = [owner, micros(lease), left, MAX_SCRIPT_BYTES, *groups[partition]]
+            args: list[Argument] = [owner, micros(lease), left, MAX_SCRIPT_BYTES, idles, *groups[partition]]
             reply = yield Script("claim", (self.keys.root(partition),), args)
             if reply:
                 found += _deliveries(reply, owner, partition)

@@ -1,5 +1,6 @@
 -- Lease ready messages to an owner, the most urgent first, then the oldest.
--- KEYS: the partition's messages. ARGV: owner, lease in microseconds, limit, most bytes, queues.
+-- KEYS: the partition's messages. ARGV: owner, lease in microseconds, limit, most bytes, `1` if an owner that finds
+-- nothing is to be known as idle, or `0`; queues.
 -- Returns nothing, or: token, ids, values, and (place, crashes, suspect) of each that is not as it was sent.
 -- include: head
 -- include: numbers
@@ -7,17 +8,21 @@
 -- include: ready
 -- include: promote
 -- include: owner
--- include: urgent
+-- include: idle
 local owner, lease, limit, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 promote(500)
-wake()
 local queues = {}
-for place = 5, #ARGV do
+for place = 6, #ARGV do
     local key = T .. 'q:' .. ARGV[place]
-    if call('ZCARD', key) > 0 then queues[#queues + 1] = { name = ARGV[place], key = key } end
+    local count = call('ZCARD', key)
+    if count > 0 then queues[#queues + 1] = { name = ARGV[place], key = key, left = count } end
 end
-if #queues == 0 then return {} end
-urgent()
+if #queues == 0 then
+    if ARGV[5] == '1' then become_idle(owner, 6) end
+    wake()
+    return {}
+end
+become_busy(owner, 6)
 begin_anew(owner)
 local token = numbers(1)
 local mark, keeps = format('%016.0f', token), call('EXISTS', T .. 's') == 1
@@ -25,7 +30,9 @@ local ids, values, odd, records, owned, bytes, step = {}, {}, {}, {}, {}, 0, mat
 
 -- Take the next `count` messages of the only queue.
 local function next_of_one(count)
-    return call('ZPOPMIN', queues[1].key, count)
+    local popped = call('ZPOPMIN', queues[1].key, count)
+    queues[1].left = queues[1].left - #popped / 2
+    return popped
 end
 
 -- Take the next `count` messages of several queues, which are one line.
@@ -51,7 +58,10 @@ local function next_of_all(count)
         best.at, best.used = best.at + 2, best.used + 1
     end
     for _, queue in ipairs(queues) do
-        if queue.used > 0 then call('ZPOPMIN', queue.key, queue.used) end
+        if queue.used > 0 then
+            call('ZPOPMIN', queue.key, queue.used)
+            queue.left = queue.left - queue.used
+        end
     end
     return popped, names
 end
@@ -100,4 +110,10 @@ end
 each('HSET', T .. 'o:' .. owner, records)
 call('ZADD', T .. 'leases', now + lease, owner)
 for header, count in pairs(owned) do count_owned(queue_of(header), count) end
+-- Of what is left, somebody else is woken for what this has made ready, and for one more: so no owner that was woken and
+-- takes little, or was woken twice, leaves another one asleep.
+for _, queue in ipairs(queues) do
+    fresh[queue.name] = queue.left > 0 and math.min(queue.left, fresh[queue.name] or 1) or nil
+end
+wake()
 return { token, ids, values, odd }

@@ -7,10 +7,10 @@
 -- include: ready
 local sender, queue, id = ARGV[1], ARGV[4], ARGV[6]
 if sender ~= '' and tonumber(call('GET', T .. 'from:' .. sender) or 0) >= tonumber(ARGV[2]) then return false end
-call('ZCARD', T .. 'q:' .. queue) -- A key of the wrong type must be found before anything is written.
+local there = call('ZCARD', T .. 'q:' .. queue) -- A key of the wrong type must be found before anything is written.
 local number = numbers(1)
 local kept = call('HSETNX', T .. 'm', id, ARGV[7])
-if kept == 1 then make_ready(queue, { tonumber(ARGV[5]) + number, id }) end
+if kept == 1 then make_ready(queue, { tonumber(ARGV[5]) + number, id }, there) end
 if sender ~= '' then call('SET', T .. 'from:' .. sender, ARGV[2], 'PX', ARGV[3]) end
 wake()
 return kept

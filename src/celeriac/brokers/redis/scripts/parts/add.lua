@@ -1,15 +1,15 @@
 -- Keep new messages; those whose ids are known are dropped, and their ids returned. `runs` are places in ARGV where
 -- there is: queue, what to add to a number to have a place, due or '', count, then id and value of each.
 local function add(runs)
-    local ids, queues = {}, {}
+    local ids, sizes = {}, {}
     for _, at in ipairs(runs) do
-        queues[ARGV[at]] = true
+        sizes[ARGV[at]] = 0
         for place = at + 4, at + 2 + 2 * tonumber(ARGV[at + 3]), 2 do ids[#ids + 1] = ARGV[place] end
     end
     if #ids == 0 then return {} end
     -- Reading first: a key of the wrong type must be found before anything is written.
     local there = read('HMGET', T .. 'm', ids)
-    for queue in pairs(queues) do call('ZCARD', T .. 'q:' .. queue) end
+    for queue in pairs(sizes) do sizes[queue] = call('ZCARD', T .. 'q:' .. queue) end
     local known, seen, values, ready, waiting, number, nth = {}, {}, {}, {}, {}, numbers(#ids), 0
     for _, at in ipairs(runs) do
         local queue, base, due = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
@@ -42,7 +42,7 @@ local function add(runs)
     end
     each('HSET', T .. 'm', values)
     for queue, places in pairs(ready) do
-        if #places > 0 then make_ready(queue, places) end
+        if #places > 0 then make_ready(queue, places, sizes[queue]) end
     end
     for queue, lists in pairs(waiting) do
         if #lists.dues > 0 then make_wait('l', queue, lists.dues, lists.places) end
