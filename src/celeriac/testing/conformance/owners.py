@@ -85,11 +85,12 @@ async def what_an_owner_leaves_wakes_another(kit: Kit) -> None:
 
 @group
 async def an_owner_that_claims_is_not_woken_in_anothers_place(kit: Kit) -> None:
-    sleeping = sleep_all([await idle(kit, "sleeps")])
-    await idle(kit, "busy")
-    await kit.send("a")  # Whoever is woken for this: the other claims it.
-    assert len(await kit.claim(owner="busy")) == 1
-    await kit.send("b")
+    queues = ("x", "y")
+    sleeping = sleep_all([await idle(kit, "asleep", queues[1:])])
+    await idle(kit, "busy", queues)
+    await kit.send("a", queue="x")
+    assert len(await kit.claim(owner="busy", queues=queues)) == 1
+    await kit.send("b", queue="y")
     assert await asyncio.gather(*sleeping) == [True]
 
 
