@@ -121,10 +121,7 @@ class SyncCalls(_Facade[Ops]):
         return self._run(make(self._ops))
 
     def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> Waiter:
-        """Return a new waiter on this store, or on the results of these tasks; the caller closes it.
-
-        With ``owner``, one that is woken for what that owner is to claim; see :class:`celeriac.brokers.port.Driver`.
-        """
+        """Return a new waiter on this store, for an owner, or on results of tasks; the caller closes it."""
         return self._driver.waiter(ids, owner=owner)
 
     def close(self) -> None:
@@ -376,10 +373,7 @@ class AsyncCalls(_Facade[Ops]):
         return await self._run(make(self._ops))
 
     def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncWaiter:
-        """Return a new waiter on this store, or on the results of these tasks; the caller closes it.
-
-        With ``owner``, one that is woken for what that owner is to claim; see :class:`celeriac.brokers.port.Driver`.
-        """
+        """Return a new waiter on this store, for an owner, or on results of tasks; the caller closes it."""
         return self._driver.async_waiter(ids, owner=owner)
 
     async def close(self) -> None:

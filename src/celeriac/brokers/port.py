@@ -561,12 +561,11 @@ class Driver(Protocol[Req, Rep]):
         Args:
             ids: Without, it wakes when there may be something to claim, another due time, a command or an answer. With
                 task ids, when one of these tasks may have another result. It may wake for the rest, too.
-            owner: Who waits, where that is an owner who claims. It need not wake then for commands, answers and
+            owner: Who waits, where that is an owner who claims. Such a waiter need not wake for commands, answers and
                 cancellations, and may be woken alone: the store wakes as many of the owners whose last claim found
-                nothing as there are messages for them, and leaves the others asleep. So such a waiter is for whoever
-                claims each time that it returns, by a wake-up or by its timeout, of a few seconds at most: an owner that
-                is woken and does not claim keeps the message from the others until they look by themselves. A driver may
-                ignore it.
+                nothing as there are messages for them, and lets the others sleep. So it is for whoever claims each time
+                that it returns, be it after a timeout of a few seconds: an owner that is woken and does not claim
+                keeps a message from the others until they look. A driver may ignore it.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""On Redis an enqueue wakes as many idle owners as it has messages, costs the server no more, and leaves none asleep."""
+"""On Redis an enqueue wakes as many idle owners as it has messages, and nobody sleeps beside what waits."""
 
 from __future__ import annotations
 
@@ -185,17 +185,25 @@ class Consumers:
         self.sent: dict[str, float] = {}
         self.late: dict[str, float] = {}
         self.running: dict[str, asyncio.Task[None]] = {}
-        self.paused: set[str] = set()
+        self.going: dict[str, asyncio.Event] = {}
 
     def start(self, owner: str, queues: Sequence[str]) -> None:
+        self.going[owner] = asyncio.Event()
+        self.going[owner].set()
         self.running[owner] = asyncio.create_task(self._consume(owner, queues))
+
+    def pause_or_go_on(self, owner: str) -> None:
+        going = self.going[owner]
+        if going.is_set():
+            going.clear()
+        else:
+            going.set()
 
     async def _consume(self, owner: str, queues: Sequence[str]) -> None:
         broker, waiter = self.broker, self.broker.waiter(owner=owner)
         try:
             while True:
-                while owner in self.paused:
-                    await asyncio.sleep(0.01)
+                await self.going[owner].wait()
                 size = 1 if owner in self.slow else self.rng.choice((1, 1, 2, 10))
                 found = await broker.claim(queues, size, owner, LEASE)
                 now = time.monotonic()
@@ -258,7 +266,7 @@ async def test_nothing_is_left_for_longer_than_a_look_where_owners_stop_and_vani
     for part in range(1, 31):
         for owner in consumers.rng.sample([one for one in consumers.running if one.startswith("w")], 2):
             if consumers.rng.random() < 0.5:
-                consumers.paused ^= {owner}
+                consumers.pause_or_go_on(owner)
             else:
                 consumers.running.pop(owner).cancel()
                 consumers.start(f"w{part}-{owner}", QUEUES[consumers.rng.randrange(4)])

@@ -18,7 +18,7 @@ key                type    holds
 ``T o:<owner>``    hash    task id -> token, place, header, and what is known: what the owner holds
 ``T leases``       zset    owner -> when its lease runs out, in microseconds since the epoch
 ``T ended``        zset    owner -> when a reclaim ended its lease; until it is told so, or for an hour
-``T idle:<queue>`` zset    owner -> when it waited for the queue's messages, in microseconds; expires after a minute
+``T idle:<queue>`` zset    owner -> when it began to wait for the queue's messages, in microseconds; expires
 ``T pools``        set     numbers of pools
 ``T x:<pool>``     hash    as ``o``: what a limited reclaim left with an owner that has begun anew; the next frees it
 ``T c``            hash    task id -> expiry and result of a task that was cancelled while it was owned
@@ -63,12 +63,12 @@ that has reached ``maxmemory`` refuses commands that need memory until a script 
 what is enqueued, whole, and lets what runs be settled.
 
 **Wake-up.** A claim that finds nothing puts its owner into ``idle`` of its queues, in the same step; one that finds
-something takes it out. What makes n messages of a queue ready takes n owners out, the last one first, and publishes on
-``T wake:<owner>`` of each; one that nobody hears is gone, and does not count. A claim that leaves something wakes one
-more. ``T sooner`` is published when something is due earlier than all else: each who waits keeps the time itself.
-``T wake`` is for waiters that are nobody's: published when a queue that was empty has something, with ``T sooner``, and
-for commands and their answers; ``T done:<id>`` when a result is stored. Nobody polls. With several partitions a claim is
-several steps, so nobody is known as idle, and all are woken by ``T wake``.
+something takes it out. Whatever makes n messages of a queue ready takes n owners out, the last one first, and publishes
+on ``T wake:<owner>`` of each; one that nobody hears is gone, and does not count. A claim that leaves something wakes
+one more. ``T sooner`` is published when something is due earlier than all else: each who waits keeps the time itself.
+``T wake`` is for waiters without an owner: published when a queue that was empty has something, with ``T sooner``, and
+for commands and their answers; ``T done:<id>`` when a result is stored. Nobody polls. With several partitions a claim
+is several steps, so nobody is known as idle, and ``T wake`` wakes all.
 """
 
 from __future__ import annotations
