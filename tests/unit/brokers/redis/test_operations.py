@@ -60,6 +60,8 @@ def test_all_keys_of_a_partition_have_one_hash_tag() -> None:
     assert WHOLE.keys.root(0) == "{celeriac}:m"
     assert PARTS.keys.root(3) == "{p:3}:m"
     assert PARTS.keys.wake_channels() == ("{p:0}:wake", "{p:1}:wake", "{p:2}:wake", "{p:3}:wake")
+    assert PARTS.keys.owner_channels("w") == PARTS.keys.wake_channels(), "where a claim is several steps, all are woken"
+    assert WHOLE.keys.owner_channels("w") == ("{celeriac}:wake:w", "{celeriac}:sooner")
     assert PARTS.keys.done_channel("x") == f"{{p:{PARTS.keys.of_id('x')}}}:done:x"
 
 
