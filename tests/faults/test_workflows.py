@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,8 @@ ADDED = 1_000_000
 EXTRA = """
 import random
 
+from celeriac import chord
+
 @app.task(bind=True, name="work", max_retries=3, default_retry_delay=0.01)
 def work(self, *given):
     write("start", self.request)
@@ -57,6 +60,22 @@ def same(number):
 @app.task(name="total")
 def total(numbers):
     return sum(numbers)
+
+
+@app.task(bind=True, name="slow")
+def slow(self, *given):
+    write("start", self.request)
+    time.sleep(0.05)
+
+
+@app.task(bind=True, name="grow")
+def grow(self, kind):
+    write("start", self.request)
+    if kind == "add":
+        self.add_to_chord(slow.si() | slow.si())
+        return
+    part = slow.si() | chord([slow.si(), slow.si()], slow.si()) | slow.si()
+    return self.replace(part if kind == "replace" else slow.si() | grow.si("replace") | slow.si())
 """
 
 
@@ -223,6 +242,30 @@ def test_a_wide_chord_and_a_deep_nest_cost_what_their_tasks_cost(
     assert nest.apply_async().get(timeout=30) == 55
     assert runs_of(project) - ran == 61
     assert asked == {"plant": 1, "enqueue": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("driver", BACKINGS, indirect=True)
+def test_nothing_of_a_revoked_workflow_begins_any_more(project: Project, rng: random.Random) -> None:
+    workers = [project.start_worker("-c", "2"), project.start_worker("-c", "1")]
+    kinds = ["add", "replace", "twice"] * 15
+    result = (chord([project.app.signature("grow", (kind,)) for kind in kinds], project.app.signature("slow")))()
+    workflows = project.app.control.workflows
+    goal = rng.randint(20, 120)
+    wait_for(lambda: len(project.starts()) >= goal, 30, "the middle of the workflow")
+    workflows.revoke(workflows.list()[0].id)
+    revoked = time.monotonic()
+    wait_for(lambda: _over(project), 10, "the end of the workflow")
+    time.sleep(1.0)
+    late = [entry for entries in project.starts().values() for entry in entries if entry.at > revoked + 0.2]
+    assert late == []
+    view = workflows.show(workflows.list()[0].id)
+    steps = [*view.steps, *[step for part in view.parts for step in part.steps]]
+    assert {one.state for one in steps} <= {"SUCCESS", "REVOKED"}
+    assert view.parts
+    assert result.state in ("FAILURE", "REVOKED")
+    assert all(is_alive(worker.pid) for worker in workers)
 
 
 def memory_of(pid: int) -> int:

@@ -25,6 +25,7 @@ _EMPTY: Final = """
 DELETE FROM celeriac.message; DELETE FROM celeriac.owner; DELETE FROM celeriac.result; DELETE FROM celeriac.tally;
 DELETE FROM celeriac.worker; DELETE FROM celeriac.sender; DELETE FROM celeriac.entry;
 DELETE FROM celeriac.workflow; DELETE FROM celeriac.workflow_join; DELETE FROM celeriac.workflow_message;
+DELETE FROM celeriac.workflow_part;
 DELETE FROM celeriac.workflow_slot;
 DELETE FROM celeriac.role; DELETE FROM celeriac.command; DELETE FROM celeriac.reply;
 """

@@ -20,7 +20,7 @@ from celeriac.app.result import AsyncResult
 from celeriac.app.running import Running
 from celeriac.core.ids import follow_up_id, new_id
 from celeriac.core.message import Message, Place
-from celeriac.core.workflow import ALL, MEMBERS, Join, Workflow
+from celeriac.core.workflow import ALL, MEMBERS, Graph, Join, Node, Workflow, shifted
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
@@ -80,18 +80,15 @@ def admit(app: Celeriac, request: Request, plant: Plant) -> tuple[Message, tuple
     assert message.place is not None
     number = nesting.base(message, request.fencing_token, "/members")
     place, workflow = message.place, message.workflow or ""
-    whole = Workflow(id=workflow, size=0, record=b"")  # It is there; only joins are added to it.
     gathered = Place(number, 0, then=place.then, shares=True)
-    first: list[Message] = []
+    found: list[planting.Planting] = []
     for slot, one in enumerate(request.members, 1):
-        found = planting.plan(one, (), {}, {"group_id": message.group} if message.group else {}, eager=request.is_eager)
+        member = planting.plan(
+            one, (), {}, {"group_id": message.group} if message.group else {}, eager=request.is_eager
+        )
         end = msgspec.structs.replace(gathered, slot=slot)
-        found = nesting.inside(found, message, end, nesting.base(message, request.fencing_token, f"/members/{slot}"))
-        for part in found.parts() if found.joins else ():
-            plant(whole, part)
-        if not request.is_eager:
-            announcing.after_planting(found.joins)
-        first += found.first
+        base = nesting.base(message, request.fencing_token, f"/members/{slot}")
+        found.append(nesting.inside(member, message, end, base))
     hands_on = app.publisher.plan(MEMBERS).message((), {}, {"task_id": follow_up_id(message.id, f"members/{number}")})
     hands_on = msgspec.structs.replace(
         hands_on,
@@ -103,5 +100,25 @@ def admit(app: Celeriac, request: Request, plant: Plant) -> tuple[Message, tuple
         ignore_result=True,
         place=msgspec.structs.replace(nesting.here(place), awaits=number, takes=ALL),
     )
+    if not request.is_eager and not nesting.may_add(app.broker, message, number, _graph(found, hands_on)):
+        return message, ()  # The workflow was revoked, so nobody waits for them.
+    whole = Workflow(id=workflow, size=0, record=b"")  # It is there; only joins are added to it.
+    for member in found:
+        for part in member.parts() if member.joins else ():
+            plant(whole, part)
+        if not request.is_eager:
+            announcing.after_planting(member.joins)
     plant(whole, [Join(number=number, size=1 + len(request.members), messages=(hands_on,))])
-    return msgspec.structs.replace(message, place=gathered), tuple(first)
+    first = tuple([one for member in found for one in member.first])
+    return msgspec.structs.replace(message, place=gathered), first
+
+
+def _graph(members: Sequence[planting.Planting], hands_on: Message) -> Graph:
+    """Return members, and the task that waits for them, as one graph."""
+    nodes: list[Node] = []
+    forms: list[Any] = []
+    for one in members:
+        graph = nesting.graph_of(one)
+        forms.append(shifted(graph.form, len(nodes)))
+        nodes += graph.nodes
+    return Graph([*nodes, nesting.node_of(hands_on)], ["chain", ["group", *forms], len(nodes)])

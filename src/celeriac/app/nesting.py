@@ -1,21 +1,24 @@
 """A workflow that takes the place of a step of another one, and so becomes a part of that.
 
 The joins of the part get numbers of their own, which depend on the step and the claim under which it ran: what a run
-plants that is lost is in nobody's way, and goes with the whole.
+plants that is lost is in nobody's way, and goes with the whole. What is known of the part is kept beside the workflow's
+graph, for whoever looks into it or revokes it.
 """
 
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from celeriac.core import state
 from celeriac.core.message import Message, Place
-from celeriac.core.workflow import PARTS, ROOT, Join
+from celeriac.core.workflow import PARTS, ROOT, Graph, Join, Node, Part, pack_part, unpack_graph
 
 if TYPE_CHECKING:
     from celeriac.app.planting import Planting
+    from celeriac.brokers.facade import SyncBroker
 
 _BITS: Final = 52
 """Of the hash: as many as every store counts exactly, and enough for a million parts of one workflow."""
@@ -75,3 +78,38 @@ def _moved(step: Message, message: Message, end: Place, base: int) -> Message:
 def here(place: Place) -> Place:
     """Return the place of a step that waits for nothing and arrives there."""
     return Place(place.join, place.slot, then=place.then, shares=place.shares)
+
+
+def graph_of(found: Planting) -> Graph:
+    """Return the graph of a part whose steps are where they belong."""
+    steps = [*found.first, *[one for join in found.joins for one in join.messages]]
+    if found.workflow is None:
+        return Graph([node_of(one) for one in steps], 0)
+    steps.sort(key=lambda one: int(one.node or 0))
+    return Graph([node_of(one) for one in steps], unpack_graph(found.workflow.record).form)
+
+
+def node_of(step: Message) -> Node:
+    """Return a step that has a place as a graph has it."""
+    place = step.place
+    assert place is not None
+    return Node(step.id, step.task, place.join, place.slot, place.awaits)
+
+
+def may_add(broker: SyncBroker[Any, Any], message: Message, number: int, graph: Graph) -> bool:
+    """Keep what is known of a part that a run is about to add; return False if the workflow was revoked meanwhile.
+
+    Whoever revokes a workflow ends its steps first and then looks for parts; a run does it the other way round. So
+    either the one sees the part or the other that there shall be none.
+
+    Args:
+        broker: The broker.
+        message: The step that runs.
+        number: Tells the part from all others of the workflow.
+        graph: The part.
+    """
+    place, workflow = message.place, message.workflow or ""
+    assert place is not None
+    broker.note(workflow, number, pack_part(Part(message.id, (place.join, place.slot), graph)))
+    found = broker.harvest(workflow, place.join, place.slot - 1, 1).arrived
+    return not (found and found[0].slot == place.slot and found[0].result.state == state.REVOKED)

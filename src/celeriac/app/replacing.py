@@ -9,7 +9,7 @@ import msgspec
 from celeriac.app import announcing, joining, nesting, planting
 from celeriac.app.running import Running
 from celeriac.core.message import Message
-from celeriac.errors import Ignore
+from celeriac.errors import Ignore, Terminated
 from celeriac.execution.context import Request
 from celeriac.execution.record import Replacement
 
@@ -28,7 +28,8 @@ class Replacing(Running):
             sig: A signature.
 
         Raises:
-            Ignore: Always.
+            Ignore: Always, but for what follows.
+            Terminated: The workflow that this task is a step of was revoked, so nothing takes its place.
             RuntimeError: The task was called like a function.
             StoreNeeded: Steps of it wait for each other, and the broker has no store for that.
         """
@@ -62,6 +63,10 @@ class Replacing(Running):
                 workflow = msgspec.structs.replace(workflow, id=message.workflow)
                 number = nesting.base(message, request.fencing_token)
                 found = nesting.inside(found, message, message.place, number)
+                graph = nesting.graph_of(found)
+                step = request.message or message
+                if not request.is_eager and not nesting.may_add(self.app.broker, step, number, graph):
+                    raise Terminated(f"workflow {step.workflow} was revoked")
             for part in found.parts():
                 plant(workflow, part)
             if not request.is_eager:

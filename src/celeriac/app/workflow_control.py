@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from celeriac.core import state
 from celeriac.core.codec import encode, encode_exception
 from celeriac.core.message import Arrival, Message, StoredResult
-from celeriac.core.workflow import PARTS, ROOT, Arrived, Graph, Node, WorkflowRecord, unpack_graph
+from celeriac.core.workflow import PARTS, ROOT, Arrived, Graph, Node, Part, WorkflowRecord, unpack_graph, unpack_part
 from celeriac.errors import CeleriacError, TaskRevokedError
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from celeriac.brokers.port import Cancelled
 
 PAGE: Final = 500
+PATIENCE: Final = 2.0
+"""Seconds for which a revoke waits for runs that are about to begin a part."""
+LOOK_AGAIN: Final = 0.05
+"""Seconds between two looks while it does."""
+WAITING: Final = "WAITING"
+"""The state of a step that waits for others."""
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +45,21 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     result: StoredResult | None = None
 
 
+class PartView(msgspec.Struct, frozen=True, kw_only=True):
+    """A part that a step has added to its workflow.
+
+    Attributes:
+        step: The id of that step.
+        replaces: It took the place of the step, whose id its last step has; else it was added beside the step.
+        steps, form: As the workflow's.
+    """
+
+    step: str
+    replaces: bool
+    steps: list[StepRecord]
+    form: Any
+
+
 class WorkflowView(msgspec.Struct, frozen=True, kw_only=True):
     """One workflow with all its steps.
 
@@ -48,6 +70,7 @@ class WorkflowView(msgspec.Struct, frozen=True, kw_only=True):
         steps: Its steps.
         form: Their order as nested lists: a number is the place of a step in ``steps``; ``["chain", ...]`` and
             ``["group", ...]`` hold others.
+        parts: What steps have added while they ran, with ``replace`` or ``add_to_chord``.
     """
 
     id: str
@@ -56,6 +79,7 @@ class WorkflowView(msgspec.Struct, frozen=True, kw_only=True):
     ended: float | None
     steps: list[StepRecord]
     form: Any
+    parts: list[PartView]
 
 
 class Workflows:
@@ -86,16 +110,19 @@ class Workflows:
             CeleriacError: There is none with this id.
         """
         record, graph = self._found(id)
-        arrived = self._arrived(id, graph)
-        open_ids = [node.id for node in graph.nodes if (node.join, node.slot) not in arrived]
-        known = {one.id: one.state for one in self._app.broker.get(open_ids)}
+        look = self._look(id, [graph], [part for _, part in self._parts(id)])
+        live = look.live
         return WorkflowView(
             id=id,
             state=state_of(record),
             created=record.created,
             ended=record.ended,
-            steps=[_step(node, arrived.get((node.join, node.slot)), known.get(node.id)) for node in graph.nodes],
+            steps=look.steps(graph),
             form=graph.form,
+            parts=[
+                PartView(step=one.step, replaces=one.replaces, steps=look.steps(one.graph), form=one.graph.form)
+                for one in live
+            ],
         )
 
     def resume(self, id: str) -> int:
@@ -105,7 +132,7 @@ class Workflows:
             CeleriacError: There is no workflow with this id, or nothing in it that could be tried again.
         """
         _, graph = self._found(id)
-        failed, messages = self._failed(id, self._arrived(id, graph))
+        failed, messages = self._failed(id, self._arrived(id, [graph]))
         again = [_fresh(message) for message in messages]
         if not again:
             raise CeleriacError(f"no step of workflow {id} has failed by itself, so there is none to try again")
@@ -117,6 +144,9 @@ class Workflows:
     def revoke(self, id: str, *, terminate: bool = False, signal: str | None = None) -> Sequence[Cancelled]:
         """See to it that no step runs any more that has not begun; what waits for them ends as REVOKED.
 
+        What steps have added while they ran is reached as well. A step that is just adding something is waited for,
+        two seconds at most.
+
         Args:
             id: The workflow's id.
             terminate: End the runs of steps that run.
@@ -126,11 +156,37 @@ class Workflows:
             CeleriacError: There is none with this id.
         """
         _, graph = self._found(id)
-        arrived = self._arrived(id, graph)
+        found = [*self._end(id, graph, self._arrived(id, [graph]), terminate=terminate, signal=signal)]
+        ended: set[int] = set()
+        patience = time.monotonic() + PATIENCE
+        while True:
+            parts = {cursor: part for cursor, part in self._parts(id) if cursor not in ended}
+            look = self._look(id, [], list(parts.values()))
+            live = {cursor: part for cursor, part in parts.items() if look.is_live(part)}
+            for part in live.values():
+                found += self._end(id, part.graph, look.arrived, terminate=terminate, signal=signal)
+            ended.update(live)
+            # A run that has noted its part and has not settled is about to begin it.
+            beginning = any(look.known.get(part.step) in state.OWNED_STATES for part in parts.values())
+            if not live and not (beginning and time.monotonic() < patience):
+                return found
+            if not live:
+                time.sleep(LOOK_AGAIN)
+
+    def _end(
+        self,
+        id: str,
+        graph: Graph,
+        arrived: Mapping[tuple[int, int], Arrived],
+        *,
+        terminate: bool,
+        signal: str | None,
+    ) -> Sequence[Cancelled]:
+        """See to it that no step of a graph runs any more that has not begun."""
         unfilled = [node for node in graph.nodes if (node.join, node.slot) not in arrived]
-        self._app.broker.arrive([_revoked(id, node) for node in unfilled])
         if not unfilled:
             return []
+        self._app.broker.arrive([_revoked(id, node) for node in unfilled])
         return self._app.control.revoke([node.id for node in unfilled], terminate=terminate, signal=signal)
 
     def forget(self, id: str) -> None:
@@ -148,8 +204,22 @@ class Workflows:
             raise _unknown(id)
         return records[0], unpack_graph(records[0].record)
 
-    def _arrived(self, id: str, graph: Graph) -> dict[tuple[int, int], Arrived]:
-        joins = {ROOT, *[node.join for node in graph.nodes]}
+    def _parts(self, id: str) -> Iterator[tuple[int, Part]]:
+        """Yield what is known of parts, each with the cursor that tells it from the others."""
+        after = -1
+        while page := self._app.broker.parts(id, after, PAGE):
+            yield from [(cursor, unpack_part(record)) for cursor, record in page]
+            after = page[-1][0]
+
+    def _look(self, id: str, graphs: Sequence[Graph], parts: Sequence[Part]) -> _Look:
+        graphs = [*graphs, *[one.graph for one in parts]]
+        arrived = self._arrived(id, graphs)
+        nodes = [node for graph in graphs for node in graph.nodes if (node.join, node.slot) not in arrived]
+        open_ids = dict.fromkeys([*[node.id for node in nodes], *[part.step for part in parts]])
+        return _Look(arrived, {one.id: one.state for one in self._app.broker.get([*open_ids])}, parts)
+
+    def _arrived(self, id: str, graphs: Sequence[Graph]) -> dict[tuple[int, int], Arrived]:
+        joins = {ROOT, *[node.join for graph in graphs for node in graph.nodes]}
         return {(join, one.slot): one for join in sorted(joins) for one in self._slots(id, join)}
 
     def _failed(
@@ -181,6 +251,46 @@ class Workflows:
             after = page[-1].slot
 
 
+class _Look:
+    """What the store says of the steps of graphs.
+
+    Attributes:
+        arrived: What lies in their slots.
+        known: The states of those that have not arrived, by their ids, where the store has them.
+    """
+
+    def __init__(
+        self, arrived: dict[tuple[int, int], Arrived], known: dict[str, str], parts: Sequence[Part] = ()
+    ) -> None:
+        self.arrived = arrived
+        self.known = known
+        self.live = [part for part in parts if self.is_live(part)]
+        self._replaced = {part.step for part in self.live if part.replaces}
+
+    def is_live(self, part: Part) -> bool:
+        """Return whether a part has begun: a run that was lost has left one that never will."""
+        return any(
+            node.id in self.known or (node.join, node.slot) in self.arrived
+            for node in part.graph.nodes
+            if (node.join, node.slot) != part.place
+        )
+
+    def steps(self, graph: Graph) -> list[StepRecord]:
+        """Return the steps of a graph."""
+        return [self._step(node) for node in graph.nodes]
+
+    def _step(self, node: Node) -> StepRecord:
+        arrived = self.arrived.get((node.join, node.slot))
+        if arrived is not None:
+            result = arrived.result
+            return StepRecord(id=node.id, task=node.task, state=result.state, done=result.date_done, result=result)
+        known = self.known.get(node.id)
+        if known is None or (known == state.IGNORED and node.id in self._replaced):
+            waits = node.awaits is not None or node.id in self._replaced
+            known = WAITING if waits else state.PENDING
+        return StepRecord(id=node.id, task=node.task, state=known)
+
+
 def state_of(record: WorkflowRecord) -> str:
     """Return the state of a workflow."""
     if record.ended is None:
@@ -190,15 +300,6 @@ def state_of(record: WorkflowRecord) -> str:
 
 def _unknown(id: str) -> CeleriacError:
     return CeleriacError(f"there is no workflow {id}: it was never sent, or was forgotten some time after its end")
-
-
-def _step(node: Node, arrived: Arrived | None, known: str | None) -> StepRecord:
-    if arrived is not None:
-        result = arrived.result
-        return StepRecord(id=node.id, task=node.task, state=result.state, done=result.date_done, result=result)
-    if known is None:
-        known = "WAITING" if node.awaits is not None else state.PENDING
-    return StepRecord(id=node.id, task=node.task, state=known)
 
 
 def _fresh(message: Message) -> Message:

@@ -10,9 +10,10 @@ A :class:`SyncBroker` may be shared between threads, an :class:`AsyncBroker` bet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
+from celeriac.brokers.batches import parts, sendings
 from celeriac.brokers.port import (
     MAX_BATCH,
     AsyncPerformer,
@@ -42,8 +43,8 @@ from celeriac.core.workflow import Harvest, Join, Workflow, WorkflowRecord
 Req = TypeVar("Req")
 Rep = TypeVar("Rep")
 Ops = TypeVar("Ops", bound=ResultOperations[Any, Any])
-OpsOut = TypeVar("OpsOut", bound=ResultOperations[Any, Any], covariant=True)
 T = TypeVar("T")
+OpsOut = TypeVar("OpsOut", bound=ResultOperations[Any, Any], covariant=True)
 
 
 class Store(Protocol[OpsOut]):
@@ -62,24 +63,6 @@ class Store(Protocol[OpsOut]):
     def waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> Waiter: ...
 
     def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncWaiter: ...
-
-
-def parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Cut a batch into batches of at most MAX_BATCH; nothing for an empty one."""
-    if 0 < len(items) <= MAX_BATCH:
-        yield items
-        return
-    for start in range(0, len(items), MAX_BATCH):
-        yield items[start : start + MAX_BATCH]
-
-
-def sendings(
-    messages: Sequence[Message], sending: Sending | None
-) -> Iterable[tuple[Sequence[Message], Sending | None]]:
-    """Cut a call of enqueue into batches, each with what it is sent as."""
-    if sending is None:
-        return ((part, None) for part in parts(messages))
-    return ((part, sending.part(place)) for place, part in enumerate(parts(messages)))
 
 
 class _Facade(Generic[Ops]):
@@ -335,6 +318,12 @@ class SyncWorkflowCalls(SyncCalls[Operations[Req, Rep]]):
             self._run(self._ops.reopen(workflow, (), part))
         return done + self._run(self._ops.reopen(workflow, cut[-1], messages[:MAX_BATCH]))
 
+    def note(self, workflow: str, number: int, record: bytes) -> None:
+        self._run(self._ops.note(workflow, number, record))
+
+    def parts(self, workflow: str, after: int, limit: int) -> list[tuple[int, bytes]]:
+        return self._run(self._ops.parts(workflow, after, min(limit, MAX_BATCH)))
+
     def uproot(self, ids: Sequence[str]) -> int:
         return sum([self._run(self._ops.uproot(part)) for part in parts(ids)])
 
@@ -572,6 +561,12 @@ class AsyncWorkflowCalls(AsyncCalls[Operations[Req, Rep]]):
         for part in [*parts(messages)][1:]:
             await self._run(self._ops.reopen(workflow, (), part))
         return done + await self._run(self._ops.reopen(workflow, cut[-1], messages[:MAX_BATCH]))
+
+    async def note(self, workflow: str, number: int, record: bytes) -> None:
+        await self._run(self._ops.note(workflow, number, record))
+
+    async def parts(self, workflow: str, after: int, limit: int) -> list[tuple[int, bytes]]:
+        return await self._run(self._ops.parts(workflow, after, min(limit, MAX_BATCH)))
 
     async def uproot(self, ids: Sequence[str]) -> int:
         return sum([await self._run(self._ops.uproot(part)) for part in parts(ids)])

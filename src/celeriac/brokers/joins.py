@@ -54,6 +54,20 @@ class WorkflowOperations(Protocol[ReqOut, RepIn]):
         """
         ...
 
+    def note(self, workflow: str, number: int, record: bytes) -> Operation[ReqOut, RepIn, None]:
+        """Remember a part that a step has added to a workflow; nothing, if that is not there. Idempotent.
+
+        Args:
+            workflow: The workflow's id.
+            number: Tells its parts from each other; below 2 to the 53rd.
+            record: What there is to know of it.
+        """
+        ...
+
+    def parts(self, workflow: str, after: int, limit: int) -> Operation[ReqOut, RepIn, list[tuple[int, bytes]]]:
+        """Return up to ``limit`` of a workflow's parts after a cursor; each with its cursor, all greater than -1."""
+        ...
+
     def uproot(self, ids: Sequence[str]) -> Operation[ReqOut, RepIn, int]:
         """Forget workflows, so that nothing more comes of them; return how many there were."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,7 +12,7 @@ from celeriac.cli.output import ago, moment
 from celeriac.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from celeriac.app.workflow_control import WorkflowView
+    from celeriac.app.workflow_control import PartView, StepRecord, WorkflowView
 
 _SHOWN_OF_GROUP: Final = 20
 """Tasks of a group that are shown one by one; of more, those that failed, and how many are in each state."""
@@ -56,14 +56,25 @@ def show(session: Session, /, workflow_id: str, as_json: bool) -> int:
     session.app.broker.install()
     view = session.app.control.workflows.show(workflow_id)
     if as_json:
-        steps = [{"id": one.id, "task": one.task, "state": one.state, "done": one.done} for one in view.steps]
+        parts = [{"step": one.step, "replaces": one.replaces, "steps": _as_json(one.steps)} for one in view.parts]
         session.out.json(
-            {"id": view.id, "state": view.state, "created": view.created, "ended": view.ended, "steps": steps}
+            {
+                "id": view.id,
+                "state": view.state,
+                "created": view.created,
+                "ended": view.ended,
+                "steps": _as_json(view.steps),
+                "parts": parts,
+            }
         )
     else:
         session.out.line(f"{view.id}  {view.state}  sent {moment(view.created)}")
         for line in _tree(view, view.form, "  "):
             session.out.line(line)
+        for part in view.parts:
+            session.out.line(f"{'in place of' if part.replaces else 'added by'} {part.step}")
+            for line in _tree(part, part.form, "  "):
+                session.out.line(line)
     return 1 if view.state == "FAILURE" else 0
 
 
@@ -99,7 +110,11 @@ def forget(session: Session, /, workflow_id: str) -> None:
     session.out.line("Forgotten.")
 
 
-def _tree(view: WorkflowView, form: Any, indent: str) -> Iterator[str]:
+def _as_json(steps: Sequence[StepRecord]) -> list[dict[str, Any]]:
+    return [{"id": one.id, "task": one.task, "state": one.state, "done": one.done} for one in steps]
+
+
+def _tree(view: WorkflowView | PartView, form: Any, indent: str) -> Iterator[str]:
     if isinstance(form, int):
         step = view.steps[form]
         when = f"  {moment(step.done)}" if step.done is not None else ""

@@ -14,12 +14,14 @@ steps behind it are made ready, find the failure in place of the values, and han
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from celeriac.core.message import Message, Place, StoredResult
 from celeriac.errors import DecodeError
+
+_T = TypeVar("_T")
 
 ROOT: Final = 0
 """The number of the join in which the last steps arrive."""
@@ -312,6 +314,25 @@ class Graph(msgspec.Struct, frozen=True):
     form: Any
 
 
+class Part(msgspec.Struct, frozen=True):
+    """A part that a step has added to a workflow while it ran; the workflow's graph does not have it.
+
+    Attributes:
+        step: The id of that step. One of the part's steps has the same id if the part took the place of the step.
+        place: Join and slot in which the step would have arrived, and the last step of the part does.
+        graph: The part's steps, where they are in the workflow's joins.
+    """
+
+    step: str
+    place: tuple[int, int]
+    graph: Graph
+
+    @property
+    def replaces(self) -> bool:
+        """Whether it took the place of the step; else it was added beside it."""
+        return any(node.id == self.step for node in self.graph.nodes)
+
+
 def drawn(form: Form) -> Any:
     """Return a form as :attr:`Graph.form` has it."""
     if isinstance(form, Step):
@@ -319,7 +340,13 @@ def drawn(form: Form) -> Any:
     return ["chain" if isinstance(form, Chain) else "group", *[drawn(part) for part in form.parts]]
 
 
+def shifted(form: Any, by: int) -> Any:
+    """Return what :attr:`Graph.form` is once so many other steps stand before its own."""
+    return form + by if isinstance(form, int) else [form[0], *[shifted(one, by) for one in form[1:]]]
+
+
 _graph: Final = msgspec.msgpack.Decoder(Graph)
+_part: Final = msgspec.msgpack.Decoder(Part)
 
 
 def pack_graph(graph: Graph) -> bytes:
@@ -333,7 +360,25 @@ def unpack_graph(data: bytes) -> Graph:
     Raises:
         DecodeError: The bytes are no graph.
     """
+    return _unpacked(_graph, data, "the graph of a workflow")
+
+
+def pack_part(part: Part) -> bytes:
+    """Return a part as bytes, for a store to keep."""
+    return msgspec.msgpack.encode(part)
+
+
+def unpack_part(data: bytes) -> Part:
+    """Return the part that :func:`pack_part` made these bytes from.
+
+    Raises:
+        DecodeError: The bytes are no part.
+    """
+    return _unpacked(_part, data, "a part of a workflow")
+
+
+def _unpacked(decoder: msgspec.msgpack.Decoder[_T], data: bytes, what: str) -> _T:
     try:
-        return _graph.decode(data)
+        return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as exc:
-        raise DecodeError(f"these {len(data)} bytes are not the graph of a workflow: {exc}") from exc
+        raise DecodeError(f"these {len(data)} bytes are not {what}: {exc}") from exc

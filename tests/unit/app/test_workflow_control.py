@@ -10,7 +10,7 @@ import pytest
 from celeriac import AsyncResult, Celeriac, chord, group
 from celeriac.core.message import Delivery, Settlement
 from celeriac.errors import CeleriacError, ChordError
-from celeriac.execution.call import open_call
+from celeriac.execution.call import execute, open_call
 from tests.unit.app.canvas_kit import Canvas
 from tests.unit.app.conftest import HandWorker
 
@@ -187,3 +187,130 @@ def test_what_failed_in_a_part_that_was_added_on_the_way_is_tried_again(on_broke
     values = {"member": [1, 2, 8], "replacement": [8, 2], "both": [[[1, 5, 8]], 2]}[kind]
     assert AsyncResult(result.id, app=app).get(timeout=1) == [[values, "x"], "y"]
     assert app.control.workflows.show(workflow).state == "SUCCESS"
+
+
+@pytest.fixture
+def growing(on_broker: Canvas) -> Canvas:
+    """Add tasks that add to the workflow they belong to."""
+    app, add, total = on_broker.app, on_broker.add, on_broker.total
+
+    @app.task(name="by_chain", bind=True)
+    def by_chain(self: Any, depth: int = 1, *, revoke: bool = False) -> Any:
+        if revoke:
+            app.control.workflows.revoke(flow_of(on_broker))
+        last = by_chain.si(depth - 1) if depth > 1 else add.s(3)
+        return self.replace(add.s(1, 1) | add.s(2).set(countdown=60) | last)
+
+    @app.task(name="by_chord", bind=True)
+    def by_chord(self: Any, *, revoke: bool = False) -> Any:
+        if revoke:
+            app.control.workflows.revoke(flow_of(on_broker))
+        return self.replace(chord([add.s(1, 1), add.s(2, 2).set(countdown=60)], total.s()))
+
+    @app.task(name="adds", bind=True)
+    def adds(self: Any, *, revoke: bool = False) -> int:
+        if revoke:
+            app.control.workflows.revoke(flow_of(on_broker))
+        self.add_to_chord(add.s(1, 2) | add.s(2).set(countdown=60))
+        self.add_to_chord(add.s(3, 4).set(countdown=60))
+        return 1
+
+    return on_broker
+
+
+def part_states(canvas: Canvas) -> list[list[str]]:
+    return [[one.state for one in part.steps] for part in canvas.app.control.workflows.show(flow_of(canvas)).parts]
+
+
+def test_what_takes_the_place_of_a_step_can_be_looked_into(growing: Canvas) -> None:
+    result = (growing.add.s(1, 1) | growing.app.tasks["by_chain"].si() | growing.add.s(5))()
+    growing.worker.step()
+    growing.worker.step()
+    assert (states(growing), part_states(growing)) == (
+        ["SUCCESS", "WAITING", "WAITING"],
+        [["PENDING"] + ["WAITING"] * 2],
+    )
+    growing.worker.step()
+    view = growing.app.control.workflows.show(flow_of(growing))
+    (part,) = view.parts
+    assert [one.state for one in part.steps] == ["SUCCESS", "SCHEDULED", "WAITING"]
+    assert (part.replaces, part.step, part.steps[2].id) == (True, result.parent.id, result.parent.id)
+    assert (part.form, [one.task for one in part.steps]) == (["chain", 0, 1, 2], ["add"] * 3)
+    growing.worker.run()
+    assert result.get(timeout=1) == 12
+    assert (set(states(growing)), part_states(growing)) == ({"SUCCESS"}, [["SUCCESS"] * 3])
+
+
+def test_what_is_added_to_a_chord_can_be_looked_into(growing: Canvas) -> None:
+    result = chord([growing.app.tasks["adds"].s(), growing.add.s(1, 1)], growing.total.s())()
+    growing.worker.step()
+    (part,) = growing.app.control.workflows.show(flow_of(growing)).parts
+    assert (part.replaces, part.step) == (False, result.parent.results[0].id)
+    assert part.form == ["chain", ["group", ["chain", 0, 1], 2], 3]
+    assert [one.state for one in part.steps] == ["PENDING", "WAITING", "SCHEDULED", "WAITING"]
+    growing.worker.run()
+    assert result.get(timeout=1) == 1 + 2 + 5 + 7
+    assert part_states(growing) == [["SUCCESS"] * 4]
+
+
+@pytest.mark.parametrize("kind", ["by_chain", "by_chord", "adds"])
+@pytest.mark.parametrize("steps", range(1, 4))
+def test_revoking_a_workflow_reaches_what_was_added_to_it(growing: Canvas, kind: str, steps: int) -> None:
+    result = chord([growing.app.tasks[kind].s(), growing.add.s(1, 1).set(countdown=60)], growing.tell.s())()
+    for _ in range(steps):
+        growing.worker.step()
+    before = part_states(growing)
+    workflow = flow_of(growing)
+    found = growing.app.control.workflows.revoke(workflow)
+    assert len({one.id for one in found}) == len([one.id for one in found])
+    growing.worker.run()
+    assert growing.told == []
+    view = growing.app.control.workflows.show(workflow)
+    assert view.state == "FAILURE"
+    (part,) = view.parts
+    expected = [one if one == "SUCCESS" else "REVOKED" for one in before[0]]
+    assert [one.state for one in part.steps] == expected
+    assert "WAITING" not in states(growing)
+    assert result.state in ("REVOKED", "FAILURE")
+    assert growing.app.control.workflows.revoke(workflow) == []
+
+
+def test_a_part_of_a_part_is_reached(growing: Canvas, clock: Any) -> None:
+    result = (growing.app.tasks["by_chain"].s(3) | growing.tell.s())()
+    while len(part_states(growing)) < 3:
+        if growing.worker.step() is None:
+            clock.advance(61)
+            growing.app.broker.promote(100)
+    assert [part.count("SUCCESS") for part in part_states(growing)].count(0) == 1
+    growing.app.control.workflows.revoke(flow_of(growing))
+    growing.worker.run()
+    assert growing.told == []
+    left = {one for part in part_states(growing) for one in part}
+    assert left == {"SUCCESS", "REVOKED"}
+    assert result.state == "REVOKED"
+
+
+def test_a_part_that_a_lost_run_left_is_not_shown(growing: Canvas) -> None:
+    app = growing.app
+    result = (app.tasks["by_chain"].s() | growing.add.s(5))()
+    (delivery,) = app.broker.claim(["celery"], 1, "lost", 60.0)
+    opened = open_call(delivery, app.worker_surroundings("lost@test"))
+    assert not isinstance(opened, Settlement)
+    execute(opened, app.worker_surroundings("lost@test"))  # It is never settled.
+    assert part_states(growing) == []
+    app.broker.reclaim("reaper", 10, crash_limit=3, owner="lost")
+    growing.worker.run()
+    assert result.get(timeout=1) == 12
+    assert part_states(growing) == [["SUCCESS"] * 3]
+    assert len(app.broker.parts(flow_of(growing), -1, 10)) == 2
+
+
+@pytest.mark.parametrize("kind", ["by_chain", "by_chord", "adds"])
+def test_a_step_of_a_workflow_that_was_revoked_meanwhile_adds_nothing(growing: Canvas, kind: str) -> None:
+    header = [growing.app.tasks[kind].s(revoke=True), growing.add.s(1, 1).set(countdown=60)]
+    result = chord(header, growing.tell.s())()
+    growing.worker.run()
+    assert (part_states(growing), growing.told) == ([], [])
+    assert result.state in ("REVOKED", "FAILURE")
+    view = growing.app.control.workflows.show(flow_of(growing))
+    assert (view.state, {one.state for one in view.steps}) == ("FAILURE", {"REVOKED"})

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from celeriac.brokers import connect, open_async_broker, open_broker
-from celeriac.brokers.facade import AsyncBroker, SyncBroker, parts
+from celeriac.brokers.batches import parts
+from celeriac.brokers.facade import AsyncBroker, SyncBroker
 from celeriac.brokers.memory.driver import MemoryDriver, MemoryPerformer, shared_store
 from celeriac.brokers.port import MAX_BATCH, Operations
 from celeriac.core.clock import SYSTEM

@@ -41,6 +41,7 @@ class _Planted:
     number: int
     ended: float | None = None
     joins: dict[int, _Join] = field(default_factory=dict[int, _Join])
+    parts: dict[int, bytes] = field(default_factory=dict[int, bytes])
 
 
 class Joins:
@@ -138,6 +139,18 @@ class Joins:
             if number == ROOT:
                 planted.ended = None
         return count
+
+    def note(self, workflow: str, number: int, record: bytes) -> None:
+        """Remember a part of a workflow."""
+        planted = self._planted.get(workflow)
+        if planted is not None:
+            planted.parts.setdefault(number, record)
+
+    def parts(self, workflow: str, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return a page of what is known of a workflow's parts."""
+        planted = self._planted.get(workflow)
+        found = sorted(planted.parts.items()) if planted is not None else []
+        return [one for one in found if one[0] > after][:limit]
 
     def uproot(self, ids: Sequence[str]) -> int:
         """Forget workflows; return how many."""

@@ -208,6 +208,12 @@ class WorkflowOperations:
     ) -> Operation[Request, Any, int]:
         return _ask(lambda store: store.joins.reopen(workflow, places, messages))
 
+    def note(self, workflow: str, number: int, record: bytes) -> Operation[Request, Any, None]:
+        return _ask(lambda store: store.joins.note(workflow, number, record))
+
+    def parts(self, workflow: str, after: int, limit: int) -> Operation[Request, Any, list[tuple[int, bytes]]]:
+        return _ask(lambda store: store.joins.parts(workflow, after, limit))
+
     def uproot(self, ids: Sequence[str]) -> Operation[Request, Any, int]:
         return _ask(lambda store: store.joins.uproot(ids))
 

@@ -41,7 +41,8 @@ key                type    holds
                            (microseconds); of join n: ``zn`` its size, ``rn`` how many slots are empty, ``fn`` the slot
                            of the first failure, ``cn`` the slot that closed it, ``gn`` how often it was opened again,
                            ``kn`` how many messages wait, ``mn:i`` these; of its slot i: ``sn:i`` what lies there,
-                           ``xn:i`` the message of a step that failed
+                           ``xn:i`` the message of a step that failed; ``q`` how many parts steps have added, ``qi``
+                           the number n of the i-th, ``pn`` its record
 ``T workflows``    zset    workflow -> a number that grows with each
 ``T wover``        zset    workflow -> when it is forgotten, in milliseconds since the epoch
 ``T v``            string  version of all this

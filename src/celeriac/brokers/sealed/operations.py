@@ -55,6 +55,8 @@ class SealedOperations(SealedResults[Req, Rep]):
         self.drop_entries = inner.drop_entries
         self.due_entries = inner.due_entries
         self.workflows = inner.workflows
+        self.note = inner.note
+        self.parts = inner.parts
         self.uproot = inner.uproot
 
     # Messages.

@@ -374,3 +374,42 @@ async def a_closed_join_wakes_who_waits(kit: Kit) -> None:
     await kit.settle(done(delivery, arrival=arrival(0), result=StoredResult(id="a", state="SUCCESS")))
     assert await waiting
     assert ids(await kit.claim()) == ["body"]
+
+
+@group
+async def parts_of_a_workflow_are_remembered_once_and_read_in_pages(kit: Kit) -> None:
+    await plant(kit, "body", size=1)
+    await plant(kit, "other", size=1, id="flow-2")
+    noted = {2**53 - 1 - 97 * number: b"part %d" % number for number in range(7)}
+    for number, record in noted.items():
+        await kit.broker.note("flow", number, record)
+        await kit.broker.note("flow", number, b"again")
+    await kit.broker.note("flow-2", 5, b"of another")
+    found: list[bytes] = []
+    after = -1
+    while page := await kit.broker.parts("flow", after, 3):
+        assert len(page) <= 3
+        found += [record for _, record in page]
+        after = page[-1][0]
+    assert sorted(found) == sorted(noted.values())
+    assert [record for _, record in await kit.broker.parts("flow-2", -1, 10)] == [b"of another"]
+
+
+@group
+async def parts_go_with_their_workflow_and_do_not_come_without_it(kit: Kit) -> None:
+    await kit.broker.note("flow", 1, b"too early")
+    assert await kit.broker.parts("flow", -1, 10) == []
+    await plant(kit, "body", size=1)
+    await kit.broker.note("flow", 1, b"part")
+    await kit.broker.uproot(["flow"])
+    assert await kit.broker.parts("flow", -1, 10) == []
+    keep = kit.lease * 3
+    await kit.broker.plant(planted(keep=keep), [])
+    assert await kit.broker.parts("flow", -1, 10) == []
+    await kit.broker.note("flow", 2, b"new")
+    await kit.broker.arrive([arrival(0, join=0)])
+    await kit.advance(keep * 1.5)
+    await kit.broker.prune(None, 100)
+    assert await kit.broker.workflows(["flow"], 0.0, 10) == []
+    await kit.broker.note("flow", 3, b"too late")
+    assert await kit.broker.parts("flow", -1, 10) == []

@@ -89,6 +89,13 @@ class WorkflowOperations(Asking):
         count: int = row[0]
         return count
 
+    def note(self, workflow: str, number: int, record: bytes) -> SqlOperation[None]:
+        yield self._calls.call("note", text(workflow), number, record)
+
+    def parts(self, workflow: str, after: int, limit: int) -> SqlOperation[list[tuple[int, bytes]]]:
+        (rows,) = yield self._calls.read("parts", workflow, after, limit)
+        return [(number, record) for number, record in rows]
+
     def uproot(self, ids: Sequence[str]) -> SqlOperation[int]:
         if not ids:
             return 0

@@ -257,7 +257,43 @@ class AloneEntries:
         _refuse(_ENTRIES)
 
 
-class AloneOperations(AloneQueues, AloneControl, AloneEntries):
+class AloneWorkflows:
+    """Steps that wait for others: there is nobody to keep them."""
+
+    def plant(self, workflow: Workflow, joins: Sequence[Join]) -> RabbitOperation[None]:
+        yield from _nothing()
+        _refuse("to keep steps of a workflow that wait for others")
+
+    def arrive(self, arrivals: Sequence[Arrival]) -> RabbitOperation[None]:
+        yield from _nothing()
+
+    def harvest(self, workflow: str, join: int, after: int, limit: int) -> RabbitOperation[Harvest]:
+        yield from _nothing()
+        return Harvest(-1, None, [])
+
+    def workflows(self, ids: Sequence[str], cursor: float, limit: int) -> RabbitOperation[list[WorkflowRecord]]:
+        yield from _nothing()
+        return []
+
+    def reopen(
+        self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()
+    ) -> RabbitOperation[int]:
+        yield from _nothing()
+        return 0
+
+    def note(self, workflow: str, number: int, record: bytes) -> RabbitOperation[None]:
+        yield from _nothing()
+
+    def parts(self, workflow: str, after: int, limit: int) -> RabbitOperation[list[tuple[int, bytes]]]:
+        yield from _nothing()
+        return []
+
+    def uproot(self, ids: Sequence[str]) -> RabbitOperation[int]:
+        yield from _nothing()
+        return 0
+
+
+class AloneOperations(AloneQueues, AloneControl, AloneEntries, AloneWorkflows):
     """The port's operations, as far as a message broker alone has them."""
 
     def stats(self) -> RabbitOperation[list[QueueStats]]:
@@ -317,31 +353,6 @@ class AloneOperations(AloneQueues, AloneControl, AloneEntries):
         return []
 
     def discard(self, ids: Sequence[str]) -> RabbitOperation[int]:
-        yield from _nothing()
-        return 0
-
-    def plant(self, workflow: Workflow, joins: Sequence[Join]) -> RabbitOperation[None]:
-        yield from _nothing()
-        _refuse("to keep steps of a workflow that wait for others")
-
-    def arrive(self, arrivals: Sequence[Arrival]) -> RabbitOperation[None]:
-        yield from _nothing()
-
-    def harvest(self, workflow: str, join: int, after: int, limit: int) -> RabbitOperation[Harvest]:
-        yield from _nothing()
-        return Harvest(-1, None, [])
-
-    def workflows(self, ids: Sequence[str], cursor: float, limit: int) -> RabbitOperation[list[WorkflowRecord]]:
-        yield from _nothing()
-        return []
-
-    def reopen(
-        self, workflow: str, places: Sequence[tuple[int, int]], messages: Sequence[Message] = ()
-    ) -> RabbitOperation[int]:
-        yield from _nothing()
-        return 0
-
-    def uproot(self, ids: Sequence[str]) -> RabbitOperation[int]:
         yield from _nothing()
         return 0
 

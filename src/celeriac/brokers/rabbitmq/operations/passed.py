@@ -77,6 +77,12 @@ class PassedWorkflows(PassedEntries):
     ) -> RabbitOperation[int]:
         return self.paired.reopen(workflow, places, messages)
 
+    def note(self, workflow: str, number: int, record: bytes) -> RabbitOperation[None]:
+        return self.paired.note(workflow, number, record)
+
+    def parts(self, workflow: str, after: int, limit: int) -> RabbitOperation[list[tuple[int, bytes]]]:
+        return self.paired.parts(workflow, after, limit)
+
     def uproot(self, ids: Sequence[str]) -> RabbitOperation[int]:
         return self.paired.uproot(ids)
 

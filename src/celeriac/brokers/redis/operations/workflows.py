@@ -83,6 +83,13 @@ class WorkflowOperations:
             yield from enqueue_all(self.keys.root(partition), group)
         return count
 
+    def note(self, workflow: str, number: int, record: bytes) -> RedisOperation[None]:
+        yield Script("note", (self._home(workflow),), (workflow, number, record), repeatable=True)
+
+    def parts(self, workflow: str, after: int, limit: int) -> RedisOperation[list[tuple[int, bytes]]]:
+        found = yield Script("parts", (self._home(workflow),), (workflow, after, limit), repeatable=True)
+        return list(zip(found[::2], found[1::2], strict=True))
+
     def uproot(self, ids: Sequence[str]) -> RedisOperation[int]:
         total = 0
         for partition in range(self.keys.partitions):

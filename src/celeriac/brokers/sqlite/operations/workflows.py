@@ -24,7 +24,9 @@ REOPEN: Final = query("reopen")
 ENQUEUE: Final = query("enqueue")
 REOPEN_JOIN: Final = query("reopen_join")
 REOPEN_ROOT: Final = query("reopen_root")
-UPROOT: Final = tuple(query(name) for name in ("uproot_slot", "uproot_message", "uproot_join", "uproot"))
+NOTE: Final = query("note")
+PARTS: Final = query("parts")
+UPROOT: Final = tuple(query(name) for name in ("uproot_part", "uproot_slot", "uproot_message", "uproot_join", "uproot"))
 EXPIRED: Final = query("expired_workflows")
 
 
@@ -91,6 +93,13 @@ class WorkflowOperations:
             steps.append(Many(ENQUEUE, [message_row(message, payload) for message, payload in packed(messages)]))
         reply = yield Transaction(steps)
         return sum([len(rows) for rows in reply[: len(wanted)]])
+
+    def note(self, workflow: str, number: int, record: bytes) -> SqlOperation[None]:
+        yield Transaction((Statement(NOTE, (workflow, number, record)),))
+
+    def parts(self, workflow: str, after: int, limit: int) -> SqlOperation[list[tuple[int, bytes]]]:
+        (rows,) = yield Transaction((Statement(PARTS, (workflow, after, limit)),), writes=False)
+        return [(number, record) for number, record in rows]
 
     def uproot(self, ids: Sequence[str]) -> SqlOperation[int]:
         if not ids:
