@@ -155,8 +155,8 @@ def test_slow_network(project: Project, proxy: Proxy, far_app: Celeriac, rng: ra
     worker = project.start_worker("-c", "2", env=through(project, proxy))
     with Producer(project, rng, app=far_app) as producer:
         began = time.monotonic()
-        project.wait_more(sized(300, 2000))
-        rate = sized(300, 2000) / (time.monotonic() - began)
+        project.wait_more(sized(300, 1500), timeout=sized(60, 240))
+        rate = sized(300, 1500) / (time.monotonic() - began)
     project.wait_empty(60)
     figures = count(project, producer.ids, [Incident(began)], recovery=())
     conclude(project, "network", "50 ms of delay each way", figures, note=f"{rate:.0f} tasks a second")

@@ -57,6 +57,7 @@ class Producer:
         self._thread: Final = threading.Thread(target=self._run, name="producer", daemon=True)
         self._error: BaseException | None = None
         self._calls: list[tuple[float, float, list[str]]] = []
+        self._gone: frozenset[str] = frozenset()
         self.accepted: dict[str, float] = {}
         self.refused: list[OperationalError] = []
         self.longest = 0.0
@@ -80,7 +81,12 @@ class Producer:
 
     def since(self, at: float) -> set[str]:
         """Return what was accepted at this moment or later."""
-        return {task_id for task_id, when in list(self.accepted.items()) if when >= at}
+        return {task_id for task_id, when in self.accepted.copy().items() if when >= at}
+
+    def write_off(self, ids: set[str]) -> None:
+        """Do not wait for these any more: the store has lost some of them, which would count as waiting for ever."""
+        ended = {entry.id for entry in self._project.diary() if entry.word == "end"}
+        self._gone |= ids - ended
 
     def spanning(self, faults: Sequence[Incident], outage: float = 0.0) -> list[Incident]:
         """Return the faults with what may run again because it was being sent then, to a store that then forgot it.
@@ -124,7 +130,7 @@ class Producer:
     def _run(self) -> None:
         try:
             while not self._ending.wait(self._pause):
-                if len(self.accepted) - self._project.ended() < self._ahead:
+                if len(self.accepted) - len(self._gone) - self._project.ended() < self._ahead:
                     self._send()
         except BaseException as exc:  # Shown by whoever waits for the thread
             self._error = exc
