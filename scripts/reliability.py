@@ -82,19 +82,21 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         seconds: It took.
         machine: What it ran on, by name.
         rows: What it came to.
+        earlier: How many of the rows are of earlier runs, in which others failed.
     """
 
     command: str
     seconds: float
     machine: dict[str, str]
     rows: list[Row]
+    earlier: int = 0
 
 
 INTRODUCTION: Final = """\
 # Reliability
 
 This page is written by `{command}`
-({seconds} on {machine}).
+({seconds} on {machine}{earlier}).
 Real workers run real tasks on real stores while the suite in `tests/faults/` does to them what production does; each
 line is one scenario on one driver, counted. The same scenarios, at their small size, run with every change; of those on
 PostgreSQL and RabbitMQ some do, and this page has them all. The rows are in `docs/reliability.json`.
@@ -205,7 +207,9 @@ What no store can promise is exactly once: a task whose worker dies between its 
 def page(run: Run) -> str:
     """Return the page for a run."""
     machine = ", ".join(f"{name} {value}".strip() for name, value in run.machine.items())
-    parts = [INTRODUCTION.format(command=run.command, seconds=duration(run.seconds), machine=machine)]
+    earlier = f"; {run.earlier} rows are kept from earlier runs, in which others failed" if run.earlier else ""
+    words = {"command": run.command, "seconds": duration(run.seconds), "machine": machine, "earlier": earlier}
+    parts = [INTRODUCTION.format(**words)]
     parts.append(f"In all: {totals(run.rows)}\n")
     parts.append(f"## Every fault on every broker\n\n{OVERVIEW}\n\n{overview(run.rows)}")
     for key, (title, words) in SECTIONS.items():
@@ -297,10 +301,10 @@ def machine() -> dict[str, str]:
     }
 
 
-def read(lines: Path) -> list[Row]:
+def distinct(lines: bytes) -> list[Row]:
     """Return the rows that runs have appended; of one scenario on one driver the newest."""
     decoder = msgspec.json.Decoder(Row)
-    rows = [decoder.decode(line) for line in lines.read_bytes().splitlines() if line]
+    rows = [decoder.decode(line) for line in lines.splitlines() if line]
     return [*{(row.driver, row.section, row.fault): row for row in rows}.values()]
 
 
@@ -315,11 +319,12 @@ def measure(size: str, kept: Path | None, arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="celeriac-reliability-") as folder:
         lines = Path(folder) / "rows" if kept is None else kept.absolute()
         lines.touch()
+        before = len(lines.read_bytes())
         began = time.monotonic()
         command = (sys.executable, "-m", "pytest", "tests/faults", "-m", "row", "-n", "2", *arguments)
         env = {**os.environ, ROWS_VARIABLE: str(lines), SIZE_VARIABLE: size}
         code = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
-        rows = read(lines)
+        rows = distinct(lines.read_bytes())
         if code or not rows:
             print(f"The suite did not pass, so {PAGE.relative_to(ROOT)} stays as it is. Rows so far:", file=sys.stderr)
             print(table(rows), file=sys.stderr)
@@ -327,7 +332,9 @@ def measure(size: str, kept: Path | None, arguments: Sequence[str]) -> int:
         rest = () if kept is None else ("--rows", kept.name)
         given = [*(() if size == "full" else ("--size", size)), *rest, *arguments]
         said = f'{COMMAND} ARGS="{" ".join(given)}"' if given else COMMAND
-        save(Run(command=said, seconds=round(time.monotonic() - began), machine=machine(), rows=rows))
+        earlier = len(rows) - len(distinct(lines.read_bytes()[before:]))
+        took = round(time.monotonic() - began)
+        save(Run(command=said, seconds=took, machine=machine(), rows=rows, earlier=earlier))
         print(f"{PAGE.relative_to(ROOT)}: {totals(rows)}")
         return 0
 
