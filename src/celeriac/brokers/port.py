@@ -271,8 +271,9 @@ class QueueOperations(Protocol[ReqOut, RepIn]):
 
         If anything is leased, the owner's lease is set to ``lease`` seconds from now; a claim that finds nothing
         changes nothing that anybody would be woken for (idle workers must not wake each other), though the store may
-        note who is idle, to wake it alone. Messages that have become due are included. Each
-        token is greater than all earlier ones of that message.
+        note who is idle, to wake it alone. A claim of 0 says that this owner is not: it takes nothing, and lets one
+        other be woken for what is there. Messages that have become due are included. Each token is greater than all
+        earlier ones of that message.
         """
         ...
 

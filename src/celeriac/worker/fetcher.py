@@ -87,6 +87,8 @@ class Fetcher:
         self._stop_asked = asyncio.Event()
         self._news = asyncio.Event()
         self._last_chance_since = 0.0
+        self._idle = False
+        """The latest claim found nothing, so that the broker may wake this process alone for what comes."""
         self._alone = False
         """What runs here has its last chance and must stay alone."""
         self._returning: set[Lease] = set()
@@ -141,11 +143,11 @@ class Fetcher:
             if not self.stopping:
                 self._news.clear()
             wanted = self._wanted()
-            if wanted <= 0:
+            if wanted <= 0 and not self._idle:
                 await self._wait_for_room(self._appetite.retry_in(self._clock.monotonic()))
                 continue
             try:
-                idle_for = await self._claim(wanted)
+                idle_for = await (self._claim(wanted) if wanted > 0 else self._pass_on())
             except (CeleriacError, OSError) as exc:
                 self._holdings.doubt.set()
                 await self._pause(backoff.failed(exc))
@@ -231,6 +233,7 @@ class Fetcher:
             deliveries = await self._broker.claim(self._options.queues, wanted, self._owner, self._options.lease)
             self._holdings.take(deliveries)
         self._table.note_poll(self._clock.monotonic())
+        self._idle = not deliveries
         if deliveries:
             self._table.note_claim(asked + self._options.lease)
             whole = len(deliveries) >= wanted
@@ -246,6 +249,12 @@ class Fetcher:
         if promoted.count:
             return 0.0
         return IDLE_LOOK if promoted.next_in is None else max(0.001, min(IDLE_LOOK, promoted.next_in))
+
+    async def _pass_on(self) -> float:
+        """Let the broker wake others: what claimed ahead, found nothing and runs something long is known as idle."""
+        await self._broker.claim(self._options.queues, 0, self._owner, self._options.lease)
+        self._idle = False
+        return 0.0
 
     async def _dispatch_steps(self, deliveries: Sequence[Delivery]) -> None:
         """Read what steps of workflows are given, and dispatch them; what cannot be read is given back."""

@@ -125,6 +125,19 @@ async def test_a_claim_that_takes_all_wakes_nobody(broker: Broker) -> None:
     assert await awake(waiters) == []
 
 
+async def test_an_owner_that_turns_out_busy_passes_its_wake_up_on(broker: Broker) -> None:
+    waiters = await idlers(broker, 4)
+    await broker.enqueue([message("a")])
+    assert await awake(waiters) == [3]
+    assert await broker.claim(["one"], 0, "w3", LEASE) == []
+    assert await awake(waiters) == [2]
+    assert await broker.holdings("w3") == ()
+    assert [one.lease.id for one in await broker.claim(["one"], 1, "w2", LEASE)] == ["a"]
+    assert await broker.claim(["one"], 0, "w1", LEASE) == []
+    await broker.enqueue([message("b")])
+    assert await awake(waiters) == [0], "w1 has said that it is not idle"
+
+
 async def test_an_owner_whose_process_is_gone_keeps_no_wake_up(
     broker: Broker, server: RedisServer, prefix: str
 ) -> None:

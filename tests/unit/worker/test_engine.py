@@ -20,7 +20,7 @@ from celeriac.brokers import connect
 from celeriac.brokers.facade import AsyncBroker
 from celeriac.brokers.port import Record
 from celeriac.core import state
-from celeriac.core.message import Lease, Settlement, Start
+from celeriac.core.message import Delivery, Lease, Settlement, Start
 from celeriac.errors import OperationalError
 from celeriac.events import StraysFound, TaskReceived
 from celeriac.events.names import Event
@@ -527,6 +527,37 @@ async def test_nothing_begins_whose_lease_ended_while_its_start_was_recorded(
         assert set((await house.over([suspect, *others])).values()) == {state.SUCCESS}
     assert broker.starts == 2, "the first start must not have led to a run"
     assert house.runs[suspect] == 1
+    await broker.close()
+
+
+class Counted(AsyncBroker[Any, Any]):
+    """A broker that tells how much each claim asked for, and whether it found something."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(connect(house.url))
+        self.claims: list[tuple[int, bool]] = []
+
+    async def claim(self, queues: Sequence[str], limit: int, owner: str, lease: float) -> list[Delivery]:
+        found = await super().claim(queues, limit, owner, lease)
+        self.claims.append((limit, bool(found)))
+        return found
+
+
+async def test_what_claimed_ahead_in_vain_says_that_it_is_not_idle_once_it_is_busy(make: Make) -> None:
+    house = make(coroutines=0)
+    broker = Counted(house)
+    async with at_work(house, broker):
+        await house.over(house.send("plain", 200))
+        (long,) = house.send("plain", waits=True)
+        await until(lambda: long in house.running, "the long one")
+        await until(lambda: broker.claims[-1] == (0, False), "the claim of nothing")
+        assert broker.claims[-2][0] > 0
+        assert not broker.claims[-2][1], "there was something to take back"
+        count = len(broker.claims)
+        await asyncio.sleep(0.1)
+        assert len(broker.claims) == count, "saying it once is enough"
+        house.go.set()
+        await house.over([long])
     await broker.close()
 
 

@@ -66,10 +66,11 @@ what is enqueued, whole, and lets what runs be settled.
 **Wake-up.** A claim that finds nothing puts its owner into ``idle`` of its queues, in the same step; one that finds
 something takes it out. Whatever makes n messages of a queue ready takes n owners out, the last one first, and publishes
 on ``T wake:<owner>`` of each; one that nobody hears is gone, and does not count. A claim that leaves something wakes
-one more. ``T sooner`` is published when something is due earlier than all else: each who waits keeps the time itself.
-``T wake`` is for waiters without an owner: published when a queue that was empty has something, with ``T sooner``, and
-for commands and their answers; ``T done:<id>`` when a result is stored. Nobody polls. With several partitions a claim
-is several steps, so nobody is known as idle, and ``T wake`` wakes all.
+one more, and so does a claim of 0, by which an owner says that it is not idle. ``T sooner`` is published when something
+is due earlier than all else: each who waits keeps the time itself. ``T wake`` is for waiters without an owner:
+published when a queue that was empty has something, with ``T sooner``, and for commands and their answers;
+``T done:<id>`` when a result is stored. Nobody polls. With several partitions a claim is several steps, so nobody is
+known as idle, and ``T wake`` wakes all.
 """
 
 from __future__ import annotations

@@ -77,15 +77,17 @@ class QueueOperations:
             groups[self.keys.of_queue(queue)].append(queue)
         partitions = list(groups)
         idles = int(self.keys.wakes_one)
+        if limit <= 0 and not idles:
+            return []
         if len(partitions) > 1:
             first = next(self._turns) % len(partitions)
             partitions = partitions[first:] + partitions[:first]
         found: list[Delivery] = []
         for partition in partitions:
             left = limit - len(found)
-            if left <= 0:
+            if left <= 0 < limit:
                 break
-            args: list[Argument] = [owner, micros(lease), left, MAX_SCRIPT_BYTES, idles, *groups[partition]]
+            args: list[Argument] = [owner, micros(lease), max(0, left), MAX_SCRIPT_BYTES, idles, *groups[partition]]
             reply = yield Script("claim", (self.keys.root(partition),), args)
             if reply:
                 found += _deliveries(reply, owner, partition)

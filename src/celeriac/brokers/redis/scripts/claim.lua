@@ -1,6 +1,6 @@
 -- Lease ready messages to an owner, the most urgent first, then the oldest.
 -- KEYS: the partition's messages. ARGV: owner, lease in microseconds, limit, most bytes, `1` if an owner that finds
--- nothing is to be known as idle, or `0`; queues.
+-- nothing is to be known as idle, or `0`; queues. With a limit of 0 it only ceases to be idle, and another one is woken.
 -- Returns nothing, or: token, ids, values, and (place, crashes, suspect) of each that is not as it was sent.
 -- include: head
 -- include: numbers
@@ -17,12 +17,26 @@ for place = 6, #ARGV do
     local count = call('ZCARD', key)
     if count > 0 then queues[#queues + 1] = { name = ARGV[place], key = key, left = count } end
 end
-if #queues == 0 then
+
+-- Of what is left, somebody else is woken for what this has made ready, and for one more: so no owner that was woken and
+-- takes little, or nothing, or was woken twice, leaves another one asleep.
+local function wake_for_the_rest()
+    for _, queue in ipairs(queues) do
+        fresh[queue.name] = queue.left > 0 and math.min(queue.left, fresh[queue.name] or 1) or nil
+    end
+    wake()
+end
+
+if #queues == 0 and limit > 0 then
     if ARGV[5] == '1' then become_idle(owner, 6) end
     wake()
     return {}
 end
 become_busy(owner, 6)
+if limit == 0 then
+    wake_for_the_rest()
+    return {}
+end
 begin_anew(owner)
 local token = numbers(1)
 local mark, keeps = format('%016.0f', token), call('EXISTS', T .. 's') == 1
@@ -110,10 +124,5 @@ end
 each('HSET', T .. 'o:' .. owner, records)
 call('ZADD', T .. 'leases', now + lease, owner)
 for header, count in pairs(owned) do count_owned(queue_of(header), count) end
--- Of what is left, somebody else is woken for what this has made ready, and for one more: so no owner that was woken and
--- takes little, or was woken twice, leaves another one asleep.
-for _, queue in ipairs(queues) do
-    fresh[queue.name] = queue.left > 0 and math.min(queue.left, fresh[queue.name] or 1) or nil
-end
-wake()
+wake_for_the_rest()
 return { token, ids, values, odd }
