@@ -100,8 +100,8 @@ def admit(app: Celeriac, request: Request, plant: Plant) -> tuple[Message, tuple
         ignore_result=True,
         place=msgspec.structs.replace(nesting.here(place), awaits=number, takes=ALL),
     )
-    if not request.is_eager and not nesting.may_add(app.broker, message, number, _graph(found, hands_on)):
-        return message, ()  # The workflow was revoked, so nobody waits for them.
+    if not request.is_eager:
+        nesting.note(app.broker, message, number, _graph(found, hands_on))
     whole = Workflow(id=workflow, size=0, record=b"")  # It is there; only joins are added to it.
     for member in found:
         for part in member.parts() if member.joins else ():
@@ -109,6 +109,8 @@ def admit(app: Celeriac, request: Request, plant: Plant) -> tuple[Message, tuple
         if not request.is_eager:
             announcing.after_planting(member.joins)
     plant(whole, [Join(number=number, size=1 + len(request.members), messages=(hands_on,))])
+    if not request.is_eager and not nesting.wanted(app.broker, message):
+        return message, ()  # Nobody waits for them.
     first = tuple([one for member in found for one in member.first])
     return msgspec.structs.replace(message, place=gathered), first
 

@@ -96,11 +96,8 @@ def node_of(step: Message) -> Node:
     return Node(step.id, step.task, place.join, place.slot, place.awaits)
 
 
-def may_add(broker: SyncBroker[Any, Any], message: Message, number: int, graph: Graph) -> bool:
-    """Keep what is known of a part that a run is about to add; return False if the workflow was revoked meanwhile.
-
-    Whoever revokes a workflow ends its steps first and then looks for parts; a run does it the other way round. So
-    either the one sees the part or the other that there shall be none.
+def note(broker: SyncBroker[Any, Any], message: Message, number: int, graph: Graph) -> None:
+    """Keep what is known of a part that a run is about to plant.
 
     Args:
         broker: The broker.
@@ -108,8 +105,27 @@ def may_add(broker: SyncBroker[Any, Any], message: Message, number: int, graph: 
         number: Tells the part from all others of the workflow.
         graph: The part.
     """
+    place = message.place
+    assert place is not None
+    broker.note(message.workflow or "", number, pack_part(Part(message.id, (place.join, place.slot), graph)))
+
+
+def wanted(broker: SyncBroker[Any, Any], message: Message) -> bool:
+    """Tell whether a part that a run has noted and planted may begin: not if its workflow was revoked or forgotten.
+
+    Whoever revokes a workflow ends its steps first and then looks for parts; a run does it the other way round. So
+    either the one sees the part or the other that there shall be none. What was planted of a workflow that had been
+    forgotten has brought it back, as one that never ends; so it is forgotten again.
+
+    Args:
+        broker: The broker.
+        message: The step that runs.
+    """
     place, workflow = message.place, message.workflow or ""
     assert place is not None
-    broker.note(workflow, number, pack_part(Part(message.id, (place.join, place.slot), graph)))
-    found = broker.harvest(workflow, place.join, place.slot - 1, 1).arrived
+    harvest = broker.harvest(workflow, place.join, place.slot - 1, 1)
+    if harvest.size < 0:
+        broker.uproot([workflow])
+        return False
+    found = harvest.arrived
     return not (found and found[0].slot == place.slot and found[0].result.state == state.REVOKED)

@@ -29,7 +29,8 @@ class Replacing(Running):
 
         Raises:
             Ignore: Always, but for what follows.
-            Terminated: The workflow that this task is a step of was revoked, so nothing takes its place.
+            Terminated: The workflow that this task is a step of was revoked or forgotten, so nothing takes its
+                place.
             RuntimeError: The task was called like a function.
             StoreNeeded: Steps of it wait for each other, and the broker has no store for that.
         """
@@ -63,12 +64,14 @@ class Replacing(Running):
                 workflow = msgspec.structs.replace(workflow, id=message.workflow)
                 number = nesting.base(message, request.fencing_token)
                 found = nesting.inside(found, message, message.place, number)
-                graph = nesting.graph_of(found)
-                step = request.message or message
-                if not request.is_eager and not nesting.may_add(self.app.broker, step, number, graph):
-                    raise Terminated(f"workflow {step.workflow} was revoked")
+                if not request.is_eager:
+                    nesting.note(self.app.broker, request.message or message, number, nesting.graph_of(found))
             for part in found.parts():
                 plant(workflow, part)
+            step = request.message or message
+            if step.workflow is not None and step.place is not None and not request.is_eager:
+                if not nesting.wanted(self.app.broker, step):
+                    raise Terminated(f"workflow {step.workflow} was revoked or forgotten")
             if not request.is_eager:
                 announcing.after_planting(found.joins)
             # The last step has this task's id. Where it waits for nothing it is this message, changed: a new one of an

@@ -129,13 +129,19 @@ class Workflows:
         """Try the steps again that failed, and go on from there; return how many.
 
         Raises:
-            CeleriacError: There is no workflow with this id, or nothing in it that could be tried again.
+            CeleriacError: There is no workflow with this id, or nothing in it that could be tried again; or a step
+                was revoked before it ran, so that what waits for it could never go on.
         """
         _, graph = self._found(id)
-        failed, messages = self._failed(id, self._arrived(id, [graph]))
+        arrived = self._arrived(id, [graph])
+        failed, messages = self._failed(id, arrived)
         again = [_fresh(message) for message in messages]
         if not again:
             raise CeleriacError(f"no step of workflow {id} has failed by itself, so there is none to try again")
+        added = [part.graph for _, part in self._parts(id)]
+        gone = _gone([graph], arrived) or _gone(added, self._arrived(id, added) if added else {})
+        if gone is not None:
+            raise CeleriacError(f"step {gone} of workflow {id} was revoked and is gone, so the workflow cannot go on")
         broker = self._app.broker
         self._app.backend.discard([one.result.id for one in failed.values()])
         broker.reopen(id, list(failed), again)
@@ -300,6 +306,16 @@ def state_of(record: WorkflowRecord) -> str:
 
 def _unknown(id: str) -> CeleriacError:
     return CeleriacError(f"there is no workflow {id}: it was never sent, or was forgotten some time after its end")
+
+
+def _gone(graphs: Sequence[Graph], arrived: Mapping[tuple[int, int], Arrived]) -> str | None:
+    """Return the id of a step of which nothing is left to try again: one that a revocation took out of its queue."""
+    for graph in graphs:
+        for node in graph.nodes:
+            one = arrived.get((node.join, node.slot))
+            if one is not None and node.awaits is None and one.message is None and one.result.state == state.REVOKED:
+                return node.id
+    return None
 
 
 def _fresh(message: Message) -> Message:

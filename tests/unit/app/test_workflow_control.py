@@ -139,6 +139,24 @@ def test_revoking_a_workflow_revokes_what_has_not_run(on_broker: Canvas) -> None
     assert on_broker.app.control.workflows.revoke(flow_of(on_broker)) == []
 
 
+@pytest.mark.parametrize("kind", ["add", "by_chord"])
+def test_a_workflow_of_which_a_step_is_gone_is_not_begun_again(growing: Canvas, kind: str) -> None:
+    @growing.app.task(name="breaks")
+    def breaks() -> None:
+        raise ValueError("broken")
+
+    other = growing.add.s(2, 2).set(countdown=60) if kind == "add" else growing.app.tasks[kind].s()
+    chord([breaks.si(), other], growing.tell.s())()
+    growing.worker.step()
+    growing.worker.step()
+    growing.app.control.workflows.revoke(flow_of(growing))
+    before = states(growing)
+    assert before[:2] == ["FAILURE", "REVOKED"]
+    with pytest.raises(CeleriacError, match="was revoked and is gone"):
+        growing.app.control.workflows.resume(flow_of(growing))
+    assert states(growing) == before
+
+
 def test_a_workflow_outlives_its_results_while_it_is_not_over(make_app: Callable[..., Celeriac], clock: Any) -> None:
     app = make_app(result_expires=10)
     canvas = Canvas(app, HandWorker(app, clock), eager=False)
@@ -194,23 +212,26 @@ def growing(on_broker: Canvas) -> Canvas:
     """Add tasks that add to the workflow they belong to."""
     app, add, total = on_broker.app, on_broker.add, on_broker.total
 
-    @app.task(name="by_chain", bind=True)
-    def by_chain(self: Any, depth: int = 1, *, revoke: bool = False) -> Any:
+    def meanwhile(*, revoke: bool, forget: bool) -> None:
         if revoke:
             app.control.workflows.revoke(flow_of(on_broker))
+        if forget:
+            app.control.workflows.forget(flow_of(on_broker))
+
+    @app.task(name="by_chain", bind=True)
+    def by_chain(self: Any, depth: int = 1, *, revoke: bool = False, forget: bool = False) -> Any:
+        meanwhile(revoke=revoke, forget=forget)
         last = by_chain.si(depth - 1) if depth > 1 else add.s(3)
         return self.replace(add.s(1, 1) | add.s(2).set(countdown=60) | last)
 
     @app.task(name="by_chord", bind=True)
-    def by_chord(self: Any, *, revoke: bool = False) -> Any:
-        if revoke:
-            app.control.workflows.revoke(flow_of(on_broker))
+    def by_chord(self: Any, *, revoke: bool = False, forget: bool = False) -> Any:
+        meanwhile(revoke=revoke, forget=forget)
         return self.replace(chord([add.s(1, 1), add.s(2, 2).set(countdown=60)], total.s()))
 
     @app.task(name="adds", bind=True)
-    def adds(self: Any, *, revoke: bool = False) -> int:
-        if revoke:
-            app.control.workflows.revoke(flow_of(on_broker))
+    def adds(self: Any, *, revoke: bool = False, forget: bool = False) -> int:
+        meanwhile(revoke=revoke, forget=forget)
         self.add_to_chord(add.s(1, 2) | add.s(2).set(countdown=60))
         self.add_to_chord(add.s(3, 4).set(countdown=60))
         return 1
@@ -314,3 +335,11 @@ def test_a_step_of_a_workflow_that_was_revoked_meanwhile_adds_nothing(growing: C
     assert result.state in ("REVOKED", "FAILURE")
     view = growing.app.control.workflows.show(flow_of(growing))
     assert (view.state, {one.state for one in view.steps}) == ("FAILURE", {"REVOKED"})
+
+
+@pytest.mark.parametrize("kind", ["by_chain", "by_chord", "adds"])
+def test_a_step_does_not_bring_a_forgotten_workflow_back(growing: Canvas, kind: str) -> None:
+    chord([growing.app.tasks[kind].s(forget=True), growing.add.s(1, 1).set(countdown=60)], growing.tell.s())()
+    growing.worker.run()
+    assert growing.app.control.workflows.list() == []
+    assert growing.told == []
