@@ -208,8 +208,8 @@ def page(run: Run) -> str:
     """Return the page for a run."""
     machine = ", ".join(f"{name} {value}".strip() for name, value in run.machine.items())
     earlier = f"; {run.earlier} rows are kept from earlier runs, in which others failed" if run.earlier else ""
-    words = {"command": run.command, "seconds": duration(run.seconds), "machine": machine, "earlier": earlier}
-    parts = [INTRODUCTION.format(**words)]
+    given = {"command": run.command, "seconds": duration(run.seconds), "machine": machine, "earlier": earlier}
+    parts = [INTRODUCTION.format(**given)]
     parts.append(f"In all: {totals(run.rows)}\n")
     parts.append(f"## Every fault on every broker\n\n{OVERVIEW}\n\n{overview(run.rows)}")
     for key, (title, words) in SECTIONS.items():
