@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -213,3 +215,26 @@ async def test_asynchronous_sessions_take_part(app: Celeriac, tmp_path: Path, cl
         await engine.dispose()
         own.dispose()
     await app.aclose()
+
+
+WITHOUT_GREENLET = """
+import sys
+sys.modules["greenlet"] = None
+from sqlalchemy import create_engine
+from sqlalchemy.orm import sessionmaker
+from celeriac import Celeriac
+from celeriac.contrib.sqlalchemy import Outbox
+
+app = Celeriac("shop", broker="memory://", backend="memory://")
+outbox = Outbox(app, create_engine("sqlite:///shop.db"))
+outbox.create()
+with outbox.bind(sessionmaker(outbox.engine)).begin() as session:
+    app.send_task("receipt", (1,))
+    app.send_task("receipt", (2,), connection=session)
+print(outbox.lag()[0])
+"""
+
+
+def test_greenlet_which_sqlalchemy_wants_for_coroutines_alone_need_not_be_there(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_GREENLET], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("2\n", 0), done.stderr

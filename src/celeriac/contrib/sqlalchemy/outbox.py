@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from celeriac.app import Celeriac
 from celeriac.app.transaction import Transaction
@@ -24,6 +23,7 @@ from celeriac.core.message import Message, pack
 from celeriac.errors import ImproperlyConfigured
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
     from sqlalchemy.orm import Session
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class Outbox(Source):
         relay_in_worker: bool = True,
         **relay: Unpack[RelayOptions],
     ) -> None:
-        if isinstance(engine, AsyncEngine):
+        if not isinstance(engine, Engine):
             raise ImproperlyConfigured(
                 "the relay of an outbox blocks: give Outbox an engine of create_engine() for the same database; bind()"
                 " takes an async_sessionmaker all the same"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from contextvars import ContextVar
 from typing import Any, Final
 
 from sqlalchemy import Connection, event
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session, async_sessionmaker
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from celeriac.errors import ImproperlyConfigured
@@ -43,6 +43,16 @@ def _is(value: object, *kinds: type) -> bool:
     return isinstance(value, kinds)
 
 
+def _is_async(value: object, *names: str) -> bool:
+    """Return whether this is of one of these classes of ``sqlalchemy.ext.asyncio``.
+
+    It is asked for only if the program has imported it, and else nothing can be: it wants greenlet, which
+    SQLAlchemy does not bring by itself since 2.1.
+    """
+    module = sys.modules.get("sqlalchemy.ext.asyncio")
+    return module is not None and _is(value, *[getattr(module, name) for name in names])
+
+
 def _makes_sessions(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Session)
 
@@ -52,7 +62,7 @@ def _classes(target: Any) -> list[Any]:
         return _classes(target.session_factory)
     if _is(target, sessionmaker) or _makes_sessions(target):
         return [target]
-    if not _is(target, async_sessionmaker):
+    if not _is_async(target, "async_sessionmaker"):
         raise TypeError(
             "an outbox binds a sessionmaker, an async_sessionmaker, a scoped_session or a class of sessions, not"
             f" {target!r:.200}"
@@ -85,11 +95,11 @@ def plain(given: Any) -> Any:
         TypeError: It is none of SQLAlchemy's.
         ImproperlyConfigured: It is a connection for coroutines, on which nothing can be written in passing.
     """
-    if _is(given, scoped_session, async_scoped_session):
+    if _is(given, scoped_session) or _is_async(given, "async_scoped_session"):
         given = given()
-    if _is(given, AsyncConnection):
+    if _is_async(given, "AsyncConnection"):
         raise ImproperlyConfigured("an outbox writes by an AsyncSession, not by an AsyncConnection: make one on it")
-    if _is(given, AsyncSession):
+    if _is_async(given, "AsyncSession"):
         return given.sync_session
     if not _is(given, Session, Connection):
         raise TypeError(f"an outbox writes by a session or connection of SQLAlchemy, not by {given!r:.200}")
