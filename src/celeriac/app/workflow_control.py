@@ -170,12 +170,12 @@ class Workflows:
             look = self._look(id, [], list(parts.values()))
             live = {cursor: part for cursor, part in parts.items() if look.is_live(part)}
             for part in live.values():
-                found += self._end(id, part.graph, look.arrived, terminate=terminate, signal=signal)
+                found += self._end(id, part.graph, look.arrived, part.place, terminate=terminate, signal=signal)
             ended.update(live)
             # A run that has noted its part and has not settled is about to begin it.
             beginning = any(look.known.get(part.step) in state.OWNED_STATES for part in parts.values())
             if not live and not (beginning and time.monotonic() < patience):
-                return found
+                return [*{one.id: one for one in found}.values()]
             if not live:
                 time.sleep(LOOK_AGAIN)
 
@@ -184,16 +184,23 @@ class Workflows:
         id: str,
         graph: Graph,
         arrived: Mapping[tuple[int, int], Arrived],
+        end: tuple[int, int] | None = None,
         *,
         terminate: bool,
         signal: str | None,
     ) -> Sequence[Cancelled]:
-        """See to it that no step of a graph runs any more that has not begun."""
+        """See to it that no step of a graph runs any more that has not begun.
+
+        The slot of a part's last step, ``end``, is that of the step it belongs to, and was filled with that one's. But
+        the last step itself is put into its queue only here, by the failure of what it awaits.
+        """
         unfilled = [node for node in graph.nodes if (node.join, node.slot) not in arrived]
         if not unfilled:
             return []
         self._app.broker.arrive([_revoked(id, node) for node in unfilled])
-        return self._app.control.revoke([node.id for node in unfilled], terminate=terminate, signal=signal)
+        queued = [node for node in graph.nodes if (node.join, node.slot) == end and _is_revoked(arrived.get(end))]
+        ids = [node.id for node in [*unfilled, *queued]]
+        return self._app.control.revoke(ids, terminate=terminate, signal=signal)
 
     def forget(self, id: str) -> None:
         """Remove what is stored of a workflow; nothing more comes of what has not become ready.
@@ -306,6 +313,10 @@ def state_of(record: WorkflowRecord) -> str:
 
 def _unknown(id: str) -> CeleriacError:
     return CeleriacError(f"there is no workflow {id}: it was never sent, or was forgotten some time after its end")
+
+
+def _is_revoked(one: Arrived | None) -> bool:
+    return one is not None and one.result.state == state.REVOKED
 
 
 def _gone(graphs: Sequence[Graph], arrived: Mapping[tuple[int, int], Arrived]) -> str | None:

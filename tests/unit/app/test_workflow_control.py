@@ -296,6 +296,17 @@ def test_revoking_a_workflow_reaches_what_was_added_to_it(growing: Canvas, kind:
     assert growing.app.control.workflows.revoke(workflow) == []
 
 
+@pytest.mark.parametrize("kind", ["by_chain", "by_chord", "adds"])
+def test_revoking_a_workflow_leaves_no_step_of_what_was_added_in_a_queue(growing: Canvas, kind: str) -> None:
+    # The last step of a part is put into its queue by the failure of those before it, which the revocation makes.
+    (growing.app.tasks[kind].si() | growing.add.s(5))()
+    growing.worker.step()
+    growing.worker.step()
+    found = growing.app.control.workflows.revoke(flow_of(growing))
+    assert sum(one.ready + one.scheduled for one in growing.app.broker.stats()) == 0
+    assert len({one.id for one in found}) == len(found)
+
+
 def test_a_part_of_a_part_is_reached(growing: Canvas, clock: Any) -> None:
     result = (growing.app.tasks["by_chain"].s(3) | growing.tell.s())()
     while len(part_states(growing)) < 3:
