@@ -198,7 +198,11 @@ class Workflows:
         if not unfilled:
             return []
         self._app.broker.arrive([_revoked(id, node) for node in unfilled])
-        queued = [node for node in graph.nodes if (node.join, node.slot) == end and _is_revoked(arrived.get(end))]
+        queued = [
+            node
+            for node in graph.nodes
+            if (place := (node.join, node.slot)) == end and place in arrived and _is_revoked(arrived[place])
+        ]
         ids = [node.id for node in [*unfilled, *queued]]
         return self._app.control.revoke(ids, terminate=terminate, signal=signal)
 
@@ -315,8 +319,8 @@ def _unknown(id: str) -> CeleriacError:
     return CeleriacError(f"there is no workflow {id}: it was never sent, or was forgotten some time after its end")
 
 
-def _is_revoked(one: Arrived | None) -> bool:
-    return one is not None and one.result.state == state.REVOKED
+def _is_revoked(one: Arrived) -> bool:
+    return one.result.state == state.REVOKED
 
 
 def _gone(graphs: Sequence[Graph], arrived: Mapping[tuple[int, int], Arrived]) -> str | None:
