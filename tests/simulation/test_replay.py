@@ -13,7 +13,7 @@ from celeriac.testing.simulation.__main__ import main
 from celeriac.testing.simulation.shrink import FAULTS, shrunk
 from tests.simulation import plants
 
-SEEDS = range(30)
+SEEDS = range(15)
 _PRINT = (
     "from celeriac.testing.simulation import simulate\n"
     f"print(' '.join(simulate(seed).digest for seed in range({SEEDS.start}, {SEEDS.stop})))"

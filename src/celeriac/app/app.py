@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import random
 from collections.abc import Generator, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
@@ -25,6 +24,7 @@ from celeriac.app.result import AsyncResult as Result
 from celeriac.app.schedule import Schedule
 from celeriac.app.sending import keywords, positional
 from celeriac.app.transaction import Outbox, Transaction
+from celeriac.core.chance import SYSTEM_RNG
 from celeriac.core.clock import SYSTEM, Clock
 from celeriac.core.message import check_name
 from celeriac.core.queues import QueuePlan
@@ -92,7 +92,7 @@ class Celeriac(Periodic):
         **settings: Any,
     ) -> None:
         self.clock = clock
-        self.rng: Rng = rng if rng is not None else random.Random()
+        self.rng: Rng = rng if rng is not None else SYSTEM_RNG
         self.strict_typing = strict_typing
         # Settings tell these two when they change, so they come first.
         self._connections = Connections(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from typing import Final
 
+from celeriac.core.chance import SYSTEM_RNG
 from celeriac.core.clock import SYSTEM, Clock
 from celeriac.core.retry import Rng
 from celeriac.events import Bus, ServiceFailed, ServiceRecovered
@@ -12,7 +12,6 @@ from celeriac.events import Bus, ServiceFailed, ServiceRecovered
 FIRST: Final = 0.1
 LONGEST: Final = 5.0
 FACTOR: Final = 2.0
-SYSTEM_RNG: Final = random.Random()
 
 
 class Backoff:

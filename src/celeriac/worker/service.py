@@ -10,11 +10,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from celeriac.core.chance import SYSTEM_RNG
 from celeriac.core.clock import SYSTEM, Clock
 from celeriac.core.retry import Rng
 from celeriac.errors import CeleriacError
 from celeriac.events import Bus
-from celeriac.events.backoff import SYSTEM_RNG, Backoff
+from celeriac.events.backoff import Backoff
 from celeriac.worker.threads import SYSTEM_THREADS, Threads
 
 LONGEST_WAIT: Final = 5.0

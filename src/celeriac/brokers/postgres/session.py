@@ -9,7 +9,6 @@ processes find an empty database at once, one of them creates the schema and the
 
 from __future__ import annotations
 
-import random
 import select
 import time
 import zlib
@@ -31,6 +30,7 @@ from celeriac.brokers.postgres.queries import query
 from celeriac.brokers.postgres.schema import MIGRATIONS, VERSION, within
 from celeriac.brokers.postgres.url import Location
 from celeriac.brokers.sql.requests import Many, Reply, Rows, Transaction
+from celeriac.core.chance import SYSTEM_RNG
 from celeriac.errors import CeleriacError, InvalidTaskError, SchemaError
 
 INSTALL_TIMEOUT: Final = 60.0
@@ -273,5 +273,5 @@ def _pauses(deadline: float) -> Iterator[float]:
     """Yield the seconds before each further attempt, with jitter, until the deadline."""
     pause = FIRST_PAUSE
     while (rest := deadline - time.monotonic()) > 0:
-        yield min(rest, pause * random.uniform(0.5, 1.0))
+        yield min(rest, pause * SYSTEM_RNG.uniform(0.5, 1.0))
         pause = min(pause * 2, LONGEST_PAUSE)

@@ -8,7 +8,6 @@ is not asked again by the same caller.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable
 from typing import Final
@@ -16,6 +15,7 @@ from typing import Final
 from celeriac.brokers.rabbitmq.connection import Connection, connect
 from celeriac.brokers.rabbitmq.failures import ConnectionEnded
 from celeriac.brokers.rabbitmq.url import Address, Location
+from celeriac.core.chance import SYSTEM_RNG
 from celeriac.errors import BrokerError, OperationalError
 
 FIRST_PAUSE: Final = 0.02
@@ -92,7 +92,7 @@ class Link:
                         tell()
                     return self.connection
             pause = min(2 * pause, LONGEST_PAUSE)
-            await asyncio.sleep(max(0.0, min(pause * random.uniform(0.5, 1.0), deadline - time.monotonic())))
+            await asyncio.sleep(max(0.0, min(pause * SYSTEM_RNG.uniform(0.5, 1.0), deadline - time.monotonic())))
 
     def _unreachable(self, error: Exception | None, address: Address | None = None) -> OperationalError:
         where = " nor ".join(map(str, self.location.addresses)) if address is None else str(address)

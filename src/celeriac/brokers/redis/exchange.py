@@ -15,7 +15,6 @@ Guarantees:
 
 from __future__ import annotations
 
-import random
 from collections.abc import Generator, Sequence
 from functools import lru_cache
 from hashlib import sha1
@@ -28,6 +27,7 @@ from celeriac.brokers.redis.location import Address, Location
 from celeriac.brokers.redis.requests import Argument, Commands, Refused, Reply, Request, Script
 from celeriac.brokers.redis.scripts import source
 from celeriac.brokers.redis.topology import Slots, slot_of, slots_of
+from celeriac.core.chance import SYSTEM_RNG
 from celeriac.errors import CeleriacError, OperationalError
 
 FIRST_REST: Final = 0.02
@@ -203,7 +203,7 @@ class Route:
                 self._slots = None
                 raise Unreached("no node of the Cluster serves the slot of these keys: look at CLUSTER INFO")
             return found
-        return random.choice(slots.nodes)
+        return SYSTEM_RNG.choice(slots.nodes)
 
     def _doubt(self, address: Address | None) -> None:
         """Find out anew, with the next request, who is master or who serves which slot."""
@@ -251,7 +251,7 @@ class Route:
     def _ask_nodes(self) -> Generator[Step, Replies, Slots]:
         problems: list[str] = []
         nodes = list(dict.fromkeys([*self._known, *self.location.addresses]))
-        random.shuffle(nodes)
+        SYSTEM_RNG.shuffle(nodes)
         for node in nodes:
             try:
                 (found,) = yield Send(node, (["CLUSTER", "SLOTS"],), self._patience(len(nodes)))
@@ -288,7 +288,7 @@ class _Attempt:
     def again(self, reason: str) -> Generator[Step, Replies, None]:
         """Rest before another attempt."""
         self._reason = reason
-        rest = self._rest * random.uniform(0.5, 1.0)
+        rest = self._rest * SYSTEM_RNG.uniform(0.5, 1.0)
         self._rest = min(self._rest * 2, LONGEST_REST)
         try:
             yield Rest(rest)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import select
 import threading
 import time
@@ -30,6 +29,7 @@ from celeriac.brokers.redis.links import Link
 from celeriac.brokers.redis.location import PREFIX, Location
 from celeriac.brokers.redis.performers import RedisPerformer
 from celeriac.brokers.redis.requests import Refused
+from celeriac.core.chance import SYSTEM_RNG
 from celeriac.errors import BrokerError, CeleriacError
 
 LINGER: Final = 10.0
@@ -141,7 +141,7 @@ class Hub:
                 return
             if self._served:
                 rest = FIRST_REST
-            self._nap(rest * random.uniform(0.5, 1.0))
+            self._nap(rest * SYSTEM_RNG.uniform(0.5, 1.0))
             rest = min(rest * 2, LONGEST_REST)
 
     def _finished(self) -> bool:

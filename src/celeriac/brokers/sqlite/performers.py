@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import sqlite3
 import threading
 import time
@@ -20,6 +19,7 @@ from celeriac.brokers.sql.requests import Many, Reply, Rows, Step, Transaction
 from celeriac.brokers.sqlite.connection import Connection
 from celeriac.brokers.sqlite.failures import breaks_connection, is_busy, translate
 from celeriac.brokers.sqlite.url import Location
+from celeriac.core.chance import SYSTEM_RNG
 from celeriac.core.clock import Clock
 from celeriac.errors import InvalidTaskError
 
@@ -54,7 +54,7 @@ class SqlitePerformer:
                 except UnicodeEncodeError as exc:
                     raise InvalidTaskError(f"the text {exc.object[:40]!r} cannot be kept: {exc.reason}") from exc
                 # Jitter, so that two processes do not ask in step.
-                time.sleep(pause * random.uniform(0.5, 1.0))
+                time.sleep(pause * SYSTEM_RNG.uniform(0.5, 1.0))
                 pause = min(pause * 1.2, LONGEST_PAUSE)
 
     def close(self) -> None:

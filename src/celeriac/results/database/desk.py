@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from sqlalchemy import exc as errors
 from sqlalchemy.pool import NullPool, StaticPool
 
 from celeriac.brokers.deadline import after
+from celeriac.core.chance import SYSTEM_RNG
 from celeriac.errors import ImproperlyConfigured
 from celeriac.results.database import schema
 from celeriac.results.database.crew import Crew
@@ -141,7 +141,7 @@ class Desk:
                 if not found.passes or rest <= 0:
                     raise found.error from exc
                 ticket.error = found.error
-            time.sleep(min(rest, pause * random.uniform(0.5, 1.0)))
+            time.sleep(min(rest, pause * SYSTEM_RNG.uniform(0.5, 1.0)))
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _attempt(self, request: Request) -> Any:

@@ -160,11 +160,15 @@ def test_nothing_is_no_script() -> None:
         WHOLE.discard([]),
         WHOLE.get([]),
         WHOLE.claim([], 5, "w", 1.0),
-        WHOLE.claim(["a"], 0, "w", 1.0),
         WHOLE.page(["PENDING"], None, 0, 0),
         WHOLE.reply([]),
     ]
     assert [drive(operation)[0] for operation in empty] == [[]] * len(empty)
+
+
+def test_a_claim_of_nothing_tells_that_its_owner_is_not_idle() -> None:
+    (script,), found = drive(WHOLE.claim(["a"], 0, "w", 1.0), None)
+    assert (script.name, script.args[2], found) == ("claim", 0, [])
 
 
 def test_a_settlement_with_all_that_belongs_to_it_is_one_script() -> None:
