@@ -140,9 +140,11 @@ async def at_work(house: House, broker: AsyncBroker[Any, Any] | None = None) -> 
     try:
         yield engine
     finally:
+        draining = asyncio.create_task(engine.drain())
+        await asyncio.sleep(0)  # It gives back what waits before a slot becomes free.
         house.go.set()
         async with asyncio.timeout(10):
-            await asyncio.wait({running, asyncio.create_task(engine.drain())}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({running, draining}, return_when=asyncio.FIRST_COMPLETED)
             await running
         await asyncio.to_thread(slots.join, 5)
         assert not slots.is_alive()
