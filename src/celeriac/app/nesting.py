@@ -123,9 +123,8 @@ def wanted(broker: SyncBroker[Any, Any], message: Message) -> bool:
     """
     place, workflow = message.place, message.workflow or ""
     assert place is not None
-    harvest = broker.harvest(workflow, place.join, place.slot - 1, 1)
+    harvest = broker.harvest(workflow, place.join, place.slot - 1, 1, until=place.slot)
     if harvest.size < 0:
         broker.uproot([workflow])
         return False
-    found = harvest.arrived
-    return not (found and found[0].slot == place.slot and found[0].result.state == state.REVOKED)
+    return not any(one.result.state == state.REVOKED for one in harvest.arrived)

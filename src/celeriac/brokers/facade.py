@@ -38,7 +38,7 @@ from celeriac.brokers.port import (
 from celeriac.core.message import Arrival, Delivery, Lease, Message, Settlement, Start, StoredResult
 from celeriac.core.operation import Operation, arun, at_once, begin, run
 from celeriac.core.scheduled import Firing, StoredEntry, Turns, Writing
-from celeriac.core.workflow import Harvest, Join, Workflow, WorkflowRecord
+from celeriac.core.workflow import LAST, Harvest, Join, Workflow, WorkflowRecord
 
 Req = TypeVar("Req")
 Rep = TypeVar("Rep")
@@ -304,8 +304,8 @@ class SyncWorkflowCalls(SyncCalls[Operations[Req, Rep]]):
         for part in parts(arrivals):
             self._run(self._ops.arrive(part))
 
-    def harvest(self, workflow: str, join: int, after: int, limit: int) -> Harvest:
-        return self._run(self._ops.harvest(workflow, join, after, min(limit, MAX_BATCH)))
+    def harvest(self, workflow: str, join: int, after: int, limit: int, until: int = LAST) -> Harvest:
+        return self._run(self._ops.harvest(workflow, join, after, min(limit, MAX_BATCH), until))
 
     def workflows(self, ids: Sequence[str], cursor: float, limit: int) -> list[WorkflowRecord]:
         return self._run(self._ops.workflows(ids, cursor, min(limit, MAX_BATCH)))
@@ -548,8 +548,8 @@ class AsyncWorkflowCalls(AsyncCalls[Operations[Req, Rep]]):
         for part in parts(arrivals):
             await self._run(self._ops.arrive(part))
 
-    async def harvest(self, workflow: str, join: int, after: int, limit: int) -> Harvest:
-        return await self._run(self._ops.harvest(workflow, join, after, min(limit, MAX_BATCH)))
+    async def harvest(self, workflow: str, join: int, after: int, limit: int, until: int = LAST) -> Harvest:
+        return await self._run(self._ops.harvest(workflow, join, after, min(limit, MAX_BATCH), until))
 
     async def workflows(self, ids: Sequence[str], cursor: float, limit: int) -> list[WorkflowRecord]:
         return await self._run(self._ops.workflows(ids, cursor, min(limit, MAX_BATCH)))

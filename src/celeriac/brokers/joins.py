@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from celeriac.core.message import Arrival, Message
 from celeriac.core.operation import Operation
-from celeriac.core.workflow import Harvest, Join, Workflow, WorkflowRecord
+from celeriac.core.workflow import LAST, Harvest, Join, Workflow, WorkflowRecord
 
 ReqOut = TypeVar("ReqOut", covariant=True)
 RepIn = TypeVar("RepIn", contravariant=True)
@@ -34,8 +34,13 @@ class WorkflowOperations(Protocol[ReqOut, RepIn]):
         """
         ...
 
-    def harvest(self, workflow: str, join: int, after: int, limit: int) -> Operation[ReqOut, RepIn, Harvest]:
-        """Return how far a join is, and up to ``limit`` of what lies in slots after ``after``; begin with -1."""
+    def harvest(
+        self, workflow: str, join: int, after: int, limit: int, until: int = LAST
+    ) -> Operation[ReqOut, RepIn, Harvest]:
+        """Return how far a join is, and up to ``limit`` of what lies in slots after ``after``; begin with -1.
+
+        No slot after ``until`` is looked at, so that a look into one slot costs the same in a join of any size.
+        """
         ...
 
     def workflows(

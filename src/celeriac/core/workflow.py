@@ -30,6 +30,8 @@ PARTS: Final = 1_000_000
 A workflow that is planted whole has fewer."""
 ALL: Final = -1
 """In :attr:`Place.takes`: the values of all slots, in a list."""
+LAST: Final = 2**31 - 1
+"""Greater than the number of any slot."""
 MEMBERS: Final = "celeriac.members"
 """The task whose value, in a slot, is a list: the value that belongs there, and those of members that were added."""
 

@@ -9,6 +9,7 @@ from celeriac.brokers import connect
 from celeriac.brokers.facade import SyncBroker
 from celeriac.brokers.port import Command, CommandReply, WorkerRecord
 from celeriac.core.message import Delivery, Message, Settlement, Start, StoredResult
+from celeriac.core.workflow import Join, Workflow
 from celeriac.errors import CeleriacError, SchemaError
 from tests.support.redis_time import RedisClock, client, fresh_prefix, server, use_movable_scripts
 from tests.support.servers import RedisServer
@@ -305,3 +306,10 @@ def test_of_two_follow_ups_with_one_id_the_first_counts(prefix: str) -> None:
         ]
         assert broker.settle(settlements) == ()
         assert [(one.queue, one.ready) for one in broker.stats()] == [("one", 1)]
+
+
+def test_a_look_into_one_slot_costs_the_same_in_a_join_of_any_size(broker: Broker) -> None:
+    broker.plant(Workflow(id="wide", size=1, record=b""), [Join(number=1, size=100_000)])
+    reads = client().info("commandstats")["cmdstat_hmget"]["calls"]
+    assert broker.harvest("wide", 1, 10, 1, until=11).arrived == []
+    assert client().info("commandstats")["cmdstat_hmget"]["calls"] - reads <= 3

@@ -90,13 +90,13 @@ class Joins:
     def _release(self, join: _Join) -> None:
         self._ready((one, one.place.delay if one.place is not None else None) for one in join.messages.values())
 
-    def harvest(self, workflow: str, join: int, after: int, limit: int) -> Harvest:
+    def harvest(self, workflow: str, join: int, after: int, limit: int, until: int) -> Harvest:
         """Return a page of what lies in a join."""
         planted = self._planted.get(workflow)
         found = None if planted is None else planted.joins.get(join)
         if found is None:
             return Harvest(-1, None, [])
-        filled = sorted(slot for slot in found.slots if slot > after)
+        filled = sorted(slot for slot in found.slots if after < slot <= until)
         page = [
             Arrived(slot, failed, unpack_result(value), message)
             for slot in filled[:limit]

@@ -21,7 +21,7 @@ from celeriac.brokers.port import (
 from celeriac.core.message import Arrival, Delivery, Lease, Message, Settlement, Start, StoredResult
 from celeriac.core.operation import Operation
 from celeriac.core.scheduled import Firing, StoredEntry, Turns, Writing
-from celeriac.core.workflow import Harvest, Join, Workflow, WorkflowRecord
+from celeriac.core.workflow import LAST, Harvest, Join, Workflow, WorkflowRecord
 
 T = TypeVar("T")
 Request: TypeAlias = Callable[[Store], Any]
@@ -197,8 +197,10 @@ class WorkflowOperations:
     def arrive(self, arrivals: Sequence[Arrival]) -> Operation[Request, Any, None]:
         return _ask(lambda store: store.joins.arrive(arrivals))
 
-    def harvest(self, workflow: str, join: int, after: int, limit: int) -> Operation[Request, Any, Harvest]:
-        return _ask(lambda store: store.joins.harvest(workflow, join, after, limit))
+    def harvest(
+        self, workflow: str, join: int, after: int, limit: int, until: int = LAST
+    ) -> Operation[Request, Any, Harvest]:
+        return _ask(lambda store: store.joins.harvest(workflow, join, after, limit, until))
 
     def workflows(self, ids: Sequence[str], cursor: float, limit: int) -> Operation[Request, Any, list[WorkflowRecord]]:
         return _ask(lambda store: store.joins.workflows(ids, cursor, limit))

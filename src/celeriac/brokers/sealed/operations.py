@@ -17,7 +17,7 @@ from celeriac.core.operation import Operation
 from celeriac.core.scheduled import Firing, StoredEntry, Writing, check_entry
 from celeriac.core.seal import Seal
 from celeriac.core.security import COMMAND, ENTRY, MESSAGE, REPLY, RESULT, Guard
-from celeriac.core.workflow import Arrived, Harvest, Join, Workflow
+from celeriac.core.workflow import LAST, Arrived, Harvest, Join, Workflow
 from celeriac.errors import SecurityError
 
 COMMAND_PATIENCE = 30.0
@@ -145,8 +145,10 @@ class SealedOperations(SealedResults[Req, Rep]):
         now = self._clock.now()
         yield from self._inner.arrive([self._sealed_arrival(one, now) for one in arrivals])
 
-    def harvest(self, workflow: str, join: int, after: int, limit: int) -> Operation[Req, Rep, Harvest]:
-        found = yield from self._inner.harvest(workflow, join, after, limit)
+    def harvest(
+        self, workflow: str, join: int, after: int, limit: int, until: int = LAST
+    ) -> Operation[Req, Rep, Harvest]:
+        found = yield from self._inner.harvest(workflow, join, after, limit, until)
         return msgspec.structs.replace(found, arrived=[self._opened_arrived(one) for one in found.arrived])
 
     def _opened_arrived(self, arrived: Arrived) -> Arrived:

@@ -229,6 +229,16 @@ async def a_harvest_shows_what_arrived_page_by_page(kit: Kit) -> None:
     assert found[7].message == again
     assert [one.result for one in found[:2]] == [arrival(0).result, arrival(1).result]
     assert (await kit.broker.harvest("flow", 1, 5, 3)).arrived == found[6:9]
+    assert (await kit.broker.harvest("flow", 1, 5, 9, 8)).arrived == found[6:9]
+
+
+@group
+async def a_harvest_of_one_slot_shows_no_other(kit: Kit) -> None:
+    await plant(kit, "body", size=1200)
+    await kit.broker.arrive([arrival(5), arrival(9, failed=True)])
+    looks = [await kit.broker.harvest("flow", 1, slot - 1, 1, slot) for slot in (4, 5, 6, 9)]
+    assert [[one.slot for one in look.arrived] for look in looks] == [[], [5], [], [9]]
+    assert {(look.size, look.failed) for look in looks} == {(1200, 9)}
 
 
 @group

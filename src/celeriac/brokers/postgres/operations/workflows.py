@@ -17,7 +17,7 @@ from celeriac.brokers.postgres.operations.rows import (
 from celeriac.brokers.rules import arrived, packed
 from celeriac.brokers.sql.requests import SqlOperation
 from celeriac.core.message import Arrival, Message, pack, pack_result
-from celeriac.core.workflow import ROOT, Harvest, Join, Workflow, WorkflowRecord
+from celeriac.core.workflow import LAST, ROOT, Harvest, Join, Workflow, WorkflowRecord
 
 
 class WorkflowOperations(Asking):
@@ -51,8 +51,8 @@ class WorkflowOperations(Asking):
         if arrivals:
             yield self._calls.call("arrive", *arrival_columns(arrivals))
 
-    def harvest(self, workflow: str, join: int, after: int, limit: int) -> SqlOperation[Harvest]:
-        (rows,) = yield self._calls.read("harvest", workflow, join, after, limit)
+    def harvest(self, workflow: str, join: int, after: int, limit: int, until: int = LAST) -> SqlOperation[Harvest]:
+        (rows,) = yield self._calls.read("harvest", workflow, join, after, limit, until)
         if not rows or rows[0][0] != -1:
             return Harvest(-1, None, [])
         _, size, failed, *_ = rows[0]

@@ -55,7 +55,7 @@ from celeriac.brokers.rabbitmq.topology import DEAD, SHORTEST, Topology, delay_q
 from celeriac.brokers.rules import checked
 from celeriac.core.message import Arrival, Delivery, Lease, Message, Settlement, Start, StoredResult, check, pack
 from celeriac.core.scheduled import Firing, StoredEntry, Turns, Writing
-from celeriac.core.workflow import Harvest, Join, Workflow, WorkflowRecord
+from celeriac.core.workflow import LAST, Harvest, Join, Workflow, WorkflowRecord
 from celeriac.errors import StoreNeeded
 
 NEEDS_STORE: Final = (
@@ -267,7 +267,7 @@ class AloneWorkflows:
     def arrive(self, arrivals: Sequence[Arrival]) -> RabbitOperation[None]:
         yield from _nothing()
 
-    def harvest(self, workflow: str, join: int, after: int, limit: int) -> RabbitOperation[Harvest]:
+    def harvest(self, workflow: str, join: int, after: int, limit: int, until: int = LAST) -> RabbitOperation[Harvest]:
         yield from _nothing()
         return Harvest(-1, None, [])
 

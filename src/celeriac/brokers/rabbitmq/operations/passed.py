@@ -9,7 +9,7 @@ from celeriac.brokers.port import Command, CommandReply, Operations, Promoted, W
 from celeriac.brokers.rabbitmq.requests import RabbitOperation
 from celeriac.core.message import Arrival, Lease, Message, Start, StoredResult
 from celeriac.core.scheduled import StoredEntry, Turns, Writing
-from celeriac.core.workflow import Harvest, Join, Workflow, WorkflowRecord
+from celeriac.core.workflow import LAST, Harvest, Join, Workflow, WorkflowRecord
 
 
 class PassedQueues:
@@ -66,8 +66,8 @@ class PassedWorkflows(PassedEntries):
     def arrive(self, arrivals: Sequence[Arrival]) -> RabbitOperation[None]:
         return self.paired.arrive(arrivals)
 
-    def harvest(self, workflow: str, join: int, after: int, limit: int) -> RabbitOperation[Harvest]:
-        return self.paired.harvest(workflow, join, after, limit)
+    def harvest(self, workflow: str, join: int, after: int, limit: int, until: int = LAST) -> RabbitOperation[Harvest]:
+        return self.paired.harvest(workflow, join, after, limit, until)
 
     def workflows(self, ids: Sequence[str], cursor: float, limit: int) -> RabbitOperation[list[WorkflowRecord]]:
         return self.paired.workflows(ids, cursor, limit)

@@ -15,7 +15,7 @@ from celeriac.brokers.redis.operations.records import Runs, payload_of, queue_of
 from celeriac.brokers.redis.requests import Argument, RedisOperation, Script
 from celeriac.brokers.rules import arrived, opened, packed
 from celeriac.core.message import Arrival, Message, pack, pack_result
-from celeriac.core.workflow import Harvest, Join, Workflow, WorkflowRecord
+from celeriac.core.workflow import LAST, Harvest, Join, Workflow, WorkflowRecord
 
 RELEASE_MEMORY: Final = 86_400.0
 """Seconds for which a partition remembers that a join of another one has been closed."""
@@ -37,8 +37,8 @@ class WorkflowOperations:
     def arrive(self, arrivals: Sequence[Arrival]) -> RedisOperation[None]:
         yield from arrive_all(self.keys, arrivals)
 
-    def harvest(self, workflow: str, join: int, after: int, limit: int) -> RedisOperation[Harvest]:
-        args = (workflow, join, after, limit)
+    def harvest(self, workflow: str, join: int, after: int, limit: int, until: int = LAST) -> RedisOperation[Harvest]:
+        args = (workflow, join, after, limit, until)
         reply = yield Script("harvest", (self._home(workflow),), args, repeatable=True)
         if reply is None:
             return Harvest(-1, None, [])

@@ -10,7 +10,7 @@ from celeriac.brokers.sql.requests import Many, SqlOperation, Statement, Step, T
 from celeriac.brokers.sqlite.operations.rows import arrival_row, message_row
 from celeriac.brokers.sqlite.queries import query
 from celeriac.core.message import Arrival, Message
-from celeriac.core.workflow import ROOT, Harvest, Join, Workflow, WorkflowRecord
+from celeriac.core.workflow import LAST, ROOT, Harvest, Join, Workflow, WorkflowRecord
 
 PLANT: Final = query("plant")
 PLANT_JOIN: Final = query("plant_join")
@@ -55,9 +55,9 @@ class WorkflowOperations:
         if arrivals:
             yield Transaction((Many(ARRIVE, [arrival_row(one) for one in arrivals]),))
 
-    def harvest(self, workflow: str, join: int, after: int, limit: int) -> SqlOperation[Harvest]:
+    def harvest(self, workflow: str, join: int, after: int, limit: int, until: int = LAST) -> SqlOperation[Harvest]:
         found, rows = yield Transaction(
-            (Statement(HARVEST_JOIN, (workflow, join)), Statement(HARVEST, (workflow, join, after, limit))),
+            (Statement(HARVEST_JOIN, (workflow, join)), Statement(HARVEST, (workflow, join, after, limit, until))),
             writes=False,
         )
         if not found:
