@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
@@ -25,6 +25,8 @@ LOOK_AGAIN: Final = 0.05
 """Seconds between two looks while it does."""
 WAITING: Final = "WAITING"
 """The state of a step that waits for others."""
+_Place: TypeAlias = tuple[int, int]
+"""A join, and a slot in it."""
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,15 +164,16 @@ class Workflows:
             CeleriacError: There is none with this id.
         """
         _, graph = self._found(id)
-        found = [*self._end(id, graph, self._arrived(id, [graph]), terminate=terminate, signal=signal)]
+        arrived = self._arrived(id, [graph])
+        found = [*self._end(id, [(graph, None)], arrived, terminate=terminate, signal=signal)]
         ended: set[int] = set()
         patience = time.monotonic() + PATIENCE
         while True:
             parts = {cursor: part for cursor, part in self._parts(id) if cursor not in ended}
             look = self._look(id, [], list(parts.values()))
             live = {cursor: part for cursor, part in parts.items() if look.is_live(part)}
-            for part in live.values():
-                found += self._end(id, part.graph, look.arrived, part.place, terminate=terminate, signal=signal)
+            added = [(part.graph, part.place) for part in live.values()]
+            found += self._end(id, added, look.arrived, terminate=terminate, signal=signal)
             ended.update(live)
             # A run that has noted its part and has not settled is about to begin it.
             beginning = any(look.known.get(part.step) in state.OWNED_STATES for part in parts.values())
@@ -182,28 +185,34 @@ class Workflows:
     def _end(
         self,
         id: str,
-        graph: Graph,
-        arrived: Mapping[tuple[int, int], Arrived],
-        end: tuple[int, int] | None = None,
+        graphs: Sequence[tuple[Graph, _Place | None]],
+        arrived: Mapping[_Place, Arrived],
         *,
         terminate: bool,
         signal: str | None,
     ) -> Sequence[Cancelled]:
-        """See to it that no step of a graph runs any more that has not begun.
+        """See to it that no step of these graphs runs any more that has not begun: of all in the same few round trips.
 
-        The slot of a part's last step, ``end``, is that of the step it belongs to, and was filled with that one's. But
-        the last step itself is put into its queue only here, by the failure of what it awaits.
+        Args:
+            id: The workflow's id.
+            graphs: Each with where its last step arrives, if it is a part's. That slot is also that of the step the
+                part belongs to, and was filled with that one's; the last step itself is put into its queue only here,
+                by the failure of what it awaits.
+            arrived: What lies in the slots.
+            terminate: End the runs of steps that run.
+            signal: The signal to end them with.
         """
-        unfilled = [node for node in graph.nodes if (node.join, node.slot) not in arrived]
+        unfilled: list[Node] = []
+        ids: dict[str, None] = {}
+        for graph, end in graphs:
+            own = [node for node in graph.nodes if (node.join, node.slot) not in arrived]
+            if own:
+                unfilled += own
+                ids.update(dict.fromkeys(node.id for node in [*own, *_queued(graph, end, arrived)]))
         if not unfilled:
             return []
-        self._app.broker.arrive([_revoked(id, node) for node in unfilled])
-        queued = [
-            node
-            for node in graph.nodes
-            if (place := (node.join, node.slot)) == end and place in arrived and _is_revoked(arrived[place])
-        ]
-        ids = [node.id for node in [*unfilled, *queued]]
+        body = encode(encode_exception(TaskRevokedError("revoked")), "json").body
+        self._app.broker.arrive([_revoked(id, node, body) for node in unfilled])
         return self._app.control.revoke(ids, terminate=terminate, signal=signal)
 
     def forget(self, id: str) -> None:
@@ -235,13 +244,11 @@ class Workflows:
         open_ids = dict.fromkeys([*[node.id for node in nodes], *[part.step for part in parts]])
         return _Look(arrived, {one.id: one.state for one in self._app.broker.get([*open_ids])}, parts)
 
-    def _arrived(self, id: str, graphs: Sequence[Graph]) -> dict[tuple[int, int], Arrived]:
+    def _arrived(self, id: str, graphs: Sequence[Graph]) -> dict[_Place, Arrived]:
         joins = {ROOT, *[node.join for graph in graphs for node in graph.nodes]}
         return {(join, one.slot): one for join in sorted(joins) for one in self._slots(id, join)}
 
-    def _failed(
-        self, id: str, arrived: dict[tuple[int, int], Arrived]
-    ) -> tuple[dict[tuple[int, int], Arrived], Sequence[Message]]:
+    def _failed(self, id: str, arrived: dict[_Place, Arrived]) -> tuple[dict[_Place, Arrived], Sequence[Message]]:
         """Return what has failed, and the messages of the steps that did so by themselves."""
         failed = {place: one for place, one in arrived.items() if one.failed}
         messages: list[Message] = []
@@ -276,9 +283,7 @@ class _Look:
         known: The states of those that have not arrived, by their ids, where the store has them.
     """
 
-    def __init__(
-        self, arrived: dict[tuple[int, int], Arrived], known: dict[str, str], parts: Sequence[Part] = ()
-    ) -> None:
+    def __init__(self, arrived: dict[_Place, Arrived], known: dict[str, str], parts: Sequence[Part] = ()) -> None:
         self.arrived = arrived
         self.known = known
         self.live = [part for part in parts if self.is_live(part)]
@@ -319,11 +324,14 @@ def _unknown(id: str) -> CeleriacError:
     return CeleriacError(f"there is no workflow {id}: it was never sent, or was forgotten some time after its end")
 
 
-def _is_revoked(one: Arrived) -> bool:
-    return one.result.state == state.REVOKED
+def _queued(graph: Graph, end: _Place | None, arrived: Mapping[_Place, Arrived]) -> list[Node]:
+    """Return the last step of a part whose slot a revocation has filled."""
+    if end is None or end not in arrived or arrived[end].result.state != state.REVOKED:
+        return []
+    return [node for node in graph.nodes if (node.join, node.slot) == end]
 
 
-def _gone(graphs: Sequence[Graph], arrived: Mapping[tuple[int, int], Arrived]) -> str | None:
+def _gone(graphs: Sequence[Graph], arrived: Mapping[_Place, Arrived]) -> str | None:
     """Return the id of a step of which nothing is left to try again: one that a revocation took out of its queue."""
     for graph in graphs:
         for node in graph.nodes:
@@ -337,7 +345,6 @@ def _fresh(message: Message) -> Message:
     return msgspec.structs.replace(message, retries=0, eta=None, expires=None, parked_at=None)
 
 
-def _revoked(workflow: str, node: Node) -> Arrival:
-    body = encode(encode_exception(TaskRevokedError("revoked")), "json")
-    told = StoredResult(id=node.id, state=state.REVOKED, body=body.body, task=node.task)
+def _revoked(workflow: str, node: Node, body: bytes) -> Arrival:
+    told = StoredResult(id=node.id, state=state.REVOKED, body=body, task=node.task)
     return Arrival(workflow=workflow, join=node.join, slot=node.slot, result=told, failed=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from celeriac import AsyncResult, Celeriac, chord, group
 from celeriac.core.message import Delivery, Settlement
 from celeriac.errors import CeleriacError, ChordError
 from celeriac.execution.call import execute, open_call
+from tests.support.waiting import wait_for
 from tests.unit.app.canvas_kit import Canvas
 from tests.unit.app.conftest import HandWorker
 
@@ -299,9 +301,10 @@ def test_revoking_a_workflow_reaches_what_was_added_to_it(growing: Canvas, kind:
 @pytest.mark.parametrize("kind", ["by_chain", "by_chord", "adds"])
 def test_revoking_a_workflow_leaves_no_step_of_what_was_added_in_a_queue(growing: Canvas, kind: str) -> None:
     # The last step of a part is put into its queue by the failure of those before it, which the revocation makes.
-    (growing.app.tasks[kind].si() | growing.add.s(5))()
+    chord([growing.app.tasks[kind].si()], growing.total.s())()
     growing.worker.step()
     growing.worker.step()
+    assert len(part_states(growing)) == 1
     found = growing.app.control.workflows.revoke(flow_of(growing))
     assert sum(one.ready + one.scheduled for one in growing.app.broker.stats()) == 0
     assert len({one.id for one in found}) == len(found)
@@ -346,6 +349,28 @@ def test_a_step_of_a_workflow_that_was_revoked_meanwhile_adds_nothing(growing: C
     assert result.state in ("REVOKED", "FAILURE")
     view = growing.app.control.workflows.show(flow_of(growing))
     assert (view.state, {one.state for one in view.steps}) == ("FAILURE", {"REVOKED"})
+
+
+@pytest.mark.parametrize("kind", ["by_chain", "by_chord", "adds"])
+def test_who_revokes_waits_for_a_run_that_is_about_to_begin_a_part(growing: Canvas, kind: str) -> None:
+    app = growing.app
+    result = chord([app.tasks[kind].s()], growing.tell.s())()
+    (delivery,) = app.broker.claim(["celery"], 1, "hand", 60.0)
+    surroundings = app.worker_surroundings("hand@test")
+    opened = open_call(delivery, surroundings)
+    assert not isinstance(opened, Settlement)
+    settlement = execute(opened, surroundings)  # It has noted its part, and nobody has revoked anything.
+    with ThreadPoolExecutor(1) as pool:
+        revoking = pool.submit(app.control.workflows.revoke, flow_of(growing))
+        wait_for(lambda: states(growing)[0] == "REVOKED", 5, "the revocation to have filled the step's slot")
+        assert app.broker.settle([settlement]) == ()
+        revoking.result(timeout=5)
+    assert sum(one.ready + one.scheduled for one in app.broker.stats()) <= 1  # The chord's body, which ends like it.
+    growing.worker.run()
+    assert growing.told == []
+    ((*part,),) = part_states(growing)
+    assert set(part) == {"REVOKED"}
+    assert result.state in ("REVOKED", "FAILURE")
 
 
 @pytest.mark.parametrize("kind", ["by_chain", "by_chord", "adds"])
