@@ -108,6 +108,7 @@ def count(
     results = project.results(ids)
     missing = {one for one in ids if one not in results or results[one].state != state.SUCCESS}
     starts = project.starts()
+    ended = {(entry.id, entry.token): entry.at for entry in project.diary() if entry.word == "end"}
     allowed: Counter[str] = Counter(task_id for one in incidents for task_id in one.unsettled)
     doubled = {task_id: len(runs) - 1 for task_id, runs in starts.items() if len(runs) > 1}
     if recovery is None:
@@ -127,20 +128,21 @@ def count(
             one
             for one in ids
             if one not in missing
-            and int(results[one].body) not in _newest(starts[one], whole=project.backing.traits.whole)
+            and int(results[one].body) != _newest(starts[one], ended, whole=project.backing.traits.whole)
         ],
         recovery=sorted(recovery),
     )
 
 
-def _newest(runs: Sequence[Entry], *, whole: bool) -> set[int]:
+def _newest(runs: Sequence[Entry], ended: Mapping[tuple[str, int], float], *, whole: bool) -> int:
     """Return the token of the newest attempt.
 
-    What RabbitMQ has twice is a new task of its store once the first is over, and its tokens begin anew: there it may
-    also be the attempt that began last.
+    What RabbitMQ has twice is a new task of its store once the first is over, and its tokens begin anew: there it is
+    the attempt that began last, if the one with the greatest token had ended by then.
     """
-    newest = {max(run.token for run in runs)}
-    return newest if whole else newest | {max(runs, key=lambda run: run.at).token}
+    newest, last = max(runs, key=lambda run: run.token), max(runs, key=lambda run: run.at)
+    anew = not whole and ended.get((newest.id, newest.token), last.at) < last.at
+    return last.token if anew else newest.token
 
 
 def quantile(values: Sequence[float], q: float) -> float | None:

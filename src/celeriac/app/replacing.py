@@ -60,18 +60,18 @@ class Replacing(Running):
             request.replacement = Replacement(_placed(only, message), more)
         else:
             workflow = found.workflow
+            step = request.message or message
             if message.place is not None and message.workflow is not None:
                 workflow = msgspec.structs.replace(workflow, id=message.workflow)
                 number = nesting.base(message, request.fencing_token)
                 found = nesting.inside(found, message, message.place, number)
                 if not request.is_eager:
-                    nesting.note(self.app.broker, request.message or message, number, nesting.graph_of(found))
+                    nesting.note(self.app.broker, step, number, nesting.graph_of(found))
             for part in found.parts():
                 plant(workflow, part)
-            step = request.message or message
-            if step.workflow is not None and step.place is not None and not request.is_eager:
-                if not nesting.wanted(self.app.broker, step):
-                    raise Terminated(f"workflow {step.workflow} was revoked or forgotten")
+            is_part = step.place is not None and step.workflow is not None and not request.is_eager
+            if is_part and not nesting.wanted(self.app.broker, step):
+                raise Terminated(f"workflow {step.workflow} was revoked or forgotten")
             if not request.is_eager:
                 announcing.after_planting(found.joins)
             # The last step has this task's id. Where it waits for nothing it is this message, changed: a new one of an

@@ -113,9 +113,7 @@ class Schedule(ScheduleEntries):
         for name, given in {**periodic, **self._app.conf.beat_schedule}.items():
             try:
                 found.append(self._said(name, given))
-            except (
-                Exception
-            ) as exc:  # Whatever is wrong with one, and with functions in it, keeps no other from its work.
+            except Exception as exc:  # Whatever is wrong with one, or with its functions, keeps no other from its work.
                 where = "setting beat_schedule" if given is not periodic.get(name) else "periodic tasks"
                 problems[str(name)] = f"{where}: entry {name!r:.100}: {exc}"
         return found, problems
