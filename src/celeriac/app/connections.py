@@ -16,7 +16,8 @@ from celeriac import brokers, results
 from celeriac.app.loops import running_loop
 from celeriac.app.transaction import async_broker_on, broker_on
 from celeriac.brokers.facade import AsyncBroker, Store, SyncBroker
-from celeriac.brokers.port import AnyDriver, Lending
+from celeriac.brokers.optional import Lending
+from celeriac.brokers.port import AnyDriver
 from celeriac.brokers.sealed import ForwardingDriver, SealedDriver, SealedStore
 from celeriac.core.clock import Clock
 from celeriac.core.message import Message, check

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 from celeriac.brokers.batches import parts, sendings
+from celeriac.brokers.optional import Handing
 from celeriac.brokers.port import (
     MAX_BATCH,
     AsyncPerformer,
@@ -412,6 +413,13 @@ class AsyncResultCalls(AsyncCalls[Ops]):
 
 class AsyncQueueCalls(AsyncCalls[Operations[Req, Rep]]):
     """:class:`~celeriac.brokers.port.QueueOperations`, awaiting."""
+
+    def receiver(self, owner: str, take: Callable[[Delivery | None], None]) -> AsyncWaiter:
+        """Return a new waiter for an owner, to which the store may hand deliveries over if it can; see
+        :meth:`celeriac.brokers.optional.Handing.receiver`. The caller closes it."""
+        if isinstance(self._driver, Handing):
+            return self._driver.receiver(owner, take)
+        return self.waiter(owner=owner)
 
     async def enqueue(self, messages: Sequence[Message], sending: Sending | None = None) -> tuple[str, ...]:
         if 0 < len(messages) <= MAX_BATCH:

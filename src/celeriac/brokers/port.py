@@ -575,18 +575,4 @@ class Driver(Protocol[Req, Rep]):
         ...
 
 
-class Lending(Protocol):
-    """A driver that can enqueue on a connection of the caller's, as a part of the transaction that is open there."""
-
-    def performer_on(self, connection: Any) -> Performer[Any, Any]:
-        """Return a performer for enqueueing on this connection; it neither commits nor closes it.
-
-        Raises:
-            TypeError: It is no connection that this driver can use.
-        """
-        ...
-
-    def async_performer_on(self, connection: Any) -> AsyncPerformer[Any, Any]: ...
-
-
 AnyDriver: TypeAlias = Driver[Any, Any]

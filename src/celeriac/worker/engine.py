@@ -92,7 +92,7 @@ class Engine:
         self._retire: Callable[[str], None] = lambda reason: None
         self._retiring = False
         self._drained = asyncio.Event()
-        self._waiter = broker.waiter(owner=owner)
+        self._waiter = broker.receiver(owner, lambda delivery: self.fetcher.take(delivery))
         self.holdings = Holdings()
         self.sync_slots = SyncSlots(
             self,

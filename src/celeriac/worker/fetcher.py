@@ -3,7 +3,8 @@
 How far ahead is measured: about ``claim_ahead`` seconds of work at the present mean run time, so that short tasks come
 in big batches and long ones one by one. What was claimed ahead is given back, without any mark against it, as soon as
 every slot turns out to be busy with something long. Nothing is claimed while outcomes pile up unsettled. The arithmetic
-is in :mod:`celeriac.worker.appetite`.
+is in :mod:`celeriac.worker.appetite`. While this process has nothing, a broker may hand it what comes without being
+asked.
 
 A delivery on its last chance (one more lost run makes it a dead letter) runs alone in its process, so that a task that
 kills its process cannot take its neighbours with it. Where it cannot soon be alone, it is parked for another process.
@@ -118,6 +119,20 @@ class Fetcher:
     def expect(self) -> None:
         """Look at once: something may be ready that this process made so."""
         self._news.set()
+
+    def take(self, delivery: Delivery | None) -> None:
+        """Take what the broker has handed over; None if something may have been lost on the way."""
+        if delivery is None:
+            self._holdings.doubt.set()
+        elif self._holdings.take_handed(delivery):
+            self._idle = False
+            if self.stopping or self.limit() <= 0:
+                self._release([delivery], "not started")
+            elif steps.awaits(delivery):
+                self._release([delivery], "what it is given must be read first")
+            else:
+                self._dispatch([delivery])
+            self.expect()
 
     def stop(self) -> None:
         """Claim no more."""

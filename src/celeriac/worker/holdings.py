@@ -5,7 +5,8 @@ come back from a crash a moment older than it was, so that it does not know of t
 the broker holds for this process and the process does not know would wait for the end of the process, because the
 supervisor renews its lease; what the process holds and the broker gives to others would run twice. So the auditor
 compares: once per lease, and at once when a claim has failed. It never does so beside a claim of the same process,
-whose deliveries are on their way.
+whose deliveries are on their way. What the broker hands over by itself may be on its way at any time: so what is not
+here is waited for before it is given back, and not taken any more after that.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from celeriac.execution.steps import if_revoked
 
 RETRY: Final = 0.5
 """Seconds between two tries while the broker cannot be asked."""
+ON_ITS_WAY: Final = 0.25
+"""Seconds for which something handed over may be on its way."""
+MOST_FORSWORN: Final = 1000
+"""Most leases of which it is remembered that they were given back before they came."""
 
 
 class AuditBroker(Protocol):
@@ -45,10 +50,36 @@ class Holdings:
         self.changing: Final = asyncio.Lock()
         self.doubt: Final = asyncio.Event()
         self._tokens: dict[str, int] = {}
+        self._late: set[tuple[str, int]] = set()
+        self._forsworn: dict[tuple[str, int], None] = {}
 
     def take(self, deliveries: Iterable[Delivery]) -> None:
         """Note deliveries that a claim has brought."""
         self._tokens.update([(delivery.lease.id, delivery.lease.token) for delivery in deliveries])
+
+    def take_handed(self, delivery: Delivery) -> bool:
+        """Note a delivery that was handed over; return whether it is ours still, not given back as a stray."""
+        name = delivery.lease.id, delivery.lease.token
+        if name in self._forsworn:
+            return False
+        self._tokens[delivery.lease.id] = delivery.lease.token
+        self._late.add(name)
+        return True
+
+    def begin(self) -> dict[str, int]:
+        """Begin a comparison: return the token of each id that is here."""
+        self._late.clear()
+        return dict(self._tokens)
+
+    def came(self, lease: Lease) -> bool:
+        """Return whether this was handed over since the comparison began."""
+        return (lease.id, lease.token) in self._late
+
+    def forswear(self, lease: Lease) -> None:
+        """Take this no more if it should still come."""
+        if len(self._forsworn) >= MOST_FORSWORN:
+            del self._forsworn[next(iter(self._forsworn))]
+        self._forsworn[lease.id, lease.token] = None
 
     def drop(self, leases: Iterable[Lease]) -> None:
         """Note that these are settled, or were found to be others'."""
@@ -56,10 +87,6 @@ class Holdings:
         for lease in leases:
             if tokens.get(lease.id) == lease.token:
                 del tokens[lease.id]
-
-    def tokens(self) -> dict[str, int]:
-        """Return the token of each id that is here."""
-        return dict(self._tokens)
 
 
 class Auditor:
@@ -112,15 +139,20 @@ class Auditor:
     async def audit(self) -> None:
         """Compare once; give back what nobody here knows of, and drop what is not ours."""
         async with self._holdings.changing:
-            here = self._holdings.tokens()
+            here = self._holdings.begin()
             there = await self._broker.holdings(self._owner)
-        strays = [lease for lease in there if here.get(lease.id) != lease.token]
-        if strays:
-            await self._give_back(strays)
         held = {(lease.id, lease.token) for lease in there}
         # Much of this has been settled meanwhile; what has not started cannot have been.
         if gone := frozenset([id for id, token in here.items() if (id, token) not in held]):
             self._forsake(gone)
+        strays = [lease for lease in there if here.get(lease.id) != lease.token]
+        if not all(map(self._holdings.came, strays)):
+            await asyncio.sleep(ON_ITS_WAY)
+        strays = [lease for lease in strays if not self._holdings.came(lease)]
+        if strays:
+            for lease in strays:
+                self._holdings.forswear(lease)
+            await self._give_back(strays)
 
     async def _give_back(self, strays: Sequence[Lease]) -> None:
         # One that was revoked meanwhile goes instead, and its workflow must hear of that: nobody else has its message.

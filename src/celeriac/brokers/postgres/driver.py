@@ -60,7 +60,7 @@ class PostgresDriver:
         return AsyncPostgresPerformer(self._location, self._link)
 
     def performer_on(self, connection: Any) -> LentPerformer:
-        """Return a performer that enqueues on a caller's connection; see the port's Lending."""
+        """Return a performer that enqueues on a caller's connection; see :class:`celeriac.brokers.optional.Lending`."""
         return LentPerformer(self._location, connection)
 
     def async_performer_on(self, connection: Any) -> AsyncLentPerformer:

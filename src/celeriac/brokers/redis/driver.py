@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from celeriac.brokers.port import Capabilities
@@ -10,8 +10,10 @@ from celeriac.brokers.redis.hub import hub_of
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.location import Location
 from celeriac.brokers.redis.operations import RedisOperations
+from celeriac.brokers.redis.operations.queue import handed_over
 from celeriac.brokers.redis.performers import AsyncRedisPerformer, RedisPerformer
 from celeriac.brokers.redis.waiters import AsyncRedisWaiter, RedisWaiter
+from celeriac.core.message import Delivery
 
 
 class RedisDriver:
@@ -45,6 +47,18 @@ class RedisDriver:
 
     def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncRedisWaiter:
         return AsyncRedisWaiter(hub_of(self._location), self._channels(ids, owner))
+
+    def receiver(self, owner: str, take: Callable[[Delivery | None], None]) -> AsyncRedisWaiter:
+        """Return a waiter to which messages may be handed over; see
+        :class:`celeriac.brokers.optional.Handing`."""
+        channels = self._channels((), owner)
+        if not self._keys.wakes_one:
+            return AsyncRedisWaiter(hub_of(self._location), channels)
+        return AsyncRedisWaiter(
+            hub_of(self._location),
+            (*channels, self._keys.hand_channel(owner)),
+            lambda published: take(handed_over(published, owner) if published else None),
+        )
 
     def _channels(self, ids: Sequence[str], owner: str | None) -> Sequence[str]:
         if ids:

@@ -71,6 +71,10 @@ is due earlier than all else: each who waits keeps the time itself. ``T wake`` i
 published when a queue that was empty has something, with ``T sooner``, and for commands and their answers;
 ``T done:<id>`` when a result is stored. Nobody polls. With several partitions a claim is several steps, so nobody is
 known as idle, and ``T wake`` wakes all.
+
+**Handing over.** A message that is enqueued alone, into an empty queue for which an owner waits that holds nothing, is
+leased to that owner in the same step and published whole on ``T hand:<owner>``: token (16 digits), length of the id (3
+digits), id, and what ``m`` has. Only one that listens at this node is given anything, and only if it listens alone.
 """
 
 from __future__ import annotations
@@ -136,6 +140,10 @@ class Keys(msgspec.Struct, frozen=True):
         if not self.wakes_one:
             return self.wake_channels()
         return f"{self.tag(0)}:wake:{owner}", f"{self.tag(0)}:sooner"
+
+    def hand_channel(self, owner: str) -> str:
+        """Return the channel on which messages are handed over to this owner."""
+        return f"{self.tag(0)}:hand:{owner}"
 
     def done_channel(self, id: str) -> str:
         """Return the channel on which it is told that a task's result was stored."""

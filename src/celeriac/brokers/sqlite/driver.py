@@ -42,7 +42,7 @@ class SqliteDriver:
         return AsyncSqlitePerformer(self._location, self._clock)
 
     def performer_on(self, connection: Any) -> LentPerformer:
-        """Return a performer that enqueues on a caller's connection; see the port's Lending."""
+        """Return a performer that enqueues on a caller's connection; see :class:`celeriac.brokers.optional.Lending`."""
         return LentPerformer(self._location, self._clock, connection)
 
     def async_performer_on(self, connection: Any) -> AsyncPerformer[Any, Any]:

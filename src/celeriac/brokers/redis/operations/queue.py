@@ -227,6 +227,13 @@ def _lease_args(lease: Lease) -> tuple[str, str, str]:
     return lease.owner, lease.id, f"{lease.token:016d}"
 
 
+def handed_over(published: bytes, owner: str) -> Delivery:
+    """Return the delivery that was handed over; ``keys.py`` says how it is published."""
+    end = 19 + int(published[16:19])
+    lease = Lease(published[19:end].decode(), owner, int(published[:16]), 0)
+    return delivery(payload_of(published[end:]), lease)
+
+
 def _deliveries(reply: Sequence[Any], owner: str, partition: int) -> list[Delivery]:
     token, ids, values, odd = reply
     found = [
