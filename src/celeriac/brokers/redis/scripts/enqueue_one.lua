@@ -4,7 +4,6 @@
 -- Returns 1 if it is kept, 0 if its id was known; false if this number, or a later one, has come from the sender before.
 -- include: head
 -- include: numbers
--- include: records
 -- include: ready
 -- include: hand
 local sender, queue, id = ARGV[1], ARGV[4], ARGV[6]

@@ -7,8 +7,8 @@ local function receiver(queue)
     for place = 1, #idle do
         local owner = idle[place]
         local expires = call('ZSCORE', T .. 'leases', owner)
-        if expires and tonumber(expires) > now and call('EXISTS', T .. 'o:' .. owner) == 0
-            and not call('ZSCORE', T .. 'ended', owner) then
+        -- A lease that a reclaim has ended has run out as well, until the owner begins anew.
+        if expires and tonumber(expires) > now and call('EXISTS', T .. 'o:' .. owner) == 0 then
             -- Only the subscribers of this node count, and PUBLISH reaches all: with one here, there is no other.
             local heard = redis.pcall('PUBSUB', 'NUMSUB', T .. 'hand:' .. owner)
             if heard[2] == 1 then return owner end
@@ -22,8 +22,9 @@ local function hand_over(queue, place, number, id, value)
     if #value > LARGEST then return false end
     local owner = receiver(queue)
     if not owner then return false end
-    local mark = format('%016.0f', number)
-    call('HSET', T .. 'o:' .. owner, id, mark .. format('%.0f', place) .. 'r' .. header_of(value))
+    local mark, high, low = format('%016.0f', number), byte(value, 1, 2)
+    local header = sub(value, 3, 2 + high * 256 + low) -- As header_of() in records.lua, which is long.
+    call('HSET', T .. 'o:' .. owner, id, mark .. format('%.0f', place) .. 'r' .. header)
     call('ZREM', T .. 'idle:' .. queue, owner)
     call('SADD', T .. 'queues', queue)
     count_owned(queue, 1)
