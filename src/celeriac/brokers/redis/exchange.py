@@ -114,7 +114,7 @@ class Route:
         Raises:
             OperationalError, BrokerError: It was not done, or (only where repeating would do harm) nobody knows.
         """
-        attempt = _Attempt(self.location.name)
+        attempt = _Attempt(self.location)
         repeatable = isinstance(request, Commands) or request.repeatable
         while True:
             address: Address | None = None
@@ -279,11 +279,15 @@ class Route:
 class _Attempt:
     """How often a request was tried, and what went wrong last."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, location: Location) -> None:
+        self._location = location
         self._rest = FIRST_REST
         self._reason = ""
         self.error: CeleriacError | None = None
+
+    @property
+    def _name(self) -> str:
+        return self._location.name
 
     def again(self, reason: str) -> Generator[Step, Replies, None]:
         """Rest before another attempt."""

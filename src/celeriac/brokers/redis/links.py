@@ -36,6 +36,7 @@ _KEEPALIVE: Final = {
     if hasattr(socket, name)
 }
 """A connection whose other end has vanished is found out after a minute, also while nothing is said."""
+_pack: Final[Any] = cast("Any", hiredis).pack_command  # Its declared type allows one word only.
 
 
 def pack(commands: Sequence[Words]) -> bytes:
@@ -44,9 +45,8 @@ def pack(commands: Sequence[Words]) -> bytes:
     hiredis is given no numbers: it crashes the process if a signal's handler raises while it turns one into text, as a
     soft time limit does, and Ctrl-C (hiredis 3.5.0).
     """
-    packer: Any = cast("Any", hiredis).pack_command  # Its declared type allows one word only.
     return b"".join(
-        [packer(tuple([one if isinstance(one, (bytes, str)) else repr(one) for one in words])) for words in commands]
+        [_pack(tuple([one if isinstance(one, (bytes, str)) else repr(one) for one in words])) for words in commands]
     )
 
 
@@ -175,6 +175,10 @@ class Link:
             raise
         self._reader: Final = _reader()
         self._socket: Final[Any] = self._connection._sock
+        self._tls: Final = isinstance(self._socket, ssl.SSLSocket)
+        self._socket.setblocking(False)
+        self._news: Final = select.poll()
+        self._news.register(self._socket, select.POLLIN)
         try:
             self._greet(location, address, time.monotonic() + patience)
         except BaseException:
@@ -194,9 +198,7 @@ class Link:
     @property
     def stale(self) -> bool:
         """Whether the server has closed it, or has said something that nobody asked for."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(self._news.poll(0))
 
     def exchange(self, commands: Sequence[Words], deadline: float) -> list[Any]:
         """Say the commands and return the replies; a refusal is a :class:`Refused` in its place.
@@ -224,22 +226,47 @@ class Link:
 
     def say(self, commands: Sequence[Words], deadline: float) -> None:
         """Send the commands."""
-        self._socket.settimeout(_left(deadline))
-        self._socket.sendall(pack(commands))
+        data, sent = pack(commands), 0
+        if not self._tls:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                sent = 0
+        if sent < len(data):
+            self._socket.settimeout(_left(deadline))
+            try:
+                self._socket.sendall(data[sent:])
+            finally:
+                self._socket.setblocking(False)
 
     def hear(self, deadline: float) -> Any:
         """Return the next reply."""
         while (reply := _next(self._reader)) is False:
-            self._socket.settimeout(_left(deadline))
-            data = self._socket.recv(READ_SIZE)
+            data = self._receive(deadline)
             if not data:
                 raise EOFError("the server closed the connection")
             self._reader.feed(data)
         return reply
 
+    def _receive(self, deadline: float) -> bytes:
+        if self._tls:  # What can be read may have come already, so that waiting for the socket were for ever.
+            self._socket.settimeout(_left(deadline))
+            try:
+                return bytes(self._socket.recv(READ_SIZE))
+            finally:
+                self._socket.setblocking(False)
+        # The socket stays as it is: a timeout of its own would take twice the system calls.
+        while True:
+            if not self._news.poll(1000 * _left(deadline)):
+                raise TimeoutError
+            try:
+                data: bytes = self._socket.recv(READ_SIZE)
+            except BlockingIOError:
+                continue
+            return data
+
     def hear_at_once(self) -> list[Any]:
         """Return what has been said to us, without waiting."""
-        self._socket.settimeout(0)
         found: list[Any] = []
         while True:
             try:

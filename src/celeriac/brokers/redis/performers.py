@@ -8,7 +8,6 @@ what is used in another opens its own.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -131,9 +130,11 @@ def _take(links: deque[tuple[float, Link]]) -> Link | None:
 
 def _retire(links: deque[tuple[float, Link]], before: float) -> None:
     """Close those that were last used before that time. If threads race a newer one may go, too: another is opened."""
-    with contextlib.suppress(IndexError):
+    try:
         while links[0][0] < before:
             links.popleft()[1].close()
+    except IndexError:
+        return
 
 
 class _Pool:
