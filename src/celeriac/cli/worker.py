@@ -20,7 +20,6 @@ from celeriac.events import signals
 from celeriac.execution.announce import Node
 from celeriac.worker import logs, options
 from celeriac.worker.arrival import reach_stores
-from celeriac.worker.solo import Solo
 from celeriac.worker.supervisor import Supervisor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -177,11 +176,21 @@ def _work(session: Session, target: str, given: dict[str, Any]) -> int:
     app.broker.close()
     logs.setup(shape.loglevel, shape.logfile, shape.log)
     signals.worker_init.send(Node(shape.node, app))
-    found = Solo(app, shape) if shape.pool == "solo" else Supervisor(app, shape)
+    port, run = _made(app, shape)
     if not session.out.quiet:
-        banner(session.out, app, shape, health_port=None if isinstance(found, Solo) else found.health_port)
+        banner(session.out, app, shape, health_port=port)
     sys.stdout.flush()
-    return found.run()
+    return run()
+
+
+def _made(app: Celeriac, shape: options.WorkerOptions) -> tuple[int | None, Callable[[], int]]:
+    """Return the port of the worker's HTTP probe, None without one, and what runs the worker."""
+    if shape.pool == "solo":
+        from celeriac.worker.solo import Solo  # What runs tasks is not held in memory where others do it.
+
+        return None, Solo(app, shape).run
+    supervisor = Supervisor(app, shape)
+    return supervisor.health_port, supervisor.run
 
 
 def _unheeded(app: Celeriac) -> list[str]:

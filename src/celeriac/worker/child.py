@@ -22,8 +22,9 @@ from celeriac.app.find import find_app
 from celeriac.brokers.facade import AsyncBroker
 from celeriac.core.message import Lease
 from celeriac.events import signals
-from celeriac.worker import forks, logs
+from celeriac.worker import forks, logs, tracker
 from celeriac.worker.engine import Engine, ResultStore
+from celeriac.worker.entry import SIGNALS_LEFT_TO_SUPERVISOR
 from celeriac.worker.link import Drain, Fatal, Ready, Retire, Revoke, ToChild
 from celeriac.worker.loop import new_loop
 from celeriac.worker.options import WorkerOptions, configure
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 ORPHANED: Final = 71
 FAILED: Final = 70
-SIGNALS_LEFT_TO_SUPERVISOR: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 
 
 class ChildProcess:
@@ -172,6 +172,7 @@ def child_main(options: bytes, owner: str, table_path: str, link: Connection, co
         copied: The supervisor's ends of pipes, where forking has copied them into this process.
     """
     _quiet_signals()
+    tracker.forget()
     for one in copied:
         one.close()
     chosen = msgspec.msgpack.decode(options, type=WorkerOptions)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import multiprocessing.context
-import multiprocessing.resource_tracker
 import os
 import select
 import signal
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import msgspec
 
 from celeriac.errors import ImproperlyConfigured
-from celeriac.worker.child import SIGNALS_LEFT_TO_SUPERVISOR, child_main
+from celeriac.worker.entry import CHILD_MODULE, SIGNALS_LEFT_TO_SUPERVISOR, enter
 from celeriac.worker.folder import RuntimeFolder
 from celeriac.worker.link import Drain, Fatal, FromChild, Revoke, ToChild
 from celeriac.worker.options import WorkerOptions, boot_id
 from celeriac.worker.runs import monotonic
 from celeriac.worker.slots import SlotTable
+from celeriac.worker.tracker import untracked
 from celeriac.worker.verdicts import Cause
 
 if TYPE_CHECKING:
@@ -41,9 +42,10 @@ FORK_SERVER_PATIENCE: Final = 5.0
 """Seconds within which a fork server that has died must be gone."""
 REVOKES_AT_ONCE: Final = 200
 """Ids in one message: while a pipe takes anything at all, it takes as much as these (at most 40 KiB)."""
-_CHILD_MODULE: Final = "celeriac.worker.child"
 _FROZEN_MODULE: Final = "celeriac.worker.frozen"
 _STORES: Final = ("celeriac.brokers.", "celeriac.results.")
+_BY_CONNECTING: Final = ("encodings.idna", "email.parser", "importlib.resources.readers")
+"""What some stores' clients import with their first connection."""
 
 
 class Child:
@@ -148,6 +150,8 @@ class Nursery:
         if self._count == 0 and isinstance(self._context, multiprocessing.context.ForkServerContext):
             # What the fork server has imported, its children share; what it cannot import, they report themselves.
             self._context.set_forkserver_preload(self._preloaded())
+        if self._count == 0 and isinstance(self._context, multiprocessing.context.ForkContext):
+            importlib.import_module(CHILD_MODULE)  # Once, here, and not in each child.
         self._count += 1
         owner = f"{self._options.node}#{self._boot}/{self._count}"
         path = Path(self._folder.name) / f"slots-{self._count}"
@@ -157,12 +161,12 @@ class Nursery:
         # A forked child has copies of our ends of all pipes; while it keeps them, no child can notice that we are gone.
         copied = self._links if isinstance(self._context, multiprocessing.context.ForkContext) else []
         process = self._context.Process(
-            target=child_main,
+            target=enter,
             args=(msgspec.msgpack.encode(self._options), owner, str(path), theirs, copied),
             name=f"celeriac-child-{self._count}",
         )
         try:
-            _start(process)
+            _start(process, self._context)
         except (OSError, EOFError) as exc:
             why = str(exc) or type(exc).__name__
             raise ImproperlyConfigured(f"a child process of {self._options.node} could not be started: {why}") from exc
@@ -172,14 +176,15 @@ class Nursery:
     def _preloaded(self) -> list[str]:
         """Return what children will import: the app, and the drivers of its stores, which this process uses by now."""
         stores = sorted(name for name in sys.modules if name.startswith(_STORES))
-        return [_CHILD_MODULE, self._options.target.partition(":")[0], *stores, _FROZEN_MODULE]
+        late = [name for name in _BY_CONNECTING if name in sys.modules]
+        return [CHILD_MODULE, self._options.target.partition(":")[0], *stores, *late, _FROZEN_MODULE]
 
     def close(self) -> None:
         """Remove the slot tables."""
         self._folder.cleanup()
 
 
-def _start(process: BaseProcess) -> None:
+def _start(process: BaseProcess, context: _AnyContext) -> None:
     """Start the process.
 
     A fork server that has just died answers no more and is not gone yet; when it is, another takes its place.
@@ -187,7 +192,7 @@ def _start(process: BaseProcess) -> None:
     patience = monotonic() + FORK_SERVER_PATIENCE
     while True:
         try:
-            with _import_path(), _signals_held():
+            with _import_path(), _helper(context), _signals_held():
                 return process.start()
         except (ConnectionError, EOFError):
             if monotonic() > patience:
@@ -219,6 +224,14 @@ def _import_path() -> Generator[None]:
             os.environ["PYTHONPATH"] = before
 
 
+def _helper(context: _AnyContext) -> AbstractContextManager[None]:
+    """See to multiprocessing's helper before signals are held: when it starts, it lets TERM and INT in again."""
+    if isinstance(context, multiprocessing.context.ForkServerContext):
+        return untracked()
+    resource_tracker.ensure_running()
+    return nullcontext()
+
+
 @contextmanager
 def _signals_held() -> Generator[None]:
     """Let what is started here begin with these signals blocked.
@@ -226,10 +239,6 @@ def _signals_held() -> Generator[None]:
     A child lets them in when it is ready for them. The fork server never does: sent to the whole group of processes (by
     a service manager, a terminal), they would end it, and with it the only knowledge of how children exit.
     """
-    # multiprocessing's helper lets TERM and INT in again when it starts, so it must be there already.
-    resource_tracker.ensure_running()
-    # The standard library starts this helper when it is first needed, and then lets two of the signals in again.
-    multiprocessing.resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_LEFT_TO_SUPERVISOR)
     try:
         yield

@@ -25,6 +25,8 @@ from celeriac.worker.runs import monotonic
 from celeriac.worker.slots import SlotTable
 
 LOOK_EVERY: Final = 0.2
+SELDOM: Final = 2.0
+"""Seconds between two looks; the longer ones where the store tells when there is something."""
 MOST_RESIZED: Final = 100
 """Most processes that one command adds or ends."""
 _PAGE: Final = 500
@@ -59,6 +61,7 @@ class Control:
         children: Callable[[], dict[str, SlotTable]],
         bus: Bus | None = None,
         outbox: Callable[[], dict[str, Any] | None] = lambda: None,
+        told: Callable[[], bool] = lambda: False,
     ) -> None:
         self._app = app
         self._bus = Bus() if bus is None else bus
@@ -67,6 +70,8 @@ class Control:
         self._handlers = handlers
         self._children = children
         self._outbox = outbox
+        self._told = told
+        """Says whether the store tells when there is something, so that :meth:`tick` is called then."""
         self._cursor: int | None = None
         self._started = monotonic()
         self._commands: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -96,7 +101,7 @@ class Control:
         ]
         if replies:
             self._broker.reply(replies)
-        return LOOK_EVERY
+        return SELDOM if self._told() else LOOK_EVERY
 
     def answer(self, command: Command) -> Any:
         """Carry a command out and return the answer; ``{"error": text}`` where that cannot be done."""

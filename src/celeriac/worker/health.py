@@ -8,18 +8,20 @@ holds, so its age says for how long it has not; the HTTP probe answers 200 or 50
 from __future__ import annotations
 
 import contextlib
-import http.server
 import json
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from celeriac.errors import ImproperlyConfigured
 from celeriac.events.backoff import LONGEST
+
+if TYPE_CHECKING:
+    from http.server import BaseHTTPRequestHandler
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -95,9 +97,10 @@ class HealthServer:
         self, port: int, look: Callable[[], Health], said: str = "--health-port, or setting worker_health_port,"
     ) -> None:
         """Listen; raises ImproperlyConfigured if the port is taken; ``said``: where it was given."""
-        handler = type("Handler", (_Handler,), {"look": staticmethod(look)})
+        import http.server  # A megabyte of modules, which few need.
+
         try:
-            self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+            self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), _handler(look))
         except OSError as exc:
             raise ImproperlyConfigured(f"{said} {port} cannot be used: {exc.strerror or exc}") from exc
         self._server.daemon_threads = True
@@ -118,18 +121,22 @@ class HealthServer:
         self._server.server_close()
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    look: Callable[[], Health]
+def _handler(look: Callable[[], Health]) -> type[BaseHTTPRequestHandler]:
+    """Return what answers a request."""
+    import http.server
 
-    def do_GET(self) -> None:
-        health = self.look()
-        told = {name: value for name, value in msgspec.structs.asdict(health).items() if value is not None}
-        body = json.dumps(told).encode()
-        self.send_response(200 if health.ok else 503)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            health = look()
+            told = {name: value for name, value in msgspec.structs.asdict(health).items() if value is not None}
+            body = json.dumps(told).encode()
+            self.send_response(200 if health.ok else 503)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Probes are not worth a line each."""
+        def log_message(self, format: str, *args: Any) -> None:
+            """Probes are not worth a line each."""
+
+    return Handler

@@ -1,4 +1,4 @@
-"""The keeper: what a worker does for its children and for the store, in two threads of the supervisor.
+"""The keeper: what a worker does for its children and for the store, in threads of the supervisor.
 
 It renews the leases of all children (whatever their tasks do to the GIL), gives the work of a dead child back at once,
 reaps what vanished workers held, records heartbeats, answers remote commands, and clears away what is old. It uses the
@@ -23,6 +23,7 @@ from celeriac.execution.runnable import Surroundings
 from celeriac.results import SyncResults
 from celeriac.worker.control import Control, Handlers
 from celeriac.worker.examiner import Examiner
+from celeriac.worker.herald import Herald
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.relaying import WatchedRelay
 from celeriac.worker.service import Service, ServiceLoop
@@ -76,6 +77,7 @@ class Keeper:
         self._broker: SyncBroker[Any, Any] = app.broker
         self._children: dict[str, SlotTable] = {}
         self._lock = threading.Lock()
+        self._herald: Herald | None = None
         relay = None if app.outbox is None else app.outbox.embedded(name)
         self._relay = None if relay is None else WatchedRelay(relay, options.watchdog, self._surroundings.clock)
         self.control = Control(
@@ -85,6 +87,7 @@ class Keeper:
             children=self.children,
             bus=self._surroundings.bus,
             outbox=lambda: self.outbox,
+            told=lambda: bool(self._herald and self._herald.listening),
         )
         self.leases = Leases(self._broker, options, name, self.children, self._surroundings)
         self._heartbeat = Heartbeat(self._broker, Node(options.node, app), self._record)
@@ -145,9 +148,27 @@ class Keeper:
         for thread in self._threads:
             thread.start()
 
+    def listen(self) -> None:
+        """Have the store tell of remote commands, where it can: that takes one connection more.
+
+        Without, they are looked for all the time.
+        """
+        can = self._broker.capabilities
+        # In a file on this machine a look costs less than a wake-up for each commit.
+        if not (can.push and can.remote and can.stored):
+            return
+        loop, control = self._loop, self.control
+        herald = Herald(
+            self._broker.waiter, lambda: loop.wake(control), clock=self._surroundings.clock, threads=SYSTEM_THREADS
+        )
+        self._herald = herald
+        SYSTEM_THREADS.thread(herald.run, "celeriac-herald").start()
+
     def stop(self, timeout: float) -> bool:
         """Finish the orders, drop the worker's record and leases, end; False if that took over ``timeout`` seconds."""
         self._renewals.stop()
+        if self._herald is not None:
+            self._herald.stop()
         if self._scheduler is not None:
             self._scheduler.stop()
             self._threads[-1].join(SCHEDULER_FAREWELL)

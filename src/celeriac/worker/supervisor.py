@@ -37,8 +37,8 @@ from celeriac.worker.waker import Waker
 
 TICK: Final = 0.1
 """Longest seconds between two looks at deadlines."""
-IDLE_TICK: Final = 0.25
-"""The same while nothing runs and nobody starts or ends."""
+IDLE_TICK: Final = 0.5
+"""The same while nothing runs and nobody starts or ends; a hard time limit below it may end a task so much late."""
 MAX_START_FAILURES: Final = 3
 MAX_STUCK: Final = 3
 REVOKE_PATIENCE: Final = 3.0
@@ -92,6 +92,7 @@ class Supervisor:
         previous = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
         try:
             self._keeper.start()
+            self._keeper.listen()
             if self._probe is not None:
                 self._probe.start()
             while self._alive():

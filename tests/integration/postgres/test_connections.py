@@ -276,6 +276,22 @@ async def test_requests_and_notifications_share_one_connection(server: PostgresS
     wait_for(lambda: schema not in [name for _, name in server.backends()], 10, "the end of the connection")
 
 
+async def test_one_who_waits_for_long_does_nothing_meanwhile(server: PostgresServer, schema: str) -> None:
+    """An idle worker must not wake ten times a second to see that its connection still stands."""
+    loop = asyncio.get_running_loop()
+    async with open_async_broker(server.url(schema=schema)) as broker:
+        waiter = broker.waiter()
+        await heard(waiter)
+        while await waiter.wait(0.5):  # Whatever the opening of the connection has brought.
+            continue
+        timers: list[float] = []
+        call_at = loop.call_at
+        loop.call_at = lambda when, *rest, **named: (timers.append(when), call_at(when, *rest, **named))[1]  # type: ignore[method-assign]
+        assert not await waiter.wait(1.0)
+        assert len(timers) == 1, "that of the wait itself"
+        await waiter.close()
+
+
 # The schema.
 
 

@@ -51,6 +51,8 @@ class LoopLink:
         self._watched: int | None = None
         self._again: dict[str, asyncio.TimerHandle] = {}
         self._keeper: asyncio.Task[Any] | None = None
+        self._upset: Final = asyncio.Event()
+        """Set when the keeper has something to do: no connection, one that must be looked at, or nobody who waits."""
         self._closed = False
 
     # Requests
@@ -94,7 +96,7 @@ class LoopLink:
         self._alarm.sleepers.add(sleeper)
         with contextlib.suppress(CeleriacError):  # Whoever asks the broker hears of it; here it is tried again.
             await self._whole(self._listen())
-        if self._keeper is None and not self._closed:
+        if (self._keeper is None or self._keeper.done()) and not self._closed:
             self._keeper = asyncio.get_running_loop().create_task(self._keep())
 
     async def _listen(self) -> None:
@@ -134,7 +136,13 @@ class LoopLink:
                 pause = FIRST_RETRY
             elif session.pooled:
                 await self._look()
-            await asyncio.sleep(self._alarm.pause if session.pooled else FIRST_RETRY)
+                await asyncio.sleep(self._alarm.pause)
+                continue
+            # A connection that breaks again and again is not opened more often than this.
+            await asyncio.sleep(FIRST_RETRY)
+            self._upset.clear()
+            if session.raw is not None and not session.pooled and self._alarm.sleepers:
+                await self._upset.wait()
 
     async def _look(self) -> None:
         """Look for what a notification would have told."""
@@ -169,6 +177,7 @@ class LoopLink:
     def _watch(self) -> None:
         raw = self._session.raw
         if raw is None or not self._alarm.sleepers or self._session.pooled:
+            self._upset.set()
             return
         for kind in notified(raw):  # They may have come in with the last reply.
             self._ring(kind, AGAIN_AFTER)
@@ -191,6 +200,7 @@ class LoopLink:
         except psycopg.Error:  # The server has gone; the keeper opens another connection.
             self._unwatch()
             self._session.drop()
+            self._upset.set()
 
     # The end
 
@@ -198,6 +208,7 @@ class LoopLink:
         """Let go of a performer or a waiter; without any the connection is closed."""
         self._performers.discard(id(user))
         self._alarm.sleepers.discard(user)
+        self._upset.set()
         if self._performers or self._alarm.sleepers or self._closed:
             return
         self._closed = True

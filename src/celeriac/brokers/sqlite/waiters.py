@@ -32,7 +32,7 @@ FIRST_AFTER_WRITE: Final = 0.0002
 """Seconds from hearing a write to the second look; each pause after that is as long as all before."""
 VISIBLE_AFTER: Final = 0.2
 """Seconds after which a write that was heard is not looked for any more: it was a checkpoint, or it was undone."""
-LONGEST_WATCHED: Final = 0.5
+LONGEST_WATCHED: Final = 2.0
 """Seconds between two looks with a watch, in case that it is deaf, as it may be on an unusual file system."""
 DEAF_AFTER: Final = 3
 """Commits that a watch may miss before it is given up."""
