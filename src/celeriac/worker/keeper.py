@@ -47,6 +47,8 @@ SCHEDULER_FAREWELL: Final = 1.0
 class Keeper:
     """Owns the supervisor's broker connection and the thread that uses it."""
 
+    _herald: Herald | None = None
+
     def __init__(
         self,
         *,
@@ -77,7 +79,6 @@ class Keeper:
         self._broker: SyncBroker[Any, Any] = app.broker
         self._children: dict[str, SlotTable] = {}
         self._lock = threading.Lock()
-        self._herald: Herald | None = None
         relay = None if app.outbox is None else app.outbox.embedded(name)
         self._relay = None if relay is None else WatchedRelay(relay, options.watchdog, self._surroundings.clock)
         self.control = Control(

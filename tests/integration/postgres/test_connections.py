@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -276,7 +277,9 @@ async def test_requests_and_notifications_share_one_connection(server: PostgresS
     wait_for(lambda: schema not in [name for _, name in server.backends()], 10, "the end of the connection")
 
 
-async def test_one_who_waits_for_long_does_nothing_meanwhile(server: PostgresServer, schema: str) -> None:
+async def test_one_who_waits_for_long_does_nothing_meanwhile(
+    server: PostgresServer, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An idle worker must not wake ten times a second to see that its connection still stands."""
     loop = asyncio.get_running_loop()
     async with open_async_broker(server.url(schema=schema)) as broker:
@@ -286,7 +289,12 @@ async def test_one_who_waits_for_long_does_nothing_meanwhile(server: PostgresSer
             continue
         timers: list[float] = []
         call_at = loop.call_at
-        loop.call_at = lambda when, *rest, **named: (timers.append(when), call_at(when, *rest, **named))[1]  # type: ignore[method-assign]
+
+        def counted(when: float, *rest: Any, **named: Any) -> asyncio.TimerHandle:
+            timers.append(when)
+            return call_at(when, *rest, **named)
+
+        monkeypatch.setattr(loop, "call_at", counted)
         assert not await waiter.wait(1.0)
         assert len(timers) == 1, "that of the wait itself"
         await waiter.close()
