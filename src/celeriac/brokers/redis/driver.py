@@ -12,6 +12,7 @@ from celeriac.brokers.redis.location import Location
 from celeriac.brokers.redis.operations import RedisOperations
 from celeriac.brokers.redis.operations.queue import handed_over
 from celeriac.brokers.redis.performers import AsyncRedisPerformer, RedisPerformer
+from celeriac.brokers.redis.receiver import Receiver
 from celeriac.brokers.redis.waiters import AsyncRedisWaiter, RedisWaiter
 from celeriac.core.message import Delivery
 
@@ -48,15 +49,14 @@ class RedisDriver:
     def async_waiter(self, ids: Sequence[str] = (), *, owner: str | None = None) -> AsyncRedisWaiter:
         return AsyncRedisWaiter(hub_of(self._location), self._channels(ids, owner))
 
-    def receiver(self, owner: str, take: Callable[[Delivery | None], None]) -> AsyncRedisWaiter:
-        """Return a waiter to which messages may be handed over; see
-        :class:`celeriac.brokers.optional.Handing`."""
+    def receiver(self, owner: str, take: Callable[[Delivery | None], None]) -> Receiver:
+        """Return a waiter to which messages may be handed over; see :class:`celeriac.brokers.optional.Handing`."""
         channels = self._channels((), owner)
-        if not self._keys.wakes_one:
-            return AsyncRedisWaiter(hub_of(self._location), channels)
-        return AsyncRedisWaiter(
-            hub_of(self._location),
-            (*channels, self._keys.hand_channel(owner)),
+        if self._keys.wakes_one:
+            channels = [*channels, self._keys.hand_channel(owner)]
+        return Receiver(
+            self._location,
+            channels,
             lambda published: take(handed_over(published, owner) if published else None),
         )
 

@@ -51,16 +51,11 @@ class Ear:
     Args:
         channels: Their names.
         wake: Called in the hub's thread when something was heard.
-        hand: Called there with what was published, if that is more than a call to look, and with nothing when the
-            server has begun to listen for it: what was published before is lost.
     """
 
-    def __init__(
-        self, channels: Iterable[str], wake: Callable[[], None], hand: Callable[[bytes], None] | None = None
-    ) -> None:
+    def __init__(self, channels: Iterable[str], wake: Callable[[], None]) -> None:
         self.channels: Final = tuple({name.encode(): None for name in channels})
         self.wake: Final = wake
-        self.hand: Final = hand
         self.awaited: set[bytes] = set()
         """Channels on which the server does not listen for it yet."""
 
@@ -231,12 +226,8 @@ class Hub:
             raise translate(message, self._location.name)
         kind, channel = message[0], message[1]
         if kind == b"message":
-            published: bytes = message[2]
             for ear in tuple(self._ears.get(channel, ())):
-                if published and ear.hand is not None:
-                    ear.hand(published)
-                else:
-                    ear.wake()
+                ear.wake()
         elif kind == b"subscribe":
             self._served = True
             self.failure = None
@@ -249,8 +240,6 @@ class Hub:
                         if not ear.awaited:
                             complete.append(ear)
             for ear in complete:
-                if ear.hand is not None:
-                    ear.hand(b"")
                 ear.wake()
 
     def _nap(self, seconds: float) -> None:

@@ -348,19 +348,32 @@ class AsyncLink:
         try:
             self._writer.write(pack(commands))
             await self._writer.drain()
-            return [await self._hear() for _ in commands]
+            return [await self.hear() for _ in commands]
         except TimeoutError:
             raise
         except (OSError, EOFError) as exc:
             raise Lost(str(exc) or type(exc).__name__) from exc
 
-    async def _hear(self) -> Any:
+    def say(self, commands: Sequence[Words]) -> None:
+        """Send the commands, as soon as there is room."""
+        self._writer.write(pack(commands))
+
+    async def hear(self) -> Any:
+        """Return the next reply.
+
+        Raises:
+            OSError, EOFError: The connection broke.
+        """
         while (reply := _next(self._reader)) is False:
             data = await self._stream.read(READ_SIZE)
             if not data:
                 raise EOFError("the server closed the connection")
             self._reader.feed(data)
         return reply
+
+    def cut(self) -> None:
+        """End the connection; who hears it is told so."""
+        self._writer.transport.abort()
 
     async def close(self) -> None:
         """Close it without waiting for the server: an event loop that ends now must leave nothing open."""

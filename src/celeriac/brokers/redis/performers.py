@@ -161,6 +161,11 @@ class AsyncRedisPerformer:
         deadline = deadlines.after(self._location.timeout)
         return await arun(self._route.carry_out(request), lambda step: self._do(step, deadline))
 
+    async def locate(self) -> Address:
+        """Return a server that hears everything that is published; raises as :meth:`RedisPerformer.locate`."""
+        deadline = deadlines.after(self._location.timeout)
+        return await arun(self._route.find_any(), lambda step: self._do(step, deadline))
+
     async def close(self) -> None:
         """Close the connections of the running event loop; the next request opens others."""
         pools = self._loops.pop(asyncio.get_running_loop(), {})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from celeriac.brokers.redis.hub import Ear, Hub
@@ -19,11 +19,11 @@ from celeriac.errors import CeleriacError
 class _Waiter:
     """What both waiters have in common."""
 
-    def __init__(self, hub: Hub, channels: Iterable[str], hand: Callable[[bytes], None] | None = None) -> None:
+    def __init__(self, hub: Hub, channels: Iterable[str]) -> None:
         self._hub: Final = hub
         self._told: CeleriacError | None = None
         self._closed = False
-        self._ear: Final = Ear(channels, self._wake, hand)
+        self._ear: Final = Ear(channels, self._wake)
         self._life = hub.life
         hub.join(self._ear)
 
@@ -82,12 +82,11 @@ class RedisWaiter(_Waiter):
 class AsyncRedisWaiter(_Waiter):
     """The awaiting twin of :class:`RedisWaiter`; the hub's thread hands over to the event loop that waits."""
 
-    def __init__(self, hub: Hub, channels: Iterable[str], take: Callable[[bytes], None] | None = None) -> None:
-        """Create a waiter; ``take`` is called in the running loop, which is needed then, with what is handed over."""
+    def __init__(self, hub: Hub, channels: Iterable[str]) -> None:
         self._woken = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._event = asyncio.Event()
-        super().__init__(hub, channels, None if take is None else _in_loop(asyncio.get_running_loop(), take))
+        super().__init__(hub, channels)
 
     async def wait(self, timeout: float) -> bool:
         loop = asyncio.get_running_loop()
@@ -120,11 +119,3 @@ class AsyncRedisWaiter(_Waiter):
     def _hand_over(self) -> None:
         if self._woken:
             self._event.set()
-
-
-def _in_loop(loop: asyncio.AbstractEventLoop, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
-    def hand(published: bytes) -> None:
-        with contextlib.suppress(RuntimeError):  # The loop has ended, and whoever looks after the owner frees it.
-            loop.call_soon_threadsafe(take, published)
-
-    return hand
