@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
-from benchmarks.tally import FOLDER, read_stamps
+from benchmarks.tally import FOLDER, count_stamps, read_stamps
 
 WARM_UP: Final = 50
 BULK: Final = 1_000
@@ -24,6 +24,12 @@ COROUTINES: Final = 100
 TICK: Final = 0.02
 """Seconds between two parts of a steady stream."""
 LEARNING: Final = 0.5
+SPRINT: Final = 0.25
+"""Share of the seconds of a load for which tasks are sent as fast as it goes before it, to know how many it may be."""
+SETTLE: Final = 0.5
+"""Seconds after the first task until a worker is taken to be idle."""
+PAUSE: Final = (0.2, 0.3)
+"""Shortest and longest seconds between two samples of idle latency."""
 PATIENCE: Final = 20.0
 """Longest seconds to wait for a task that was sent."""
 
@@ -100,42 +106,82 @@ def concurrent(subject: Subject, task: str, seconds: str) -> float:
     return asyncio.run(main())
 
 
-def load(subject: Subject, rate: str, seconds: str) -> dict[str, Any]:
-    """Send at a steady rate, what is due every 20 ms at once; return the milliseconds from sending to each first line.
+def load(subject: Subject, seconds: str) -> dict[str, Any]:
+    """Measure how many tasks a second are sent and run at most; then send half as many for so long.
 
-    The first half second is left out: the worker learns how much to take.
+    What is due is sent at once, every 20 ms. The first half second is left out: the worker learns how much to take.
+
+    Returns:
+        ``waits``, the milliseconds from sending to each first line, ``rate``, at which they were sent, and ``most``.
     """
-    wait_for(subject, 0)
-    time.sleep(1.0)
-    each = max(1, round(int(rate) * TICK))
-    ticks = max(1, round((float(seconds) + LEARNING) / TICK))
-    first = begun = time.monotonic_ns()
+    total = ready(subject)
+    sprinted, most = sprint(subject, float(seconds) * SPRINT, total)
+    total += sprinted
+    time.sleep(LEARNING)
+    each, pause = steady(most / 2)
+    ticks = max(1, round((float(seconds) + LEARNING) / pause))
+    begun = time.monotonic_ns()
     for tick in range(ticks):
-        due = begun + int(tick * TICK * 1e9)
-        if (pause := (due - time.monotonic_ns()) / 1e9) > 0:
-            time.sleep(pause)
+        due = begun + int(tick * pause * 1e9)
+        if (early := (due - time.monotonic_ns()) / 1e9) > 0:
+            time.sleep(early)
         subject.send_stamps(each)
     took = (time.monotonic_ns() - begun) / 1e9
-    stamps = wait_for(subject, each * ticks, first)
-    waits = [(ran - sent) / 1e6 for sent, ran in stamps if sent >= begun + LEARNING * 1e9]
-    return {"waits": waits, "rate": each * ticks / took}
+    wait_for(total + each * ticks)
+    waits = [(ran - sent) / 1e6 for sent, ran in stamps_since(begun + int(LEARNING * 1e9))]
+    return {"waits": waits, "rate": each * ticks / took, "most": most}
+
+
+def sprint(subject: Subject, seconds: float, total: int) -> tuple[int, float]:
+    """Send for so long without a pause, about as many at once as can be sent within a tick, and wait until all ran.
+
+    Args:
+        subject: The system.
+        seconds: How long to send.
+        total: Tasks that ran here before.
+
+    Returns:
+        How many were sent, and how many a second that is from the first call until the last of them ran.
+    """
+    sent, each = 0, 1
+    began = called = time.monotonic_ns()
+    while called < began + seconds * 1e9:
+        subject.send_stamps(each)
+        sent += each
+        returned = time.monotonic_ns()
+        if returned - called < TICK * 1e9 / 2:
+            each *= 2
+        called = returned
+    wait_for(total + sent)
+    return sent, highest(stamps_since(began), began)
+
+
+def highest(stamps: Sequence[tuple[int, int]], began: int) -> float:
+    """Return the tasks per second that were sent from ``began`` on and had run when the last of them began."""
+    return len(stamps) / (max(ran for _, ran in stamps) - began) * 1e9
+
+
+def steady(rate: float) -> tuple[int, float]:
+    """Return how many tasks to send at once, and every how many seconds, for a rate: a tick, or longer for one task."""
+    each = max(1, round(rate * TICK))
+    return each, each / rate
 
 
 def latency(subject: Subject, samples: str, seed: str) -> list[float]:
     """Send one task at a time to an idle worker; return the milliseconds from the call to the first line of each.
 
-    The pauses between them are long enough for every way of polling to become slow, and random, so that they keep step
-    with none.
+    The pauses between them are long enough for the worker to be idle again, and random, so that they keep step with no
+    way of polling.
     """
     delay = subject.tasks["stamp"].delay
-    wait_for(subject, 0)
+    total = ready(subject)
     pauses = random.Random(int(seed))
-    time.sleep(1.0)
     first = time.monotonic_ns()
     for _ in range(int(samples)):
         delay(time.monotonic_ns())
-        time.sleep(pauses.uniform(0.25, 0.35))
-    return [(ran - sent) / 1e6 for sent, ran in wait_for(subject, int(samples), first)]
+        time.sleep(pauses.uniform(*PAUSE))
+    wait_for(total + int(samples))
+    return [(ran - sent) / 1e6 for sent, ran in stamps_since(first)]
 
 
 def workflow(subject: Subject, kind: str, count: str) -> float:
@@ -144,8 +190,7 @@ def workflow(subject: Subject, kind: str, count: str) -> float:
     Raises:
         SystemExit: It came to something else.
     """
-    wait_for(subject, 0)
-    time.sleep(1.0)
+    ready(subject)
     began = time.perf_counter()
     value = subject.run_workflow(kind, int(count))
     took = time.perf_counter() - began
@@ -155,22 +200,34 @@ def workflow(subject: Subject, kind: str, count: str) -> float:
     return int(count) / took
 
 
-def wait_for(subject: Subject, samples: int, first: int = 0) -> list[tuple[int, int]]:
-    """Wait until so many stamps since ``first`` are there, and return them; 0 sends one task and waits for it.
+def ready(subject: Subject) -> int:
+    """Wait until a worker runs and has nothing to do; return how many tasks ran for that.
+
+    Raises:
+        SystemExit: It does not run.
+    """
+    subject.tasks["stamp"].delay(time.monotonic_ns())
+    wait_for(1)
+    time.sleep(SETTLE)
+    return 1
+
+
+def wait_for(total: int) -> None:
+    """Wait until so many stamps are there, of all that ran since this place was made.
 
     Raises:
         SystemExit: They did not come in time.
     """
-    if not samples:
-        subject.tasks["stamp"].delay(time.monotonic_ns())
     until = time.monotonic() + PATIENCE
-    while True:
-        stamps = [stamp for stamp in read_stamps(Path(os.environ[FOLDER])) if stamp[0] >= first]
-        if len(stamps) >= max(1, samples):
-            return stamps
+    while (found := count_stamps(Path(os.environ[FOLDER]))) < total:
         if time.monotonic() > until:
-            raise SystemExit(f"only {len(stamps)} of {max(1, samples)} tasks had run {PATIENCE:.0f} s after sending")
-        time.sleep(0.02)
+            raise SystemExit(f"only {found} of {total} tasks had run {PATIENCE:.0f} s after sending")
+        time.sleep(TICK)
+
+
+def stamps_since(first: int) -> list[tuple[int, int]]:
+    """Return (sent, ran) of what was sent at this time or later."""
+    return [stamp for stamp in read_stamps(Path(os.environ[FOLDER])) if stamp[0] >= first]
 
 
 def check(subject: Subject, task_id: str) -> dict[str, Any]:

@@ -83,14 +83,16 @@ METHOD: Final = """\
   task, without start-up. Quick systems get up to ten times as many tasks, so that all take seconds. After each drain it
   is checked that each task ran once, that the broker holds none any more, and that a stored result can be read;
   otherwise there is no figure.
-- *idle latency*: {samples} tasks a run, one at a time, at random intervals of 250 to 350 ms, after which a worker that
-  polls does so at its slowest. CLOCK_MONOTONIC is read before `delay()` is called and in the first line of the task.
-  The percentiles are of one run by nearest rank, their medians those of the runs.
+- *idle latency*: {samples} tasks a run, one at a time, at random intervals of 200 to 300 ms, which keep step with no
+  polling. CLOCK_MONOTONIC is read before `delay()` is called and in the first line of the task. The percentiles are of
+  one run by nearest rank, their medians those of the runs.
 - *enqueue, 100 coroutines*: each awaits one call after the other, on one event loop. Celeriac sends what waits at the
   same time in one round trip.
-- *latency under half load*: a steady stream, some tasks every 20 ms, at the rate that its row tells, for some seconds
-  after the first half second; from the time before a task is sent to its first line. The sender has a share of the two
-  cores, too.
+- *latency under half load*: first one process sends without a pause for most of a second, in bulk where the system can,
+  while the worker runs; what was sent, by the time from the first call until the last of it ran, is what both manage
+  together on the two cores at that moment. Then comes a steady stream of half as many, at the rate that its row tells,
+  what is due every 20 ms at once, for some seconds after the first half second: the latency is from the time before a
+  task is sent to its first line. So each system has its own half, and the rate belongs to the latency.
 - *fairness*: 10,000 short tasks and 20 that sleep for five seconds wait in one queue, mixed by seeded dice, when a
   worker with 2 processes starts. When each could begin is worked out for two servers that take the queue in its order,
   where a short task takes as long as it took on average; what one waits beyond that is shown. Measured once, as are the

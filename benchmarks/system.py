@@ -28,7 +28,6 @@ class System:
         kept: Where tasks are kept, in a word.
         settings: What was set, for the reader.
         tasks: Names of the tasks it can run.
-        load: Tasks per second that keep its worker about half busy; 0 if that is not measured.
         coroutines: Tasks can be sent from coroutines.
         scale: How many times more tasks it is given than the base number, so that a measurement lasts seconds.
         broker: The store of its tasks: ``sqlite``, ``redis``, ``postgresql`` or ``rabbitmq``.
@@ -49,7 +48,6 @@ class System:
     scale: float
     broker: str
     backend: str
-    load: int = 0
     coroutines: bool = False
     peer: bool = False
     script: tuple[str, ...] = ()
@@ -104,7 +102,7 @@ DISK_OF_POSTGRES: Final = "a private PostgreSQL on the same machine, durable (fs
 RABBIT: Final = "a private RabbitMQ on the same machine, persistent messages, publisher confirms on"
 
 
-def _celeriac(key: str, title: str, *, kept: str, settings: str, broker: str, backend: str, load: int) -> System:
+def _celeriac(key: str, title: str, *, kept: str, settings: str, broker: str, backend: str) -> System:
     return System(
         key=f"celeriac-{key}",
         title=f"Celeriac on {title}",
@@ -117,7 +115,6 @@ def _celeriac(key: str, title: str, *, kept: str, settings: str, broker: str, ba
         scale=10,
         broker=broker,
         backend=backend,
-        load=load,
         coroutines=True,
     )
 
@@ -129,7 +126,6 @@ CELERIAC: Final = _celeriac(
     settings="its embedded SQLite file as broker and result store",
     broker="sqlite",
     backend="sqlite",
-    load=15_000,
 )
 
 CELERIAC_REDIS: Final = _celeriac(
@@ -139,7 +135,6 @@ CELERIAC_REDIS: Final = _celeriac(
     settings=f"{MEMORY_OF_REDIS} as broker and result store",
     broker="redis",
     backend="redis",
-    load=30_000,
 )
 
 CELERIAC_POSTGRES: Final = _celeriac(
@@ -149,7 +144,6 @@ CELERIAC_POSTGRES: Final = _celeriac(
     settings=f"{DISK_OF_POSTGRES} as broker and result store",
     broker="postgresql",
     backend="postgresql",
-    load=10_000,
 )
 
 CELERIAC_RABBITMQ: Final = _celeriac(
@@ -159,7 +153,6 @@ CELERIAC_RABBITMQ: Final = _celeriac(
     settings=f"quorum queues; {RABBIT}; paired with {MEMORY_OF_REDIS} for leases and results",
     broker="rabbitmq",
     backend="redis",
-    load=7_500,
 )
 
 
@@ -183,7 +176,6 @@ def _celery(key: str, title: str, *, pool: str, kept: str, settings: str, broker
         scale=1,
         broker=broker,
         backend="redis",
-        load=600,
         peer=True,
     )
 

@@ -107,11 +107,11 @@ const COMMANDS = {
   async latency(subject, samples) {
     await subject.send("stamp", now());
     await waitFor(1, 0n);
-    await sleep(1000);
+    await sleep(500);
     const first = now();
     for (let sample = 0; sample < Number(samples); sample += 1) {
       await subject.send("stamp", now());
-      await sleep(250 + 100 * Math.random());
+      await sleep(200 + 100 * Math.random());
     }
     const found = await waitFor(Number(samples), first);
     return found.map(([sent, ran]) => Number(ran - sent) / 1e6);

@@ -117,11 +117,11 @@ end
 def latency(samples)
   Stamp.perform_async(now)
   wait_for(1, 0)
-  sleep 1
+  sleep 0.5
   first = now
   samples.times do
     Stamp.perform_async(now)
-    sleep 0.25 + 0.1 * rand
+    sleep 0.2 + 0.1 * rand
   end
   wait_for(samples, first).map { |sent, ran| (ran - sent) / 1e6 }
 end
