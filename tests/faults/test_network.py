@@ -137,13 +137,13 @@ def test_every_tenth_request_is_cut(project: Project, proxy: Proxy, far_app: Cel
     workers = [project.start_worker("-c", "1", env=through(project, proxy)) for _ in range(2)]
     proxy.chance(rng, 0.1, operations)
     with Producer(project, rng, app=far_app) as producer:
-        wait_for(lambda: project.ended() >= sized(500, 4000), 200, "enough tasks under fire")
+        # A broker that is asked more seldom is cut more seldom.
+        wait_for(lambda: project.ended() >= sized(500, 4000) and len(proxy.times) >= 20, 200, "enough tasks under fire")
     wait_for(lambda: project.app.broker.stats() == [], 60, "all done under fire", every=0.1)
     proxy.chance(rng, 0.0, ())
     faults = [Incident(at) for _, _, at in proxy.times]
     figures = count(project, producer.ids, producer.repeating(faults), recovery=())
     conclude(project, "network", "every tenth request cut", figures, note=producer.longest_wait())
-    assert len(faults) >= 20
     for worker in workers:
         worker.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from collections.abc import Sequence
 from typing import Final
@@ -50,7 +51,7 @@ class PairedDriver(_RabbitDriver):
     def __init__(self, location: Location, store: AnyDriver, topology: Topology) -> None:
         super().__init__(location, topology)
         self._store: Final = store
-        self._operations: Final = PairedOperations(store.operations, topology)
+        self._operations: Final = PairedOperations(store.operations, topology, time.monotonic)
 
     @property
     def capabilities(self) -> Capabilities:

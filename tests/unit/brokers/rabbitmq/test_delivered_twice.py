@@ -27,7 +27,7 @@ class Moves:
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.operations = PairedOperations(MemoryOperations(), Topology())
+        self.operations = PairedOperations(MemoryOperations(), Topology(), self.clock.monotonic)
         self._store = MemoryPerformer(SharedStore(self.clock))
 
     def run(self, operation: RabbitOperation[Any], *taken: Taken, begun: Any = None) -> Any:

@@ -8,7 +8,8 @@ from RabbitMQ, enqueues them in the store, lets RabbitMQ forget them, and then c
 - no delivery stays open at RabbitMQ while its task runs: ``consumer_timeout`` never applies, and a lost connection
   takes nothing from a worker that runs something;
 - what a claim moved and did not get lies ready in the store, for any worker; so does what follows a task, and what is
-  given back;
+  given back. Where tasks are short and claims small, a claim moves more than it wants, for the next ones: see
+  :mod:`celeriac.brokers.rabbitmq.operations.ahead`;
 - a message that RabbitMQ delivers twice, because it never heard that the first was moved, is known to the store and
   dropped while its task waits, runs or is dead; one that may be such a second is also dropped if the store knows how
   its task ended;
@@ -21,12 +22,13 @@ it when it comes: a message of the same id, in the queue REVOKED, that waits for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from celeriac.brokers.port import MAX_BATCH, Cancelled, Finding, Operations, QueueStats, Reclaimed, Record, Sending
+from celeriac.brokers.rabbitmq.operations.ahead import Ahead
 from celeriac.brokers.rabbitmq.operations.messages import (
     AGAIN,
     AGAIN_BIT,
@@ -62,11 +64,13 @@ class PairedOperations(PassedOn):
     Args:
         store: The store's operations.
         topology: What queues are like.
+        clock: Seconds that only grow, to know what looking into RabbitMQ costs.
     """
 
-    def __init__(self, store: Operations[Any, Any], topology: Topology) -> None:
+    def __init__(self, store: Operations[Any, Any], topology: Topology, clock: Callable[[], float]) -> None:
         super().__init__(store)
         self._topology = topology
+        self._ahead = Ahead(clock)
 
     def enqueue(self, messages: Sequence[Message], sending: Sending | None = None) -> RabbitOperation[tuple[str, ...]]:
         for message in messages:
@@ -92,14 +96,20 @@ class PairedOperations(PassedOn):
         if limit <= 0 or not queues:
             return []
         deliveries: list[Delivery] = []
+        names, ahead = tuple(queues), self._ahead
         full = True
         while full and len(deliveries) < limit:
             wanted = limit - len(deliveries)
             try:
-                taken: list[Taken] = yield Take(tuple(queues), wanted, owner)
-                if taken:
-                    yield from self._move(taken)
+                if not ahead.suffices(names, wanted):
+                    size = ahead.begin(names, wanted)
+                    taken: list[Taken] = yield Take(names, size, owner)
+                    if taken:
+                        yield from self._move(taken)
+                    ahead.end(len(taken))
+                    full = len(taken) == size  # Some of it may not be to run, and there may be more.
                 found = yield from self.paired.claim(queues, wanted, owner, lease)
+                ahead.claimed(wanted, len(found))
                 found = yield from self._not_over(found)
             except OperationalError:
                 yield Take((), 0, owner)  # Others may have more luck with what was not moved.
@@ -107,7 +117,6 @@ class PairedOperations(PassedOn):
                     return deliveries
                 raise
             deliveries += [readable(delivery) for delivery in found]
-            full = len(taken) == wanted  # Some of it was not to run, and there may be more.
         return deliveries
 
     def _not_over(self, found: list[Delivery]) -> RabbitOperation[list[Delivery]]:
