@@ -56,10 +56,10 @@ class Effort:
 
 
 FULL: Final = Effort(
-    drain=4_000, send_seconds=1.0, samples=60, load_seconds=4.0, idle_seconds=10.0, settle_seconds=2.0, share=1.0
+    drain=4_000, send_seconds=0.8, samples=30, load_seconds=2.5, idle_seconds=5.0, settle_seconds=1.0, share=1.0
 )
 QUICK: Final = Effort(
-    drain=1_500, send_seconds=0.5, samples=25, load_seconds=2.0, idle_seconds=3.0, settle_seconds=1.0, share=0.1
+    drain=1_500, send_seconds=0.5, samples=25, load_seconds=2.0, idle_seconds=2.5, settle_seconds=0.5, share=0.1
 )
 
 

@@ -80,27 +80,29 @@ METHOD: Final = """\
   `batch_defer`, BullMQ with `addBulk`, Graphile Worker with `addJobs`, Sidekiq with `push_bulk`, RQ with
   `enqueue_many`; Celery and Dramatiq have no such call, so they send in a loop over one connection.
 - *drain*: the tasks wait in the queue, then a worker with 2 processes starts; the time is from the first to the last
-  task, without start-up. Quick systems get up to ten times as many tasks, so that all take seconds. After each drain it
-  is checked that each task ran once, that the broker holds none any more, and that a stored result can be read;
-  otherwise there is no figure.
+  task, without start-up. Quick systems get many times as many tasks as slow ones, so that each takes a second or a few.
+  After each drain it is checked that each task ran once, that the broker holds none any more, and that a stored result
+  can be read; otherwise there is no figure.
 - *idle latency*: {samples} tasks a run, one at a time, at random intervals of 200 to 300 ms, which keep step with no
   polling. CLOCK_MONOTONIC is read before `delay()` is called and in the first line of the task. The percentiles are of
   one run by nearest rank, their medians those of the runs.
 - *enqueue, 100 coroutines*: each awaits one call after the other, on one event loop. Celeriac sends what waits at the
   same time in one round trip.
-- *latency under half load*: first one process sends without a pause for most of a second, in bulk where the system can,
-  while the worker runs; what was sent, by the time from the first call until the last of it ran, is what both manage
-  together on the two cores at that moment. Then comes a steady stream of half as many, at the rate that its row tells,
-  what is due every 20 ms at once, for some seconds after the first half second: the latency is from the time before a
-  task is sent to its first line. So each system has its own half, and the rate belongs to the latency.
+- *latency under half load*: first one process sends without a pause for half a second or more, in bulk where the
+  system can, while the worker runs; what was sent, by the time from the first call until the last of it ran, is what
+  both manage together on the two cores at that moment. Then comes a steady stream of half as many, at the rate that its
+  row tells, what is due every 20 ms at once, for some seconds after the first half second: the latency is from the time
+  before a task is sent to its first line. So each system has its own half, and the rate belongs to the latency.
 - *fairness*: 10,000 short tasks and 20 that sleep for five seconds wait in one queue, mixed by seeded dice, when a
   worker with 2 processes starts. When each could begin is worked out for two servers that take the queue in its order,
   where a short task takes as long as it took on average; what one waits beyond that is shown. Measured once, as are the
-  drains of 1,000,000 tasks, with other numbers of processes, and from several queues.
+  drains of 1,000,000 tasks, with other numbers of processes, and from several queues, the workflows, and what idle
+  workers cost; a cell without brackets is of one run.
 - *start-up*: from the start of the process until its first task, which waits already, runs.
 - *1,000 idle workers*: one client sends what they would, one request after the other; the server's processor time for
   each kind is multiplied by how often a worker asks.
-- *memory, idle CPU*: of all processes of the worker together, some seconds after its first task.
+- *memory, idle CPU*: of all processes of the worker together, some seconds after its first task; like start-up in three
+  rounds, since these hardly differ between two.
 
 ## What to keep in mind
 
@@ -115,6 +117,7 @@ METHOD: Final = """\
 - Celery has no `async def` tasks.
 - All run with the log level WARNING, so that nothing is logged for a task, except where the row says INFO; then the log
   goes to a file.
+- Celery's thread pool has only the rows in which it may differ from its processes.
 - A no-op task measures the queue. A task that does something takes as long as it takes.
 """
 

@@ -16,6 +16,8 @@ from tests.support.servers import RedisServer
 
 FILE: Final = "sqlite"
 """The store without a server: a file in the folder of the measurement."""
+RIGHTS: Final = ", ".join(['<<".*">>'] * 3)
+"""To configure, write and read everything of a virtual host, as an Erlang node takes them."""
 
 
 class Store(Protocol):
@@ -70,12 +72,15 @@ class _Rabbit:
         self._last: str | None = None
 
     def empty(self) -> str:
-        """Make a virtual host, and remove the last one."""
-        if self._last is not None:
-            self._node.control("delete_vhost", self._last)
-        name = self._last = next(self._names)
-        self._node.control("add_vhost", name)
-        self._node.control("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
+        """Make a virtual host, and remove the last one; in one call, since each takes a second to start."""
+        name = next(self._names)
+        calls = [] if self._last is None else [f'rabbit_vhost:delete(<<"{self._last}">>, <<"bench">>)']
+        calls.append(f'ok = rabbit_vhost:add(<<"{name}">>, <<"bench">>)')
+        calls.append(
+            f'ok = rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"{name}">>, {RIGHTS}, <<"bench">>)'
+        )
+        self._last = name
+        self._node.control("eval", f"{', '.join(calls)}.")
         return f"{self._node.url}{name}"
 
 

@@ -35,6 +35,7 @@ class System:
         peer: Somebody else's system, which ours are compared with.
         script: What sends and works, with its interpreter, where that is not Python; then ``module`` says nothing.
         needs: A command that succeeds if such a system is installed.
+        only: Names of the scenarios that tell it from another one of its kind; empty for all that fit.
     """
 
     key: str
@@ -52,6 +53,7 @@ class System:
     peer: bool = False
     script: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    only: frozenset[str] = frozenset()
 
     def command(self) -> list[str]:
         """Return the command that starts a worker."""
@@ -156,7 +158,9 @@ CELERIAC_RABBITMQ: Final = _celeriac(
 )
 
 
-def _celery(key: str, title: str, *, pool: str, kept: str, settings: str, broker: str) -> System:
+def _celery(
+    key: str, title: str, *, pool: str, kept: str, settings: str, broker: str, only: frozenset[str] = frozenset()
+) -> System:
     return System(
         key=f"celery-{key}",
         title=f"Celery on {title}",
@@ -173,10 +177,11 @@ def _celery(key: str, title: str, *, pool: str, kept: str, settings: str, broker
             "log level WARNING; JSON"
         ),
         tasks=SYNC_TASKS,
-        scale=1,
+        scale=0.6,
         broker=broker,
         backend="redis",
         peer=True,
+        only=only,
     )
 
 
@@ -212,7 +217,7 @@ def _dramatiq(key: str, title: str, *, kept: str, settings: str) -> System:
         kept=kept,
         settings=f"{PROCESSES} processes, 8 threads each, dramatiq_queue_prefetch=512; {settings}; level WARNING; JSON",
         tasks=frozenset({"noop", "stamp"}),
-        scale=4,
+        scale=2,
         broker=key,
         backend=key,
         peer=True,
@@ -235,7 +240,7 @@ PROCRASTINATE: Final = System(
         f"{DISK_OF_POSTGRES}; log level WARNING; JSON"
     ),
     tasks=frozenset({"noop", "stamp", "async_noop"}),
-    scale=0.5,
+    scale=0.4,
     broker="postgresql",
     backend="postgresql",
     peer=True,
@@ -248,6 +253,7 @@ CELERY_THREADS: Final = _celery(
     kept="memory",
     settings=f"redis-py with hiredis; one process; {MEMORY_OF_REDIS}",
     broker="redis",
+    only=frozenset({"drain-noop", "drain-noop_stored", "latency", "load", "footprint"}),
 )
 
 
@@ -287,7 +293,7 @@ TASKIQ: Final = _on_redis(
     ),
     settings=f"{PROCESSES} processes, RedisStreamBroker (the one that acknowledges), 200 tasks at once",
     tasks=frozenset({"async_noop", "stamp"}),
-    scale=3,
+    scale=2,
     coroutines=True,
 )
 
@@ -297,7 +303,7 @@ SAQ: Final = _on_redis(
     worker=("-m", "benchmarks.baselines.together", str(PROCESSES), "benchmarks.baselines.saq_app"),
     settings=f"{PROCESSES} processes, 50 tasks at once each, results not kept; its tasks are coroutines",
     tasks=frozenset({"async_noop", "stamp"}),
-    scale=1.5,
+    scale=1,
     coroutines=True,
 )
 
@@ -307,7 +313,7 @@ STREAQ: Final = _on_redis(
     worker=("-m", "benchmarks.baselines.together", str(PROCESSES), "benchmarks.baselines.streaq_app"),
     settings=f"{PROCESSES} processes, 64 tasks at once each, results not kept; its tasks are coroutines",
     tasks=frozenset({"async_noop", "stamp"}),
-    scale=1.5,
+    scale=1,
     coroutines=True,
 )
 
@@ -320,7 +326,7 @@ HUEY: Final = _on_redis(
     ),
     settings=f"{PROCESSES} processes, no results, no periodic tasks; at most once, which is all it has",
     tasks=frozenset({"noop_early", "stamp"}),
-    scale=3,
+    scale=2,
 )
 
 RQ: Final = _on_redis(
@@ -329,7 +335,7 @@ RQ: Final = _on_redis(
     worker=("-m", "benchmarks.baselines.together", str(PROCESSES), "benchmarks.baselines.rq_app"),
     settings=f"{PROCESSES} processes of SimpleWorker, which does not fork for each task; results not kept",
     tasks=frozenset({"noop", "stamp"}),
-    scale=0.5,
+    scale=0.3,
 )
 
 

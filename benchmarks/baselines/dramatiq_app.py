@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from typing import Any, Final
 
 import dramatiq
@@ -58,12 +57,6 @@ def send_many(name: str, count: int) -> str:
     for _ in range(count):
         last = tasks[name].delay().message_id
     return last
-
-
-def send_stamps(count: int) -> None:
-    """Send so many tasks that note when they run."""
-    for _ in range(count):
-        tasks["stamp"].delay(time.monotonic_ns())
 
 
 def left() -> int:

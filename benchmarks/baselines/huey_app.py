@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import Any, Final
 
 from huey import RedisHuey
@@ -41,12 +40,6 @@ def send_many(name: str, count: int) -> str:
     for _ in range(count):
         tasks[name].delay()
     return ""
-
-
-def send_stamps(count: int) -> None:
-    """Send so many tasks that note when they run."""
-    for _ in range(count):
-        stamp(time.monotonic_ns())
 
 
 def left() -> int:

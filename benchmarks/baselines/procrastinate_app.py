@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from typing import Any, Final
 
 import procrastinate
@@ -87,12 +86,6 @@ def send_many(name: str, count: int) -> str:
     for begin in range(0, count, 1_000):
         last = _sending.many(name, min(1_000, count - begin))
     return str(last)
-
-
-def send_stamps(count: int) -> None:
-    """Send so many tasks that note when they run."""
-    for _ in range(count):
-        tasks["stamp"].delay(time.monotonic_ns())
 
 
 def left() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import Any, Final
 
 import redis
@@ -47,12 +46,6 @@ def send_many(name: str, count: int) -> str:
         data = [rq.Queue.prepare_data(tasks[name].function, result_ttl=0) for _ in range(min(1_000, count - begin))]
         last = queue.enqueue_many(data)[-1].id
     return last
-
-
-def send_stamps(count: int) -> None:
-    """Send so many tasks that note when they run."""
-    for _ in range(count):
-        tasks["stamp"].delay(time.monotonic_ns())
 
 
 def left() -> int:

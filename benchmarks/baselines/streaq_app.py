@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import time
 from typing import Any, Final
 
 import redis
@@ -59,11 +58,6 @@ def send_many(name: str, count: int) -> str:
         last = [noop.enqueue() if name != "stamp" else stamp.enqueue() for _ in range(min(1_000, count - begin))]
         loop.run(worker.enqueue_many(last))
     return str(last[-1].id)
-
-
-def send_stamps(count: int) -> None:
-    """Send so many tasks that note when they run."""
-    loop.run(worker.enqueue_many([stamp.enqueue(time.monotonic_ns()) for _ in range(count)]))
 
 
 def left() -> int:

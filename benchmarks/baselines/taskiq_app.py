@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import time
 from typing import Any, Final
 
 import redis
@@ -40,11 +39,6 @@ tasks: Final[dict[str, Any]] = {
 def send_many(name: str, count: int) -> str:
     """Send a task many times, a hundred at once: it has no call for many. Return the last id."""
     return str(loop.together(tasks[name].send, count, 100).task_id)
-
-
-def send_stamps(count: int) -> None:
-    """Send so many tasks that note when they run."""
-    loop.together(lambda: tasks["stamp"].send(time.monotonic_ns()), count, 100)
 
 
 def left() -> int:

@@ -20,7 +20,7 @@ class Backlog:
     """A million tasks that wait."""
 
     name = "backlog"
-    once = True
+    rounds = 1
     metrics = (
         Metric(
             key="drain_million",
@@ -58,9 +58,9 @@ class Variants:
     variants: tuple[Variant, ...]
 
     @property
-    def once(self) -> bool:
+    def rounds(self) -> int:
         """In the first round only."""
-        return True
+        return 1
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

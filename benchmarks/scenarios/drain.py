@@ -14,7 +14,7 @@ from typing import Final
 from benchmarks.arena import Effort, Site, wait_until
 from benchmarks.figures import Metric
 from benchmarks.processes import ProcessFailed
-from benchmarks.scenarios.scenario import AT_LEAST_ONCE, AT_MOST_ONCE
+from benchmarks.scenarios.scenario import ALL, AT_LEAST_ONCE, AT_MOST_ONCE
 from benchmarks.system import System
 from benchmarks.tally import read_count
 
@@ -42,9 +42,9 @@ class Drain:
     logged: bool = False
 
     @property
-    def once(self) -> bool:
+    def rounds(self) -> int:
         """In each round."""
-        return False
+        return ALL
 
     @property
     def name(self) -> str:
@@ -89,9 +89,7 @@ class Drain:
 DRAINS: Final = (
     Drain(task="noop", title="drain: sync, results ignored"),
     Drain(task="noop_stored", title="drain: sync, results stored", stored=True),
-    Drain(
-        task="noop_early", title="drain: sync, results ignored, `acks_late=False`", promise=AT_MOST_ONCE, most=10_000
-    ),
+    Drain(task="noop_early", title="drain: sync, results ignored, `acks_late=False`", promise=AT_MOST_ONCE, most=5_000),
     Drain(task="noop", title="drain: sync, results ignored, each task logged (`-l INFO`)", logged=True),
     Drain(task="async_noop", title="drain: `async def`, results ignored"),
     Drain(task="async_noop_stored", title="drain: `async def`, results stored", stored=True),

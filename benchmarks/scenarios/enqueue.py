@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from benchmarks.arena import Effort, Site
 from benchmarks.figures import Metric
-from benchmarks.scenarios.scenario import AT_LEAST_ONCE
+from benchmarks.scenarios.scenario import ALL, AT_LEAST_ONCE
 from benchmarks.system import System
 
 
@@ -14,7 +14,7 @@ class SingleEnqueue:
     """``delay()`` in a loop, from sync code of one process."""
 
     name = "enqueue"
-    once = False
+    rounds = ALL
     metrics = (
         Metric(
             key="enqueue_single",
@@ -38,7 +38,7 @@ class BulkEnqueue:
     """Many tasks with the quickest public way that a system has."""
 
     name = "bulk"
-    once = False
+    rounds = ALL
     metrics = (
         Metric(
             key="enqueue_bulk",
@@ -62,7 +62,7 @@ class ConcurrentEnqueue:
     """``await adelay()`` in a hundred coroutines at once."""
 
     name = "concurrent"
-    once = False
+    rounds = ALL
     metrics = (
         Metric(
             key="enqueue_concurrent",

@@ -29,7 +29,7 @@ class Fairness:
     """10,000 short tasks and 20 of five seconds."""
 
     name = "fairness"
-    once = True
+    rounds = 1
     metrics = (
         Metric(
             key="fairness_p50",

@@ -15,7 +15,7 @@ class Footprint:
     """One start of a worker, then idleness."""
 
     name = "footprint"
-    once = False
+    rounds = 3
     metrics = (
         Metric(key="startup", title="start-up: worker's process start until a waiting task runs", unit="s"),
         Metric(key="memory_rss", title="memory, 2 idle children: RSS of all its processes", unit="MB"),

@@ -14,7 +14,7 @@ class IdleWorkers:
     """They are pretended by one client; see :mod:`benchmarks.idle_workers`."""
 
     name = "idle-workers"
-    once = True
+    rounds = 1
     metrics = (
         Metric(
             key="idle_heartbeats", title="1,000 idle workers: server's CPU for their heartbeats, of one core", unit="%"

@@ -7,6 +7,7 @@ from typing import Final
 
 from benchmarks.arena import Effort, Site
 from benchmarks.figures import Metric
+from benchmarks.scenarios.scenario import ALL
 from benchmarks.system import System
 
 # Celery's package imports its parts when they are first used, so the class is asked for and called.
@@ -23,7 +24,7 @@ class ImportTime:
     """A fresh interpreter, with the bytecode cached."""
 
     name = "import"
-    once = False
+    rounds = ALL
     metrics = (Metric(key="import", title="import of the library and one app, fresh interpreter", unit="ms"),)
 
     def fits(self, system: System) -> bool:

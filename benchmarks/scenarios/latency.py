@@ -7,7 +7,7 @@ from typing import Final
 
 from benchmarks.arena import Effort, Site
 from benchmarks.figures import Metric, percentile
-from benchmarks.scenarios.scenario import AT_LEAST_ONCE
+from benchmarks.scenarios.scenario import ALL, AT_LEAST_ONCE
 from benchmarks.system import System
 
 SEED: Final = 1
@@ -17,7 +17,7 @@ class IdleLatency:
     """One task at a time, with random pauses between them."""
 
     name = "latency"
-    once = False
+    rounds = ALL
     metrics = (
         Metric(key="latency_p50", title="idle latency, `delay()` to first line: p50", unit="ms", promise=AT_LEAST_ONCE),
         Metric(key="latency_p99", title="idle latency, `delay()` to first line: p99", unit="ms", promise=AT_LEAST_ONCE),

@@ -11,6 +11,8 @@ from benchmarks.system import System
 
 AT_LEAST_ONCE = "at least once"
 AT_MOST_ONCE = "at most once"
+ALL = 1_000_000
+"""Rounds of what is measured in each."""
 
 
 class Scenario(Protocol):
@@ -22,8 +24,8 @@ class Scenario(Protocol):
         ...
 
     @property
-    def once(self) -> bool:
-        """It is measured in the first round only, since it takes long."""
+    def rounds(self) -> int:
+        """In how many rounds it is measured, the first ones: fewer where it takes long or is always much the same."""
         ...
 
     @property

@@ -22,7 +22,7 @@ class Workflows:
     """One chord and one chain."""
 
     name = "workflows"
-    once = True
+    rounds = 1
     metrics = (
         Metric(
             key="chord",

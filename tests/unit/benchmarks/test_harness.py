@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,9 @@ from benchmarks.figures import Metric
 from benchmarks.harness import Plan, main, measure, parse, planned
 from benchmarks.processes import Processes, ProcessFailed
 from benchmarks.scenarios import SCENARIOS
+from benchmarks.scenarios.scenario import ALL
 from benchmarks.stores import Stores
-from benchmarks.system import CELERIAC, CELERY, System
+from benchmarks.system import CELERIAC, CELERY, SYSTEMS, System
 
 
 class Counting:
@@ -22,7 +25,7 @@ class Counting:
 
     def __init__(self, name: str, act: Callable[[System], object] = bool) -> None:
         self.name = name
-        self.once = False
+        self.rounds = ALL
         self.metrics = (Metric(key=name, title=name, unit="s"),)
         self.measured: list[str] = []
         self._act = act
@@ -62,8 +65,30 @@ def test_the_systems_take_turns(arena: Arena, tmp_path: Path) -> None:
 
 def test_what_takes_long_is_measured_in_the_first_round_only(arena: Arena) -> None:
     scenario = Counting("both")
-    scenario.once = True
+    scenario.rounds = 1
     assert measure(plan(scenario, runs=3), arena).rows[0].values == {CELERIAC.key: [1], CELERY.key: [2]}
+
+
+def test_what_is_always_much_the_same_is_measured_in_the_first_rounds(arena: Arena) -> None:
+    scenario = Counting("both")
+    scenario.rounds = 2
+    assert measure(plan(scenario, runs=4), arena).rows[0].values == {CELERIAC.key: [1, 3], CELERY.key: [2, 4]}
+
+
+def test_a_system_may_be_asked_for_a_few_scenarios_only() -> None:
+    asked = replace(CELERY, only=frozenset({"latency"}))
+    scenarios = [scenario for scenario in SCENARIOS if scenario.name in ("enqueue", "latency")]
+    whole = Plan(scenarios=scenarios, systems=[CELERIAC, asked], runs=1, effort=QUICK, limit=60)
+    assert [(scenario.name, system.key) for scenario, system in whole.round(1)] == [
+        ("enqueue", CELERIAC.key),
+        ("latency", CELERIAC.key),
+        ("latency", CELERY.key),
+    ]
+
+
+def test_scenarios_that_a_system_is_limited_to_exist() -> None:
+    names = {scenario.name for scenario in SCENARIOS}
+    assert all(system.only <= names for system in SYSTEMS)
 
 
 def test_a_system_is_spared_what_does_not_fit_it(arena: Arena) -> None:
@@ -89,6 +114,17 @@ def test_no_round_begins_after_the_limit(arena: Arena) -> None:
     findings = measure(plan(scenario, runs=5, limit=0), arena)
     assert scenario.measured == [CELERIAC.key, CELERY.key]
     assert findings.notes == ["Only 1 of 5 runs fitted into 0 s."]
+
+
+def test_the_time_of_what_is_not_measured_again_is_not_expected_again(arena: Arena) -> None:
+    def wait(system: System) -> None:
+        time.sleep(0.3)
+
+    long, short = Counting("long", wait), Counting("short")
+    long.rounds = 1
+    findings = measure(plan(long, short, runs=3, limit=0.9), arena)
+    assert findings.notes == []
+    assert short.measured == [CELERIAC.key, CELERY.key] * 3
 
 
 def test_every_metric_has_a_key_of_its_own() -> None:
