@@ -13,6 +13,7 @@ kills its process cannot take its neighbours with it. Where it cannot soon be al
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, Protocol
@@ -37,6 +38,8 @@ from celeriac.worker.sync_slots import SyncSlots
 IDLE_LOOK: Final = 1.0
 """Longest seconds between two looks at an idle broker; only a lost wake-up ever makes it matter."""
 PROMOTE_BATCH: Final = 500
+FAREWELL: Final = 1.0
+"""Seconds that telling a broker may take that this process waits no more."""
 LAST_CHANCE_PATIENCE: Final = 5.0
 """Seconds that a delivery on its last chance waits here for the others to end, claiming nothing more meanwhile."""
 LAST_CHANCE_REST: Final = 2.0
@@ -125,7 +128,7 @@ class Fetcher:
         if delivery is None:
             self._holdings.doubt.set()
         elif self._holdings.take_handed(delivery):
-            self._idle = False
+            # Still idle for what it knows: this process may be known as that in its other queues.
             if self.stopping or self.limit() <= 0:
                 self._release([delivery], "not started")
             elif steps.awaits(delivery):
@@ -170,6 +173,9 @@ class Fetcher:
             backoff.worked()
             if idle_for > 0 and not self.stopping:
                 await self._wait(idle_for)
+        if self._idle:  # This process may take long to end, and whoever is known as idle is woken, or handed something.
+            with contextlib.suppress(CeleriacError, OSError, TimeoutError):
+                await asyncio.wait_for(self._pass_on(), FAREWELL)
         self.ended = True
         await self._waiter.close()
 
@@ -252,6 +258,9 @@ class Fetcher:
         if deliveries:
             self._table.note_claim(asked + self._options.lease)
             whole = len(deliveries) >= wanted
+            left = self.limit()  # Less than before, if something was handed over meanwhile.
+            self._release(deliveries[left:], "claimed beside what was handed over")
+            deliveries = deliveries[:left]
             later = [one for one in deliveries if steps.awaits(one)]
             if later:
                 deliveries = [one for one in deliveries if not steps.awaits(one)]

@@ -243,6 +243,30 @@ async def test_what_comes_while_it_is_looked_for_is_kept(broker: Broker) -> None
     assert released == []
 
 
+async def test_who_may_not_publish_what_is_handed_over_leaves_it_for_a_claim(
+    server: RedisServer, broker: Broker
+) -> None:
+    owner = await idle(broker, "w1")
+    prefix = f"hand{next(_numbers) - 1}"
+    server.ask("ACL", "SETUSER", "sender", "on", ">pw", "~*", "+@all", "resetchannels", f"&{{{prefix}}}:wake*")
+    url = server.url.replace("://", "://sender:pw@")
+    async with AsyncBroker(connect(f"{url}?prefix={prefix}")) as sender:
+        await sender.enqueue([message("a")])
+    assert await owner.waiter.wait(5)
+    assert await broker.holdings("w1") == ()
+    assert [one.lease.id for one in await owner.claim()] == ["a"]
+
+
+async def test_leases_that_are_none_do_not_lose_what_is_sent(server: RedisServer, broker: Broker) -> None:
+    await idle(broker, "w1")
+    leases = f"{{hand{next(_numbers) - 1}}}:leases"
+    server.ask("DEL", leases)
+    server.ask("SET", leases, "x")
+    assert await broker.enqueue([message("a")]) == ()
+    server.ask("DEL", leases)
+    assert [one.lease.id for one in await broker.claim(["one"], 1, "w2", LEASE)] == ["a"]
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_nothing_is_lost_or_doubled_among_owners_that_are_handed_some_and_claim_others(
     broker: Broker, seed: int

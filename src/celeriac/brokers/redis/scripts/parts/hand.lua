@@ -6,9 +6,9 @@ local function receiver(queue)
     local idle = redis.pcall('ZREVRANGE', T .. 'idle:' .. queue, 0, CANDIDATES - 1)
     for place = 1, #idle do
         local owner = idle[place]
-        local expires = call('ZSCORE', T .. 'leases', owner)
+        local expires = tonumber(redis.pcall('ZSCORE', T .. 'leases', owner)) -- Whatever key that is.
         -- A lease that a reclaim has ended has run out as well, until the owner begins anew.
-        if expires and tonumber(expires) > now and call('EXISTS', T .. 'o:' .. owner) == 0 then
+        if expires and expires > now and call('EXISTS', T .. 'o:' .. owner) == 0 then
             -- Only the subscribers of this node count, and PUBLISH reaches all: with one here, there is no other.
             local heard = redis.pcall('PUBSUB', 'NUMSUB', T .. 'hand:' .. owner)
             if heard[2] == 1 then return owner end
@@ -24,10 +24,11 @@ local function hand_over(queue, place, number, id, value)
     if not owner then return false end
     local mark, high, low = format('%016.0f', number), byte(value, 1, 2)
     local header = sub(value, 3, 2 + high * 256 + low) -- As header_of() in records.lua, which is long.
+    -- First of all: who may not publish there leaves the message for a claim. It is heard when the script is over.
+    if redis.pcall('PUBLISH', T .. 'hand:' .. owner, mark .. format('%03d', #id) .. id .. value) ~= 1 then return false end
     call('HSET', T .. 'o:' .. owner, id, mark .. format('%.0f', place) .. 'r' .. header)
     call('ZREM', T .. 'idle:' .. queue, owner)
     call('SADD', T .. 'queues', queue)
     count_owned(queue, 1)
-    redis.pcall('PUBLISH', T .. 'hand:' .. owner, mark .. format('%03d', #id) .. id .. value)
     return true
 end
