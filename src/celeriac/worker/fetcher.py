@@ -35,8 +35,10 @@ from celeriac.worker.settler import Settler
 from celeriac.worker.slots import SlotTable
 from celeriac.worker.sync_slots import SyncSlots
 
-IDLE_LOOK: Final = 1.0
+IDLE_LOOK: Final = 2.5
 """Longest seconds between two looks at an idle broker; only a lost wake-up ever makes it matter."""
+LOOKS: Final = 4
+"""Looks at an idle broker within the time after which the watchdog takes this process for a dead one."""
 PROMOTE_BATCH: Final = 500
 FAREWELL: Final = 1.0
 """Seconds that telling a broker may take that this process waits no more."""
@@ -93,6 +95,8 @@ class Fetcher:
         self._last_chance_since = 0.0
         self._idle = False
         """The latest claim found nothing, so that the broker may wake this process alone for what comes."""
+        self._newest = 0
+        """The token of the latest claim that found something."""
         self._alone = False
         """What runs here has its last chance and must stay alone."""
         self._returning: set[Lease] = set()
@@ -131,6 +135,10 @@ class Fetcher:
             # Still idle for what it knows: this process may be known as that in its other queues.
             if self.stopping or self.limit() <= 0:
                 self._release([delivery], "not started")
+            elif delivery.lease.token < self._newest:
+                # It comes later than what was claimed after it. Perhaps this process stood still, so that it is others'
+                # by now, while that claim makes the lease look good.
+                self._release([delivery], "it was long on its way")
             elif steps.awaits(delivery):
                 self._release([delivery], "what it is given must be read first")
             else:
@@ -256,6 +264,7 @@ class Fetcher:
         self._table.note_poll(self._clock.monotonic())
         self._idle = not deliveries
         if deliveries:
+            self._newest = deliveries[-1].lease.token
             self._table.note_claim(asked + self._options.lease)
             whole = len(deliveries) >= wanted
             left = self.limit()  # Less than before, if something was handed over meanwhile.
@@ -272,7 +281,8 @@ class Fetcher:
         promoted = await self._broker.promote(PROMOTE_BATCH)
         if promoted.count:
             return 0.0
-        return IDLE_LOOK if promoted.next_in is None else max(0.001, min(IDLE_LOOK, promoted.next_in))
+        longest = min(IDLE_LOOK, self._options.watchdog / LOOKS)
+        return longest if promoted.next_in is None else max(0.001, min(longest, promoted.next_in))
 
     async def _pass_on(self) -> float:
         """Let the broker wake others: what claimed ahead, found nothing and runs something long is known as idle."""

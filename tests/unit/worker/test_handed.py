@@ -12,7 +12,7 @@ import pytest
 from celeriac.brokers import connect
 from celeriac.brokers.facade import AsyncBroker
 from celeriac.core.message import Delivery
-from tests.support.house import Counted, House, at_work, hand_over, until
+from tests.support.house import OWNER, Counted, House, at_work, hand_over, until
 
 Make = Callable[..., House]
 
@@ -77,4 +77,18 @@ async def test_what_is_handed_over_beside_a_claim_counts_for_its_share(make: Mak
         await until(lambda: house.retired, "the wish to be replaced")
     assert list(house.runs) == broker.handed
     assert [stats.ready for stats in house.app.broker.stats()] == [1]
+    await broker.close()
+
+
+async def test_what_comes_later_than_a_claim_after_it_is_given_back_and_runs_once(make: Make) -> None:
+    house = make(coroutines=0)
+    broker = Counted(house)
+    async with at_work(house, broker) as engine:
+        (late,) = house.send("plain")
+        (delivery,) = house.app.broker.claim(["celery"], 1, OWNER, 60.0)
+        await house.over(house.send("plain"))
+        engine.fetcher.take(delivery)
+        assert await house.over([late]) == {late: "SUCCESS"}
+        assert house.runs[late] == 1
+    assert [found for _, found in broker.claims].count(True) == 2, "it was claimed anew"
     await broker.close()
