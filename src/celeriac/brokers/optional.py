@@ -36,8 +36,8 @@ class Handing(Protocol):
 
         The store may do that while the owner's last claim found nothing and it holds nothing: in the step that keeps a
         message it leases it as a claim of the owner would, under a token that is greater than those of all its claims
-        before, and less than those of all after, whatever message they are of. After that the owner is not known as idle any more, so
-        whoever is handed something claims again.
+        before, and less than those of all after, whatever message they are of. After that the owner is not known as
+        idle any more, so whoever is handed something claims again.
 
         Args:
             owner: Who waits.
