@@ -71,7 +71,7 @@ class Findings:
 
 
 def measure(plan: Plan, arena: Arena) -> Findings:
-    """Run all rounds for which there is time."""
+    """Run all rounds for which there is time; after the first one an interrupt ends it with what it has."""
     metrics = [metric for scenario in plan.scenarios for metric in scenario.metrics]
     findings = Findings([Row(metric=metric, values={}) for metric in metrics])
     began = time.monotonic()
@@ -86,19 +86,37 @@ def measure(plan: Plan, arena: Arena) -> Findings:
         if run > 1 and started - began + expected > plan.limit:
             findings.notes.append(f"Only {run - 1} of {plan.runs} runs fitted into {plan.limit:.0f} s.")
             break
-        for scenario, system in plan.round(run):
-            name = (scenario.name, system.key)
-            # What failed once is not tried again: it may have taken all of its timeouts.
-            if name in failed:
-                continue
-            at = time.monotonic()
-            if _one(scenario, system, arena, plan, findings):
-                took[name] = time.monotonic() - at
-            else:
-                failed.add(name)
-                took.pop(name, None)
+        try:
+            _round(run, plan, arena, findings, took, failed)
+        except KeyboardInterrupt:
+            if run == 1:
+                raise
+            findings.notes.append(f"Interrupted in run {run} of {plan.runs}.")
+            break
         _say(f"round {run} of {plan.runs}: {time.monotonic() - started:.0f} s")
     return findings
+
+
+def _round(
+    run: int,
+    plan: Plan,
+    arena: Arena,
+    findings: Findings,
+    took: dict[tuple[str, str], float],
+    failed: set[tuple[str, str]],
+) -> None:
+    """Run one round; ``took`` and ``failed`` learn how long each measurement took, and which failed."""
+    for scenario, system in plan.round(run):
+        name = (scenario.name, system.key)
+        # What failed once is not tried again: it may have taken all of its timeouts.
+        if name in failed:
+            continue
+        at = time.monotonic()
+        if _one(scenario, system, arena, plan, findings):
+            took[name] = time.monotonic() - at
+        else:
+            failed.add(name)
+            took.pop(name, None)
 
 
 def _one(scenario: Scenario, system: System, arena: Arena, plan: Plan, findings: Findings) -> bool:

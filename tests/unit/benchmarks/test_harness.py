@@ -150,3 +150,21 @@ def test_a_wrong_choice_is_refused(argv: list[str], capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         main(argv)
     assert argv[0] in capsys.readouterr().err
+
+
+def test_an_interrupt_after_the_first_round_keeps_what_there_is(arena: Arena) -> None:
+    left = itertools.count(-3)
+
+    def interrupt(system: System) -> None:
+        if next(left) == 0:
+            raise KeyboardInterrupt
+
+    findings = measure(plan(Counting("both", interrupt), runs=5), arena)
+    assert findings.rows[0].values == {CELERIAC.key: [1, 3], CELERY.key: [2]}
+    assert findings.notes == ["Interrupted in run 2 of 5."]
+
+    def at_once(system: System) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(plan(Counting("both", at_once), runs=5), arena)
