@@ -185,7 +185,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     keys = [system.key for system in SYSTEMS]
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure Celeriac beside its peers.")
     parser.add_argument("--runs", type=int, help="runs of each measurement (default 5, with --quick 1)")
-    parser.add_argument("--quick", action="store_true", help="measure less of everything, in under two minutes")
+    parser.add_argument("--quick", action="store_true", help="measure less of everything")
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds: a round that would end later is left out")
     parser.add_argument("--only", action="append", choices=names, help="this scenario; may be given several times")
     parser.add_argument("--system", action="append", choices=keys, help="this system; may be given several times")

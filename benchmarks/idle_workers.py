@@ -17,7 +17,7 @@ import redis
 from celeriac.brokers import open_broker
 from celeriac.brokers.facade import SyncBroker
 from celeriac.brokers.port import WorkerRecord
-from celeriac.worker.control import LOOK_EVERY
+from celeriac.worker.control import SELDOM
 from celeriac.worker.fetcher import IDLE_LOOK
 from celeriac.worker.keeper import HEARTBEAT_EVERY, HEARTBEAT_TTL, REAP_EVERY
 from celeriac.worker.options import WorkerOptions
@@ -53,7 +53,7 @@ class Crowd:
         asked: dict[str, tuple[float, Callable[[int], object]]] = {
             "heartbeat": (1 / HEARTBEAT_EVERY, self._beat),
             "extend": (4 / lease, lambda n: broker.extend([f"w{n}#boot/keeper", *_owners(n)], lease)),
-            "commands": (1 / LOOK_EVERY, self._look),
+            "commands": (1 / SELDOM, self._look),
             "reclaim": (1 / REAP_EVERY, lambda n: broker.reclaim(f"w{n}/judge", BATCH, crash_limit=3, before=0.0)),
             "promote": (1 / PROMOTE_EVERY + CHILDREN / IDLE_LOOK, lambda n: broker.promote(BATCH)),
             "claim": (CHILDREN / IDLE_LOOK, lambda n: broker.claim(["celery"], 1, _owners(n)[0], lease)),

@@ -43,7 +43,7 @@ class Holdings:
 
     Attributes:
         changing: Held while a claim is under way, and while the broker is asked what it holds for this process.
-        doubt: Set when a claim has failed, so that what it came to is not known.
+        doubt: Set when a claim has failed, so that what it came to is not known, or what was handed over may be lost.
     """
 
     def __init__(self) -> None:
@@ -160,6 +160,6 @@ class Auditor:
         for lease in strays:
             record = records.get(lease.id)
             arrival = None if record is None else if_revoked(record.message)
-            reason = "claimed, and the reply was lost"
+            reason = "leased to this process, which never got it"
             self._settle(Settlement(lease=lease, action="release", reason=reason, arrival=arrival))
         self._bus.emit(StraysFound(tuple([lease.id for lease in strays]), self._owner))
