@@ -12,6 +12,8 @@ from celeriac.testing.simulation import Report, simulate
 from celeriac.testing.simulation.world import StoreClock
 from tests.simulation import plants
 
+pytestmark = pytest.mark.timeout(240)  # The number of seeds is the bound: a slow machine takes longer for the same.
+
 WITHIN = 400
 
 # What the first broken promise is called. A bug in the store may be seen in several ways.
