@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ class Tally:
         self._folder = folder
         self._counts: memoryview | None = None
         self._stamps: int | None = None
+        self._opening = threading.Lock()
         os.register_at_fork(after_in_child=self._forget)
 
     def hit(self) -> None:
@@ -61,16 +63,20 @@ class Tally:
         os.write(self._stamps, _STAMP.pack(sent, now))
 
     def _open_counts(self) -> memoryview:
-        path = self._folder / f"counts-{os.getpid()}"
-        with path.open("w+b") as file:
-            file.truncate(_COUNTS.size)
-            counts = memoryview(mmap.mmap(file.fileno(), _COUNTS.size)).cast("Q")
-        counts[1] = monotonic_ns()
-        self._counts = counts
-        return counts
+        with self._opening:  # The first tasks of several threads come at once, and opening empties the file.
+            if self._counts is not None:
+                return self._counts
+            path = self._folder / f"counts-{os.getpid()}"
+            with path.open("w+b") as file:
+                file.truncate(_COUNTS.size)
+                counts = memoryview(mmap.mmap(file.fileno(), _COUNTS.size)).cast("Q")
+            counts[1] = monotonic_ns()
+            self._counts = counts
+            return counts
 
     def _forget(self) -> None:
         self._counts = self._stamps = None
+        self._opening = threading.Lock()
 
 
 def tally_from_environment() -> Tally:

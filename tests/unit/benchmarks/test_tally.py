@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -61,3 +62,23 @@ def test_a_task_outside_of_the_harness_is_told_what_is_missing(monkeypatch: pyte
     monkeypatch.delenv(FOLDER, raising=False)
     with pytest.raises(RuntimeError, match=FOLDER):
         tally_from_environment()
+
+
+def test_threads_whose_first_tasks_come_at_once_count_in_one_file(tmp_path: Path) -> None:
+    for attempt in range(50):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        tally, together = Tally(folder), threading.Barrier(4)
+
+        def first(tally: Tally = tally, together: threading.Barrier = together) -> None:
+            together.wait(10)
+            tally.hit()
+
+        threads = [threading.Thread(target=first) for _ in range(4)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join(10)
+        # Threads of one process may lose a count to each other, but none of them its file.
+        assert 1 <= read_count(folder).tasks <= 4
+        assert tally._counts is not None
