@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 from collections import Counter
@@ -15,7 +16,7 @@ import pytest
 from celeriac.brokers import connect
 from celeriac.brokers.facade import AsyncBroker
 from celeriac.brokers.port import AsyncWaiter, Sending
-from celeriac.core.message import Delivery, Message, Settlement
+from celeriac.core.message import Delivery, Lease, Message, Settlement
 from celeriac.events import Bus
 from celeriac.worker.holdings import Auditor, Holdings
 from tests.support.servers import RedisServer
@@ -66,11 +67,45 @@ class Owner:
 
     async def got(self, quiet: float = 0.3) -> list[str]:
         """Return the ids that were handed over, once there are some, or after a moment."""
-        for _ in range(round(quiet / 0.01)):
-            if self.handed:
-                break
-            await asyncio.sleep(0.01)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(quiet):
+                while not self.handed:
+                    self.told.clear()
+                    await self.told.wait()
         return [one.lease.id for one in self.handed]
+
+
+class Audited:
+    """What an owner holds, compared with what the broker says, and what is given back."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.holdings = Holdings()
+        self.released: list[Settlement] = []
+        self.asked = asyncio.Event()
+        """The broker has said what it holds."""
+        self.auditor = Auditor(
+            holdings=self.holdings,
+            broker=Asked(self),
+            owner="w1",
+            every=60.0,
+            settle=self.released.append,
+            forsake=lambda ids: None,
+            bus=Bus(),
+        )
+
+
+class Asked:
+    """The broker that is asked, and tells when it was."""
+
+    def __init__(self, audited: Audited) -> None:
+        self._audited = audited
+        self.get = audited.broker.get
+
+    async def holdings(self, owner: str) -> tuple[Lease, ...]:
+        found = await self._audited.broker.holdings(owner)
+        self._audited.asked.set()
+        return found
 
 
 async def idle(broker: Broker, name: str, queues: Sequence[str] = ("one",)) -> Owner:
@@ -197,16 +232,8 @@ async def test_a_repeated_sending_is_handed_over_once(broker: Broker) -> None:
 
 async def test_what_was_lost_on_the_way_is_given_back_and_not_taken_when_it_comes_after_all(broker: Broker) -> None:
     owner = await idle(broker, "w1")
-    holdings, released = Holdings(), list[Settlement]()
-    auditor = Auditor(
-        holdings=holdings,
-        broker=broker,
-        owner="w1",
-        every=60.0,
-        settle=released.append,
-        forsake=lambda ids: None,
-        bus=Bus(),
-    )
+    audited = Audited(broker)
+    auditor, holdings, released = audited.auditor, audited.holdings, audited.released
     await broker.enqueue([message("a")])
     assert await owner.got() == ["a"]
     await auditor.audit()
@@ -214,8 +241,9 @@ async def test_what_was_lost_on_the_way_is_given_back_and_not_taken_when_it_come
     assert not holdings.take_handed(owner.handed[0]), "others may have it"
     released.clear()
 
+    audited.asked.clear()
     looking = asyncio.create_task(auditor.audit())
-    await asyncio.sleep(0.1)
+    await audited.asked.wait()
     assert holdings.take_handed(later(owner.handed[0])), "another delivery of the same task is another one"
     await looking
     assert [one.lease.token for one in released] == [owner.handed[0].lease.token]
@@ -223,20 +251,13 @@ async def test_what_was_lost_on_the_way_is_given_back_and_not_taken_when_it_come
 
 async def test_what_comes_while_it_is_looked_for_is_kept(broker: Broker) -> None:
     owner = await idle(broker, "w1")
-    holdings, released = Holdings(), list[Settlement]()
-    auditor = Auditor(
-        holdings=holdings,
-        broker=broker,
-        owner="w1",
-        every=60.0,
-        settle=released.append,
-        forsake=lambda ids: None,
-        bus=Bus(),
-    )
+    audited = Audited(broker)
+    auditor, holdings, released = audited.auditor, audited.holdings, audited.released
     await broker.enqueue([message("a")])
     assert await owner.got() == ["a"]
+    audited.asked.clear()
     looking = asyncio.create_task(auditor.audit())
-    await asyncio.sleep(0.1)
+    await audited.asked.wait()
     assert holdings.take_handed(owner.handed[0])
     holdings.drop([owner.handed[0].lease])  # It has run and was settled at once.
     await looking
