@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from celeriac import Celeriac, Task
+from celeriac.brokers.deadline import after
 from celeriac.errors import ImproperlyConfigured, OperationalError
 from celeriac.testing.faults import Fault, FaultyDriver, Script
 
@@ -59,6 +60,39 @@ class TestFaults:
         with pytest.raises(OperationalError):
             add.delay(1)
         assert 0 < 1000 - script.pending < 100
+
+    def test_one_timeout_bounds_both_parts_of_sending_many(
+        self, make_app: Callable[..., Celeriac], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A worn-out first part leaves the second what remains; what the caller does between them takes nothing."""
+        app = make_app(publish_timeout=5.0)
+        now, left = 1000.0, list[float]()
+        monkeypatch.setattr("time.monotonic", lambda: now)
+
+        @app.task
+        def add(x: int) -> None: ...
+
+        def pass_time(seconds: float) -> None:
+            nonlocal now
+            now += seconds
+
+        def begin(messages: object, sending: object = None) -> Callable[[], tuple[str, ...]]:
+            pass_time(2.0)
+
+            def end() -> tuple[str, ...]:
+                left.append(after(1000.0) - now)
+                return ()
+
+            return end
+
+        def calls() -> Iterator[tuple[int]]:
+            for number in range(600):
+                yield (number,)
+            pass_time(60.0)
+
+        monkeypatch.setattr(app.broker, "begin_enqueue", begin)
+        add.apply_many(calls())
+        assert left == [3.0, 3.0]
 
     def test_many_say_how_many_were_sent(self, app: Celeriac, add: Task[..., int]) -> None:
         self.broken(app, Fault.NONE, Fault.LOSE_REQUEST)
