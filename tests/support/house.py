@@ -19,7 +19,7 @@ from celeriac.brokers.facade import AsyncBroker
 from celeriac.brokers.port import Record
 from celeriac.core.message import Delivery
 from celeriac.events.names import Event
-from celeriac.worker.engine import Engine
+from celeriac.worker.engine import Direct, Engine
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.runs import monotonic
 from celeriac.worker.slots import SlotTable
@@ -123,7 +123,9 @@ async def until(condition: Callable[[], object], what: str, seconds: float = 10.
 
 
 @asynccontextmanager
-async def at_work(house: House, broker: AsyncBroker[Any, Any] | None = None) -> AsyncIterator[Engine]:
+async def at_work(
+    house: House, broker: AsyncBroker[Any, Any] | None = None, direct: Direct | None = None
+) -> AsyncIterator[Engine]:
     """Run the engine; drain it at the end, which must settle everything."""
     surroundings = house.app.worker_surroundings("engine@test", delivery_limit=LIMIT)
     house.events = listen(surroundings)
@@ -134,6 +136,7 @@ async def at_work(house: House, broker: AsyncBroker[Any, Any] | None = None) -> 
         broker=broker or house.app.async_broker(),
         own_results=None,
         table=house.table,
+        direct=direct,
     )
     slots = threading.Thread(target=engine.sync_slots.run_main, daemon=True)
     slots.start()

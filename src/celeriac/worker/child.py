@@ -23,7 +23,7 @@ from celeriac.brokers.facade import AsyncBroker
 from celeriac.core.message import Lease
 from celeriac.events import signals
 from celeriac.worker import forks, logs, tracker
-from celeriac.worker.engine import Engine, ResultStore
+from celeriac.worker.engine import Direct, Engine, ResultStore
 from celeriac.worker.entry import SIGNALS_LEFT_TO_SUPERVISOR
 from celeriac.worker.link import Drain, Fatal, Ready, Retire, Revoke, ToChild
 from celeriac.worker.loop import new_loop
@@ -112,6 +112,7 @@ class ChildProcess:
             broker=broker,
             own_results=own_results,
             table=self._table,
+            direct=self._direct(),
         )
         self._engine = engine
         if self._drain_asked:
@@ -126,6 +127,10 @@ class ChildProcess:
             if link is not None:
                 asyncio.get_running_loop().remove_reader(link.fileno())
             await self._app.adisconnect()
+
+    def _direct(self) -> Direct | None:
+        # Where deliveries are all there is of a lease, only the connection that got one can speak of it.
+        return Direct(self._app.broker, self._app.backend) if self._app.broker.capabilities.stored else None
 
     def _retire(self, link: Connection | None) -> _Retire:
         return _Retire(link, self)

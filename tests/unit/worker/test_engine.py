@@ -219,37 +219,6 @@ async def test_last_chance_is_parked_where_it_cannot_be_alone(make: Make) -> Non
     assert house.runs[suspect] == 1
 
 
-# Starts that must be known first.
-
-
-class Superseding(AsyncBroker[Any, Any]):
-    """A broker that says of every start that the lease is gone."""
-
-    async def start(self, starts: Sequence[Start]) -> tuple[str, ...]:
-        return tuple(one.lease.id for one in starts)
-
-
-async def test_suspect_that_was_taken_over_does_not_run_and_the_engine_goes_on(make: Make) -> None:
-    house = make()
-    (suspect,) = house.send("plain")
-    house.crash(suspect, 1)
-    others = house.send("plain", 10)
-    async with at_work(house, Superseding(connect(house.url))):
-        assert set((await house.over(others)).values()) == {state.SUCCESS}
-        assert suspect not in house.runs
-
-
-async def test_start_of_a_suspect_is_known_before_it_runs(make: Make) -> None:
-    house = make()
-    (suspect,) = house.send("plain", waits=True)
-    house.crash(suspect, 1)
-    async with at_work(house):
-        await until(lambda: house.running, "the run")
-        record = house.record(suspect)
-        assert record is not None
-        assert record.state == state.STARTED
-
-
 # Leases, revoking, recycling, draining.
 
 
