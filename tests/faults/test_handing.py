@@ -12,7 +12,8 @@ from typing import Final
 import pytest
 
 from tests.support.backing import RedisBacking
-from tests.support.fleet import Project, freeze
+from tests.support.fleet import Project
+from tests.support.freezing import freeze
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.parametrize("driver", ["redis"], indirect=True)]

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.fleet import Project, Worker, freeze
+from tests.support.fleet import Project, Worker
+from tests.support.freezing import freeze
 from tests.support.producer import Producer
 from tests.support.scenarios import hands_over, on, served, served_whole, syncs_late
 from tests.support.tally import HOST_PROMISE, Incident, conclude, count, sized

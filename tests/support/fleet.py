@@ -28,6 +28,7 @@ from celeriac.brokers.port import Record
 from celeriac.core.message import StoredResult
 from celeriac.core.state import READY_STATES
 from tests.support.backing import Backing
+from tests.support.freezing import freeze
 from tests.support.waiting import wait_for
 
 READY_WITHIN: Final = 30.0
@@ -387,23 +388,6 @@ def is_alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def freeze(pids: Iterable[int]) -> None:
-    """Stop these processes and wait until every thread of theirs stands still."""
-    frozen = list(pids)
-    for pid in frozen:
-        os.kill(pid, signal.SIGSTOP)
-    for pid in frozen:
-        wait_for(lambda: _stands_still(pid), 5, f"process {pid} to stand still")  # noqa: B023
-
-
-def _stands_still(pid: int) -> bool:
-    threads = Path(f"/proc/{pid}/task")
-    if not threads.exists():  # No Linux: only the process as a whole can be looked at.
-        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
-    states = [thread.joinpath("stat").read_text().rpartition(")")[2].split()[0] for thread in threads.iterdir()]
-    return set(states) <= {"T", "t"}
 
 
 def _group(process: psutil.Process) -> int:

@@ -15,7 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
+import psutil
+
 from scripts.ensure_server import ensure_server
+from tests.support.freezing import freeze
 from tests.support.servers import Certificates, free_port
 from tests.support.waiting import wait_for
 
@@ -147,7 +150,10 @@ class RabbitNode:
 
     def pause(self) -> None:
         """Let it stand still."""
-        self._signal(signal.SIGSTOP)
+        if self._process is not None:
+            first = psutil.Process(self._process.pid)
+            family = [one.pid for one in (first, *first.children(recursive=True))]
+            freeze([pid for pid in family if os.getpgid(pid) == first.pid])  # Those that will be told to go on.
 
     def resume(self) -> None:
         """Let it go on."""

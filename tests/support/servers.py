@@ -28,6 +28,7 @@ from urllib.parse import quote
 import redis
 
 from scripts.ensure_server import ensure_server
+from tests.support.freezing import freeze
 from tests.support.waiting import wait_for
 
 PORTS: Final = range(10_240, 22_000)
@@ -176,7 +177,8 @@ class RedisServer:
 
     def pause(self) -> None:
         """Stop it in its tracks (SIGSTOP): connections are accepted by the system, and nothing answers."""
-        self._signal(signal.SIGSTOP)
+        if self._process is not None:
+            freeze([self._process.pid])
 
     def resume(self) -> None:
         """Let it go on."""

@@ -18,7 +18,8 @@ import msgspec
 
 from celeriac.core import state
 from scripts.reliability import ROWS_VARIABLE, SIZE_VARIABLE, Row
-from tests.support.fleet import Entry, Project, freeze, tell
+from tests.support.fleet import Entry, Project, tell
+from tests.support.freezing import freeze
 
 CHILD_PROMISE: Final = 1.0
 HOST_PROMISE: Final = 10.0

@@ -18,6 +18,7 @@ from celeriac.brokers.rabbitmq.client import Client
 from celeriac.brokers.rabbitmq.driver import AloneDriver, PairedDriver
 from celeriac.brokers.rabbitmq.failures import NoSuchThing, NotAllowed, Unroutable
 from celeriac.brokers.rabbitmq.operations.messages import marked
+from celeriac.brokers.rabbitmq.reader import Reader
 from celeriac.brokers.rabbitmq.receiver import count
 from celeriac.brokers.rabbitmq.requests import Take, Taken
 from celeriac.core.ids import new_id
@@ -239,6 +240,59 @@ class TestPaired:
             proxy.drop()
             assert await client_of(broker).perform(Take((queue,), 10, "w1")) == []
             await waiter.close()
+
+    @pytest.mark.parametrize("hurry", [False, True])
+    async def test_what_lay_here_while_the_process_stood_still_is_asked_for(
+        self, open_broker: Open, queue: str, monkeypatch: pytest.MonkeyPatch, hurry: bool
+    ) -> None:
+        """A take that hurries does so only with what came a moment ago."""
+        broker = open_broker()
+        assert await claim(broker, queue) == []
+        waiter = broker.waiter()
+        sleeping = asyncio.ensure_future(waiter.wait(20.0))
+        await open_broker().enqueue([message(queue, id=queue)])
+        assert await sleeping
+        receiver = client_of(broker).receiver
+        monkeypatch.setattr("celeriac.brokers.rabbitmq.receiver.JUST_NOW", 0.0)
+        asked: list[float] = []
+        closed = Reader.closed
+
+        async def closing(reader: Reader) -> None:
+            if reader._closing is not None:
+                asked.append(time.monotonic())
+            await closed(reader)
+
+        monkeypatch.setattr(Reader, "closed", closing)
+        assert len(await receiver.take(Take((queue,), 10, "w1", hurry), time.monotonic() + 10)) == 1
+        assert asked
+        await waiter.close()
+
+    async def test_a_claim_does_not_wait_for_the_end_of_its_consumer_and_the_next_one_does(
+        self, open_broker: Open, queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broker = open_broker()
+        assert await claim(broker, queue, limit=1) == []
+        waiter = broker.waiter()
+        sleeping = asyncio.ensure_future(waiter.wait(20.0))
+        await asyncio.sleep(0.2)  # The consumer is open.
+        heard = asyncio.Event()
+        close = Reader._close
+
+        async def late(reader: Reader, cancelled: Any) -> None:
+            await heard.wait()
+            await close(reader, cancelled)
+
+        monkeypatch.setattr(Reader, "_close", late)
+        await open_broker().enqueue([message(queue, id=f"{queue}{n}") for n in range(3)])
+        assert await sleeping
+        (first,) = await asyncio.wait_for(claim(broker, queue, limit=1), 10)
+        assert first.lease.id == f"{queue}0"
+        following = asyncio.ensure_future(claimed(broker, queue, 2))
+        await asyncio.sleep(0.2)
+        assert not following.done()
+        heard.set()
+        assert {one.lease.id for one in await following} == {f"{queue}1", f"{queue}2"}
+        await waiter.close()
 
     async def test_a_task_in_a_queue_can_be_revoked(self, open_broker: Open, queue: str) -> None:
         broker = open_broker()

@@ -54,7 +54,7 @@ class Client:
             case requests.Take():
                 if self.renewal is not None:
                     self.renewal.start()
-                return await self.receiver.take(request.queues, request.limit, request.owner, deadline)
+                return await self.receiver.take(request, deadline)
             case requests.Keep():
                 return self.receiver.keep(request.refs)
             case requests.Ack(heard=True):

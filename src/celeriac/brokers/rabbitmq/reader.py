@@ -7,6 +7,7 @@ and was not wanted any more goes back to the broker at once.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -40,6 +41,8 @@ class Reader:
         """How many the open consumer may bring; 0 if none is open."""
         self.origin: str | None = None
         """Where messages of this queue come from and go back to, if it keeps them for another."""
+        self.came = 0.0
+        """When the oldest message of the inbox came, on the monotonic clock, or earlier."""
         self._arrived = arrived
         self._opened = 0
         self._gave_back = False
@@ -48,6 +51,8 @@ class Reader:
         channel.on_cancelled = self._on_cancelled
 
     def _on_message(self, message: wire.Delivered) -> None:
+        if not self.inbox:
+            self.came = time.monotonic()
         self.inbox.append(message)
         self.unacked.add(message.tag)
         self._arrived()

@@ -22,7 +22,7 @@ from celeriac.brokers.rabbitmq.connection import Connection
 from celeriac.brokers.rabbitmq.failures import ChannelEnded, NoSuchThing
 from celeriac.brokers.rabbitmq.link import Link
 from celeriac.brokers.rabbitmq.reader import Reader
-from celeriac.brokers.rabbitmq.requests import Taken
+from celeriac.brokers.rabbitmq.requests import Take, Taken
 from celeriac.brokers.rabbitmq.sender import AGAIN, Sender
 from celeriac.brokers.rabbitmq.topology import NEWS, Topology, logical, written
 from celeriac.core.message import MAX_PRIORITY
@@ -35,6 +35,8 @@ ABANDONED: Final = 0.1
 PROBE_EVERY: Final = 30.0
 """Seconds between two looks for levels of priority that no news told of."""
 WAITING_ROOM: Final = 1
+JUST_NOW: Final = 0.5
+"""Seconds since when what came is surely ours: who stands still for so short does not lose its connection."""
 
 
 class Receiver:
@@ -82,21 +84,21 @@ class Receiver:
 
     # Taking.
 
-    async def take(self, queues: Sequence[str], limit: int, owner: str, deadline: float) -> list[Taken]:
-        """Take up to ``limit`` messages, the most urgent first; see :class:`~celeriac.brokers.rabbitmq.requests.Take`.
+    async def take(self, request: Take, deadline: float) -> list[Taken]:
+        """Take messages; see :class:`~celeriac.brokers.rabbitmq.requests.Take`.
 
         Raises:
             OperationalError: The server was not to be had until the deadline.
         """
         async with self._taking:
-            self._lend_no_more(owner)
-            if limit <= 0:
+            self._lend_no_more(request.owner)
+            if request.limit <= 0:
                 self._close_idle(taking=True)
                 return []
             connection = await self._link.get(deadline)
             try:
                 async with asyncio.timeout(deadline - time.monotonic()):
-                    return await self._take(connection, tuple(dict.fromkeys(queues)), limit, owner)
+                    return await self._take(connection, request)
             except TimeoutError:
                 self.give_up()
                 raise OperationalError(f"RabbitMQ at {connection.address} did not answer in time") from None
@@ -119,20 +121,25 @@ class Receiver:
             if message.tag in reader.unacked:
                 reader.inbox.appendleft(message)
 
-    async def _take(self, connection: Connection, queues: tuple[str, ...], limit: int, owner: str) -> list[Taken]:
+    async def _take(self, connection: Connection, request: Take) -> list[Taken]:
+        queues, limit = tuple(dict.fromkeys(request.queues)), request.limit
         readers = await self._reading(connection, queues)
         self._wanted, self._room = queues, max(limit, WAITING_ROOM)
         self._turn += 1
         turn = self._turn % max(1, len(readers))
         # Queues of one level take turns at being first.
         readers = sorted(readers[turn:] + readers[:turn], key=_urgent_first)
+        await asyncio.gather(*[reader.closed() for reader in readers])  # Which a hurried take did not wait for.
         here = sum(len(reader.inbox) for reader in readers)
         woken = any(reader.room for reader in readers)
         if here < limit and not (here and woken):
             await self._gather(readers, limit)
-        taken = self._pick(readers, limit, owner)
+        oldest = min([reader.came for reader in readers if reader.inbox], default=0.0)
+        taken = self._pick(readers, limit, request.owner)
         for reader in readers:
             reader.close()
+        if request.hurry and time.monotonic() - oldest < JUST_NOW:
+            return taken
         if woken or len(taken) < limit:
             # What is on its way to us now must be back in its queue before others look there.
             await asyncio.gather(*[reader.closed() for reader in readers])

@@ -53,11 +53,19 @@ class Take(msgspec.Struct, frozen=True):
     """Take up to ``limit`` messages of these queues, the most urgent first. They stay the broker's until they are
     acknowledged: the owner's next Take returns them again, unless an :class:`Ack` or a :class:`GiveBack` names them,
     or a :class:`Keep` made them the owner's for good. With a limit of 0, what the owner took goes back to the broker.
+
+    Attributes:
+        queues: Where to look.
+        limit: Most messages to take.
+        owner: Who takes them.
+        hurry: What came beside them may be on its way back to its queue after the answer, so that others do not find it
+            at once: it saves a round trip of a quorum queue before the task.
     """
 
     queues: Sequence[str]
     limit: int
     owner: str
+    hurry: bool = False
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False):

@@ -103,7 +103,7 @@ class PairedOperations(PassedOn):
             try:
                 if not ahead.suffices(names, wanted):
                     size = ahead.begin(names, wanted)
-                    taken: list[Taken] = yield Take(names, size, owner)
+                    taken: list[Taken] = yield Take(names, size, owner, hurry=True)
                     if taken:
                         yield from self._move(taken)
                     ahead.end(len(taken))
