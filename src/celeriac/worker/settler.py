@@ -122,19 +122,24 @@ class Settler:
         """Settle for ever; cancelled at the end, when :attr:`idle`."""
         while True:
             await self._woken.wait()
-            if len(self._waiting) < BATCH and self._busy():
-                await asyncio.sleep(LINGER)
             self._woken.clear()
-            # From here on an arrival must send a wake-up of its own; what is in the deque already is taken below.
-            self._wake_sent = False
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-                self._in_flight = batch
-                self._bus.flush()  # What is settled is in the log.
-                await self._settle(batch)
-                self._in_flight = []
-                self._settled(batch, self._refused)
-                self._refused.clear()
+                # What comes meanwhile is seen by this loop, and need not wake it.
+                self._wake_sent = True
+                while self._waiting:
+                    await self._settle_some()
+                self._wake_sent = False  # And what came in between is seen now.
+
+    async def _settle_some(self) -> None:
+        if len(self._waiting) < BATCH and self._busy():
+            await asyncio.sleep(LINGER)
+        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        self._in_flight = batch
+        self._bus.flush()  # What is settled is in the log.
+        await self._settle(batch)
+        self._in_flight = []
+        self._settled(batch, self._refused)
+        self._refused.clear()
 
     async def _settle(self, batch: list[Settlement]) -> None:
         try:
