@@ -28,8 +28,10 @@ from celeriac.execution import results as stored_results
 from celeriac.execution.runnable import Surroundings
 
 BATCH: Final = 500
+FEW: Final = 50
+"""Settlements that are not enough for a round trip while more work waits here."""
 LINGER: Final = 0.002
-"""Seconds to wait for a fuller batch while more work waits here."""
+"""Seconds to wait for more of them then."""
 BEHIND: Final = 2000
 """Unsettled outcomes above which nothing more is claimed."""
 
@@ -131,7 +133,7 @@ class Settler:
                 self._wake_sent = False  # And what came in between is seen now.
 
     async def _settle_some(self) -> None:
-        if len(self._waiting) < BATCH and self._busy():
+        if len(self._waiting) < FEW and self._busy():
             await asyncio.sleep(LINGER)
         batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
         self._in_flight = batch
