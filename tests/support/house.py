@@ -19,7 +19,7 @@ from celeriac.brokers.facade import AsyncBroker
 from celeriac.brokers.port import Record
 from celeriac.core.message import Delivery
 from celeriac.events.names import Event
-from celeriac.worker.engine import Direct, Engine
+from celeriac.worker.engine import Direct, Engine, Stores
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.runs import monotonic
 from celeriac.worker.slots import SlotTable
@@ -133,10 +133,8 @@ async def at_work(
         options=house.options,
         owner=OWNER,
         surroundings=surroundings,
-        broker=broker or house.app.async_broker(),
-        own_results=None,
+        stores=Stores(broker or house.app.async_broker(), direct=direct),
         table=house.table,
-        direct=direct,
     )
     slots = threading.Thread(target=engine.sync_slots.run_main, daemon=True)
     slots.start()

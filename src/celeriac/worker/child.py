@@ -23,7 +23,7 @@ from celeriac.brokers.facade import AsyncBroker
 from celeriac.core.message import Lease
 from celeriac.events import signals
 from celeriac.worker import forks, logs, tracker
-from celeriac.worker.engine import Direct, Engine, ResultStore
+from celeriac.worker.engine import Direct, Engine, ResultStore, Stores
 from celeriac.worker.entry import SIGNALS_LEFT_TO_SUPERVISOR
 from celeriac.worker.link import Drain, Fatal, Ready, Retire, Revoke, ToChild
 from celeriac.worker.loop import new_loop
@@ -109,10 +109,8 @@ class ChildProcess:
             options=self._options,
             owner=self._owner,
             surroundings=self._surroundings,
-            broker=broker,
-            own_results=own_results,
+            stores=Stores(broker, own_results, self._direct()),
             table=self._table,
-            direct=self._direct(),
         )
         self._engine = engine
         if self._drain_asked:

@@ -77,6 +77,21 @@ class ResultStore(ProgressSink, Protocol):
     async def store(self, results: Sequence[StoredResult]) -> None: ...
 
 
+class Stores(NamedTuple):
+    """What an engine speaks to.
+
+    Attributes:
+        broker: The broker.
+        results: The result store, where it is not the broker's.
+        direct: By which the threads of sync slots record a start themselves, which takes a third of the time that it
+            takes to have the engine's loop do it; None where only that loop's connection knows the delivery.
+    """
+
+    broker: AsyncBroker[Any, Any]
+    results: ResultStore | None = None
+    direct: Direct | None = None
+
+
 class Engine:
     """Builds and runs the services of one child process."""
 
@@ -88,11 +103,9 @@ class Engine:
         options: WorkerOptions,
         owner: str,
         surroundings: Surroundings,
-        broker: AsyncBroker[Any, Any],
-        own_results: ResultStore | None,
+        stores: Stores,
         table: SlotTable,
         threads: Threads = SYSTEM_THREADS,
-        direct: Direct | None = None,
     ) -> None:
         """Create the engine in the running event loop.
 
@@ -100,21 +113,18 @@ class Engine:
             options: The worker's shape.
             owner: Under which name this process claims.
             surroundings: What all runs share.
-            broker: The broker.
-            own_results: The result store, where it is not the broker's.
+            stores: The broker, and what else is not its own.
             table: This process's slot table.
             threads: Where the threads of sync slots come from.
-            direct: By which the threads of sync slots record a start themselves, which takes a third of the time that
-                it takes to have this loop do it; None where only this loop's connection knows the delivery.
         """
         self.surroundings = surroundings
         self.table = table
         self.owner = owner
         self.revoked: dict[str, float] = {}
         self._options = options
+        broker, own_results, self._direct = stores
         self._broker = broker
         self._threads = threads
-        self._direct = direct
         self._progress: ProgressSink = own_results if own_results is not None else broker
         self._loop = asyncio.get_running_loop()
         self._retire: Callable[[str], None] = lambda reason: None

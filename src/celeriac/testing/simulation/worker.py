@@ -19,7 +19,7 @@ from celeriac.testing.simulation.network import Wire, WireDriver
 from celeriac.testing.simulation.process import Process
 from celeriac.testing.simulation.tasks import QUEUES, SimulatedApp
 from celeriac.testing.simulation.world import Host
-from celeriac.worker.engine import Engine
+from celeriac.worker.engine import Engine, Stores
 from celeriac.worker.keeper import Keeper
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.slots import Running, SlotTable
@@ -112,8 +112,7 @@ class SimulatedChild:
             options=worker.options,
             owner=self.owner,
             surroundings=app.worker_surroundings(worker.options.node, delivery_limit=DELIVERY_LIMIT),
-            broker=app.async_broker(),
-            own_results=None,
+            stores=Stores(app.async_broker()),
             table=self.table,
             threads=SimulatedThreads(self.process),
         )
