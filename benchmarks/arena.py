@@ -91,7 +91,11 @@ class Site:
     def produce(self, command: str, *arguments: object, timeout: float = 60.0) -> Any:
         """Run a command of :mod:`benchmarks.producer`, or of what the system has instead; return what it measured."""
         words = (str(each) for each in arguments)
-        return json.loads(self._last_line(command, [*self.system.producer(), command, *words], timeout))
+        last = self._last_line(command, [*self.system.producer(), command, *words], timeout)
+        try:
+            return json.loads(last)
+        except ValueError:
+            raise ProcessFailed(f"{command} ended with {last[:200]!r} where its measurement should stand") from None
 
     def forget_counts(self) -> None:
         """Begin to count tasks anew; no worker runs."""

@@ -12,6 +12,7 @@ import datetime
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -128,6 +129,10 @@ def _one(scenario: Scenario, system: System, arena: Arena, plan: Plan, findings:
     except ProcessFailed as failure:
         findings.notes.append(f"{system.title}: {scenario.name} failed: {str(failure).splitlines()[0]}")
         _say(str(failure))
+        return False
+    except Exception as mistake:  # Ours. Hours of other figures must not be lost with this one.
+        findings.notes.append(f"{system.title}: {scenario.name} failed: {mistake!r:.200}")
+        _say(traceback.format_exc())
         return False
     for key, value in values.items():
         findings.add(system, key, value)

@@ -111,7 +111,7 @@ def drained(site: Site, tasks: int, *arguments: str, queues: str = "") -> float:
     """
     if queues:
         tasks -= tasks % len(queues.split(","))
-    site.produce("preload", "noop", tasks, *([queues] if queues else []))
+    site.produce("preload", "noop", tasks, *([queues] if queues else []), timeout=TIMEOUT)
     site.forget_counts()
     with site.worker(*arguments) as worker:
         wait_until(
