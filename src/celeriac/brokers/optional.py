@@ -45,3 +45,16 @@ class Handing(Protocol):
                 have been lost on their way, so that the owner should ask what it holds.
         """
         ...
+
+
+@runtime_checkable
+class Joining(Protocol):
+    """Operations of which two requests can be made one, so that they take one round trip."""
+
+    def joined(self, first: Any, second: Any) -> Any:
+        """Return a request that has both done, in this order, and is answered by a list with both replies.
+
+        Others may come in between, and the second is done whatever came of the first. None where there is no such
+        request. Whoever sends it to a performer knows, if that raises, that either may have been carried out.
+        """
+        ...

@@ -11,11 +11,12 @@ lets it pass to the caller unchanged, and the generator is closed in any case.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from typing import NoReturn, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 T = TypeVar("T")
+U = TypeVar("U")
 
 Operation: TypeAlias = Generator[Request, Reply, T]
 Perform: TypeAlias = Callable[[Request], Reply]
@@ -62,6 +63,56 @@ def begin(
             operation.close()
 
     return finish
+
+
+def in_one(
+    first: Operation[Request, Reply, T],
+    second: Operation[Request, Reply, U],
+    joined: Callable[[Request, Request], Request | None],
+) -> Operation[Request, Any, tuple[T, U]]:
+    """Carry out one operation and then another, the first requests of both in one round trip where that can be.
+
+    Args:
+        first, second: The operations. The second begins whatever comes of the first, and if what joins them fails, both
+            have failed, and either may have been carried out.
+        joined: Returns a request that has two done, one after the other, and is answered by both replies; None where
+            there is none.
+    """
+    try:
+        try:
+            one = next(first)
+        except StopIteration as stop:
+            return stop.value, (yield from second)
+        try:
+            two = next(second)
+        except StopIteration as stop:
+            return (yield from _resumed(first, (yield one))), stop.value
+        both = joined(one, two)
+        if both is None:
+            kept = yield from _resumed(first, (yield one))
+            return kept, (yield from _resumed(second, (yield two)))
+        reply, other = yield both
+        kept = yield from _resumed(first, reply)
+        return kept, (yield from _resumed(second, other))
+    finally:
+        first.close()
+        second.close()
+
+
+def _resumed(operation: Operation[Request, Reply, T], reply: Reply) -> Operation[Request, Reply, T]:
+    """Carry out the rest of an operation that has asked for something, beginning with the reply to that."""
+    try:
+        request = operation.send(reply)
+        while True:
+            try:
+                answer = yield request
+            except Exception as exc:
+                request = operation.throw(exc)
+            else:
+                request = operation.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
 
 
 def at_once(call: Callable[[], T]) -> Callable[[], T]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from celeriac.core.operation import Operation, arun, run
+from celeriac.core.operation import Operation, arun, in_one, run
 
 Perform = Callable[[str], int]
 Drive = Callable[[Operation[str, int, Any], Perform], Any]
@@ -173,3 +173,84 @@ def test_the_operation_is_closed_when_the_task_that_awaits_it_is_cancelled() -> 
 
     asyncio.run(scenario())
     assert events == ["closed"]
+
+
+# Two in one.
+
+
+def together(one: str, two: str) -> str | None:
+    return f"{one}+{two}" if one != "alone" else None
+
+
+class Both:
+    """Answers what is joined with the lengths of both, and everything else with its length."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def __call__(self, request: str) -> Any:
+        self.seen.append(request)
+        return [len(one) for one in request.split("+")] if "+" in request else len(request)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "seen"),
+    [
+        (("a", "b"), ("cc", "d"), ["a+cc", "b", "d"]),
+        (("a",), ("cc",), ["a+cc"]),
+        ((), ("cc", "d"), ["cc", "d"]),
+        (("a", "b"), (), ["a", "b"]),
+        ((), (), []),
+        (("alone", "b"), ("cc",), ["alone", "b", "cc"]),
+    ],
+)
+def test_the_first_requests_of_two_operations_go_together(
+    drive: Drive, first: tuple[str, ...], second: tuple[str, ...], seen: list[str]
+) -> None:
+    both = Both()
+    lengths_of = ([len(one) for one in first], [len(one) for one in second])
+    assert drive(in_one(lengths(*first), lengths(*second), together), both) == lengths_of
+    assert both.seen == seen
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_what_fails_in_either_of_two_operations_closes_both(drive: Drive, at: int) -> None:
+    closed: list[str] = []
+
+    def closing(name: str, *words: str) -> Operation[str, int, list[int]]:
+        try:
+            return (yield from lengths(*words))
+        finally:
+            closed.append(name)
+
+    both = Both()
+
+    def perform(request: str) -> Any:
+        if len(both.seen) == at:
+            raise Lost(request)
+        return both(request)
+
+    with pytest.raises(Lost):
+        drive(in_one(closing("first", "a", "b"), closing("second", "c", "d"), together), perform)
+    assert sorted(closed) == ["first", "second"]
+
+
+def test_each_of_two_operations_handles_its_own_errors(drive: Drive) -> None:
+    def careful(*words: str) -> Operation[str, int, list[Any]]:
+        found: list[Any] = []
+        for word in words:
+            try:
+                found.append((yield word))
+            except Lost:
+                found.append("lost")
+        return found
+
+    both = Both()
+
+    def perform(request: str) -> Any:
+        if request in ("b", "d"):
+            raise Lost(request)
+        return both(request)
+
+    wanted = ([1, "lost", 2], [1, "lost", 2])
+    assert drive(in_one(careful("a", "b", "ee"), careful("c", "d", "ff"), together), perform) == wanted

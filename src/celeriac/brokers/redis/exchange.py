@@ -24,7 +24,7 @@ import msgspec
 
 from celeriac.brokers.redis.failures import PASSING, code_of, translate
 from celeriac.brokers.redis.location import Address, Location
-from celeriac.brokers.redis.requests import Argument, Commands, Refused, Reply, Request, Script
+from celeriac.brokers.redis.requests import Argument, Commands, Refused, Reply, Request, Script, Scripts
 from celeriac.brokers.redis.scripts import source
 from celeriac.brokers.redis.topology import Slots, slot_of, slots_of
 from celeriac.core.chance import SYSTEM_RNG
@@ -95,6 +95,10 @@ def _sha(name: str) -> str:
     return sha1(source(name).encode(), usedforsecurity=False).hexdigest()
 
 
+def _arguments(script: Script) -> list[Argument]:
+    return [len(script.keys), *script.keys, *script.args]
+
+
 class Route:
     """Knows where the server is, as far as it has been found out. Safe to share between threads.
 
@@ -115,14 +119,17 @@ class Route:
             OperationalError, BrokerError: It was not done, or (only where repeating would do harm) nobody knows.
         """
         attempt = _Attempt(self.location)
-        repeatable = isinstance(request, Commands) or request.repeatable
+        repeatable = isinstance(request, Commands) or (isinstance(request, Script) and request.repeatable)
         while True:
             address: Address | None = None
             try:
                 address = yield from self._find(request)
                 if isinstance(request, Commands):
                     return (yield self._send(address, *request.commands))
-                reply = yield from self._script(request, address)
+                if isinstance(request, Scripts):
+                    reply = yield from self._scripts(request.scripts, address)
+                else:
+                    reply = yield from self._script(request, address)
             except Unconnected:
                 self._doubt(address)
             except Unreached as exc:
@@ -149,8 +156,20 @@ class Route:
 
     # One attempt
 
+    def _scripts(self, scripts: Sequence[Script], address: Address) -> Exchange:
+        replies = yield self._send(address, *[["EVALSHA", _sha(one.name), *_arguments(one)] for one in scripts])
+        if all(isinstance(reply, Refused) and code_of(reply) in PASSING for reply in replies):
+            return replies[0]  # Nothing was done.
+        for place, script in enumerate(scripts):
+            if isinstance(replies[place], Refused):
+                # The server does not know it, or the keys are elsewhere; else it says the same again.
+                replies[place] = reply = yield from self._script(script, address)
+                if isinstance(reply, Refused):
+                    raise translate(reply, self.location.name)
+        return replies
+
     def _script(self, script: Script, address: Address) -> Exchange:
-        arguments = [len(script.keys), *script.keys, *script.args]
+        arguments = _arguments(script)
         command: Words = ["EVALSHA", _sha(script.name), *arguments]
         (reply,) = yield self._send(address, command)
         for _ in range(MOST_MOVES):
@@ -197,6 +216,8 @@ class Route:
         slots = self._slots
         if slots is None:
             slots = self._slots = yield from self._ask_nodes()
+        if isinstance(request, Scripts):
+            request = request.scripts[0]
         if isinstance(request, Script):
             found = slots.node(slot_of(str(request.keys[0])))
             if found is None:

@@ -34,6 +34,19 @@ class Script(msgspec.Struct, frozen=True, gc=False):
     repeatable: bool = False
 
 
+class Scripts(msgspec.Struct, frozen=True, gc=False):
+    """Calls of scripts with the same keys, sent together and carried out one after the other.
+
+    They are not one: others may come in between, and if one fails the rest are carried out all the same. They are
+    never repeated.
+
+    Attributes:
+        scripts: The calls.
+    """
+
+    scripts: tuple[Script, ...]
+
+
 class Commands(msgspec.Struct, frozen=True):
     """Plain commands for looking at the server itself, such as INFO; each is answered, or refused, by itself.
 
@@ -44,10 +57,10 @@ class Commands(msgspec.Struct, frozen=True):
     commands: Sequence[Sequence[Argument]]
 
 
-Request: TypeAlias = Script | Commands
+Request: TypeAlias = Script | Scripts | Commands
 Reply: TypeAlias = Any
-"""What the script returns: bytes, int, None or lists of these. Of Commands: a list with the reply of each, or the text
-of its refusal as a :class:`Refused`."""
+"""What the script returns: bytes, int, None or lists of these. Of Scripts: a list with the reply of each. Of Commands:
+a list with the reply of each, or the text of its refusal as a :class:`Refused`."""
 
 
 class Refused(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ import pytest
 
 from celeriac.brokers.redis.exchange import Lost, Rest, Route, Send, Step, TimeUp, Unconnected, Unreached
 from celeriac.brokers.redis.location import Address
-from celeriac.brokers.redis.requests import Commands, Refused, Script
+from celeriac.brokers.redis.requests import Commands, Refused, Script, Scripts
 from celeriac.brokers.redis.topology import slot_of, slots_of
 from celeriac.brokers.redis.url import parse
 from celeriac.core.operation import run
@@ -41,7 +41,7 @@ class Told:
         return answer
 
 
-def carry(told: Told, request: Script | Commands = ONCE, url: str = "redis://:pw@h") -> Any:
+def carry(told: Told, request: Script | Scripts | Commands = ONCE, url: str = "redis://:pw@h") -> Any:
     return run(Route(parse(url)).carry_out(request), told)
 
 
@@ -108,6 +108,41 @@ def test_each_refusal_has_its_error_and_advice(refusal: str, error: type[Celeria
 @pytest.mark.parametrize("word", ["LOADING", "BUSY", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"])
 def test_a_refusal_that_may_pass_is_tried_again(word: str) -> None:
     assert carry(Told([Refused(f"{word} x")], [7])) == 7
+
+
+# Several scripts at once
+
+BOTH = Scripts((AGAIN, ONCE))
+
+
+def test_scripts_go_together_and_each_has_its_reply() -> None:
+    told = Told([7, 8])
+    assert carry(told, BOTH) == [7, 8]
+    assert [words for _, words in told.sent] == [("EVALSHA", "EVALSHA")]
+
+
+def test_of_several_scripts_that_which_is_not_known_is_sent_whole() -> None:
+    told = Told([7, Refused("NOSCRIPT x")], [Refused("NOSCRIPT x")], [8])
+    assert carry(told, BOTH) == [7, 8]
+    assert [words for _, words in told.sent] == [("EVALSHA", "EVALSHA"), ("EVALSHA",), ("EVAL",)]
+
+
+def test_several_scripts_are_sent_again_only_if_none_was_carried_out() -> None:
+    assert carry(Told(Unreached("refused"), [Refused("LOADING x")] * 2, [Refused("BUSY x")] * 2, [7, 8]), BOTH) == [
+        7,
+        8,
+    ]
+    for answers in ([Lost("reset")], [[7, Refused("BUSY x")], [Refused("BUSY x")]]):
+        told = Told(*answers)
+        with pytest.raises(OperationalError):
+            carry(told, BOTH)
+        assert not told.answers
+
+
+def test_several_scripts_go_to_the_node_of_their_slot() -> None:
+    told = Told([RANGES], [7, 8])
+    assert carry(told, BOTH, CLUSTER) == [7, 8]
+    assert told.sent[-1][0] == slots_of(RANGES, Address("a", 1)).node(slot_of("celeriac"))
 
 
 # Cluster

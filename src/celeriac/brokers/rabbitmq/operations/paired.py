@@ -23,10 +23,12 @@ it when it comes: a message of the same id, in the queue REVOKED, that waits for
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
+from celeriac.brokers.optional import Joining
 from celeriac.brokers.port import MAX_BATCH, Cancelled, Finding, Operations, QueueStats, Reclaimed, Record, Sending
 from celeriac.brokers.rabbitmq.operations.ahead import Ahead
 from celeriac.brokers.rabbitmq.operations.messages import (
@@ -47,6 +49,7 @@ from celeriac.brokers.rabbitmq.topology import Topology
 from celeriac.brokers.rules import first_of_each, is_over, queues_of, tally_state
 from celeriac.core import state
 from celeriac.core.message import Arrival, Delivery, Lease, Message, Settlement, Start, StoredResult, check
+from celeriac.core.operation import in_one
 from celeriac.core.scheduled import Firing
 from celeriac.errors import CeleriacError, OperationalError
 
@@ -71,6 +74,7 @@ class PairedOperations(PassedOn):
         super().__init__(store)
         self._topology = topology
         self._ahead = Ahead(clock)
+        self._joining = store if isinstance(store, Joining) else None
 
     def enqueue(self, messages: Sequence[Message], sending: Sending | None = None) -> RabbitOperation[tuple[str, ...]]:
         for message in messages:
@@ -100,15 +104,18 @@ class PairedOperations(PassedOn):
         full = True
         while full and len(deliveries) < limit:
             wanted = limit - len(deliveries)
+            claim = partial(self.paired.claim, queues, wanted, owner, lease)
+            found: list[Delivery] | None = None
             try:
                 if not ahead.suffices(names, wanted):
                     size = ahead.begin(names, wanted)
-                    taken: list[Taken] = yield Take(names, size, owner, hurry=True)
+                    taken: list[Taken] = yield Take(names, size, owner, hurry=True, stay=ahead.often)
                     if taken:
-                        yield from self._move(taken)
+                        found = yield from self._move(taken, claim)
                     ahead.end(len(taken))
                     full = len(taken) == size  # Some of it may not be to run, and there may be more.
-                found = yield from self.paired.claim(queues, wanted, owner, lease)
+                if found is None:
+                    found = yield from claim()
                 ahead.claimed(wanted, len(found))
                 found = yield from self._not_over(found)
             except OperationalError:
@@ -136,14 +143,24 @@ class PairedOperations(PassedOn):
         )
         return [one for one in found if one.lease.id not in over]
 
-    def _move(self, taken: Sequence[Taken]) -> RabbitOperation[None]:
+    def _move(
+        self, taken: Sequence[Taken], claim: Callable[[], RabbitOperation[list[Delivery]]]
+    ) -> RabbitOperation[list[Delivery] | None]:
+        """Move messages to the store; return what was claimed in the same round trip, None if nothing was."""
         messages = [marked(received(one)) if one.again else received(one) for one in taken]
         doubtful = [message.id for one, message in zip(taken, messages, strict=True) if one.again]
+        found: list[Delivery] | None = None
+        known: tuple[str, ...] = ()
         if doubtful:
             results = yield from self.paired.fetch(doubtful)
             over = {result.id for result in results if is_over(result)}
             messages = [message for message in messages if message.id not in over]
-        known = (yield from self.paired.enqueue(messages)) if messages else ()
+            if messages:
+                known = yield from self.paired.enqueue(messages)
+        elif self._joining is None:
+            known = yield from self.paired.enqueue(messages)
+        else:
+            known, found = yield from in_one(self.paired.enqueue(messages), claim(), self._joining.joined)
         kept = {message.id for message in messages}.difference(known).intersection(doubtful)
         if kept:
             # One that was under way when its result was looked for may have ended before it was kept a second time.
@@ -154,6 +171,7 @@ class PairedOperations(PassedOn):
             yield from self._end_revoked(steps)
         # Where this is not heard the messages come again, and are known.
         yield Ack([one.ref for one in taken])
+        return found
 
     def _end_revoked(self, steps: dict[str, Message]) -> RabbitOperation[None]:
         """Tell the workflows of steps that a note keeps from running."""

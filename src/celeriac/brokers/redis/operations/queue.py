@@ -20,7 +20,7 @@ from celeriac.brokers.redis.operations.records import (
     stored,
 )
 from celeriac.brokers.redis.operations.settling import settle
-from celeriac.brokers.redis.requests import Argument, RedisOperation, Script
+from celeriac.brokers.redis.requests import Argument, RedisOperation, Request, Script, Scripts
 from celeriac.brokers.rules import OWNER_MEMORY, VERDICT_LEASE, delivery, first_of_each, packed
 from celeriac.core.message import Delivery, Lease, Message, Settlement, Start, StoredResult
 
@@ -92,6 +92,12 @@ class QueueOperations:
             if reply:
                 found += _deliveries(reply, owner, partition)
         return found
+
+    def joined(self, first: Request, second: Request) -> Request | None:
+        """Return both in one round trip, if the same server has their keys; see ``brokers/optional.py``, Joining."""
+        if isinstance(first, Script) and isinstance(second, Script) and first.keys == second.keys:
+            return Scripts((first, second))
+        return None
 
     def start(self, starts: Sequence[Start]) -> RedisOperation[tuple[str, ...]]:
         groups: defaultdict[int, list[Start]] = defaultdict(list)
