@@ -126,10 +126,8 @@ def left() -> int:
         if BROKER.startswith("amqp"):
             try:
                 return int(channel.queue_declare(app.conf.task_default_queue, passive=True).message_count)
-            except (
-                connection.channel_errors
-            ):  # There is none of this name: all went to others, which are counted as they run.
-                return 0
+            except connection.channel_errors:
+                return 0  # No such queue: all tasks went to others, and are counted as they run.
         return int(channel.client.llen(app.conf.task_default_queue)) + int(channel.client.hlen("unacked"))
 
 
