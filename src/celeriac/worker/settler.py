@@ -125,12 +125,15 @@ class Settler:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            while self._waiting:
+            while True:
                 # What comes meanwhile is seen by this loop, and need not wake it.
                 self._wake_sent = True
                 while self._waiting:
                     await self._settle_some()
-                self._wake_sent = False  # And what came in between is seen now.
+                # Reset even if nothing was here: a thread may have been slow to wake this loop for what it has settled.
+                self._wake_sent = False
+                if not self._waiting:  # What came before the flag was down, and woke nobody.
+                    break
 
     async def _settle_some(self) -> None:
         if len(self._waiting) < FEW and self._busy():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 
@@ -274,3 +275,47 @@ async def test_what_the_broker_did_not_take_is_told() -> None:
         stand.settler.add(done("e"))
         await stand.idle()
     assert sorted(stand.refused) == ["b", "d"]
+
+
+async def test_a_thread_that_is_slow_to_wake_the_settler_leaves_it_awake_for_others() -> None:
+    """It was stopped between handing over a settlement, which is settled meanwhile, and the wake-up for it."""
+    async with at_work() as stand:
+        stand.settler.add(done("first"))
+        await stand.idle()
+        await asyncio.sleep(0.01)
+        stand.settler._wake_sent = True
+        stand.settler._woken.set()
+        await asyncio.sleep(0.01)
+        stand.settler.add(done("second"))
+        await stand.idle()
+
+
+async def test_threads_hand_over_at_any_time_and_everything_is_settled() -> None:
+    async with at_work() as stand:
+        names = [[f"{thread}-{number}" for number in range(400)] for thread in range(4)]
+
+        def hand_over(mine: list[str]) -> None:
+            for place, name in enumerate(mine):
+                stand.settler.add(done(name))
+                if place % 7 == 0:
+                    time.sleep(0.0005)
+
+        await asyncio.gather(*[asyncio.to_thread(hand_over, mine) for mine in names])
+        await stand.idle()
+    assert sorted(one.lease.id for one in stand.store.settled) == sorted(name for mine in names for name in mine)
+
+
+async def test_few_wait_for_more_also_after_a_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("celeriac.worker.settler.LINGER", 0.2)
+    async with at_work() as stand:
+        stand.store.gate.clear()
+        stand.settler.add(done("a"))
+        await asyncio.sleep(0.01)
+        stand.is_busy = True
+        stand.settler.add(done("b"))
+        stand.store.gate.set()
+        while not stand.store.batches:  # noqa: ASYNC110 -- the very next moment is what is wanted
+            await asyncio.sleep(0)
+        stand.settler.add(done("c"))
+        await stand.idle()
+        assert [ids(batch) for batch in stand.store.batches] == [["a"], ["b", "c"]]
