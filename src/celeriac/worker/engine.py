@@ -8,9 +8,11 @@ GIL; and the lease is renewed by the supervisor even then.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from celeriac.brokers.deadline import Until
 from celeriac.brokers.facade import AsyncBroker
 from celeriac.core.message import Settlement, Start, StoredResult
 from celeriac.errors import CeleriacError
@@ -322,9 +324,10 @@ class Engine:
             return self._threads.result(self._start_first(call), self._loop, 2 * START_PATIENCE)
         lease = call.delivery.lease
         try:
-            lost = direct.broker.start([Start(lease, call.task.at_most_once)])
-            if self._tells_start(call) and not lost:
-                direct.progress.progress([stored_results.started(call.message, self.surroundings)])
+            with Until(time.monotonic() + START_PATIENCE):
+                lost = direct.broker.start([Start(lease, call.task.at_most_once)])
+                if self._tells_start(call) and not lost:
+                    direct.progress.progress([stored_results.started(call.message, self.surroundings)])
         except (CeleriacError, OSError):
             self._give_up(call)
             return False

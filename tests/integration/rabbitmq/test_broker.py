@@ -458,6 +458,41 @@ class TestStaying:
         while len(found) < 6:
             found += await self.take(client, queue, 10)
 
+    async def test_a_greater_take_does_not_wait_for_what_its_consumer_may_not_bring(
+        self, open_broker: Open, client: Client, queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Beside a queue that is empty, so that there is no consumer on it and the other one is asked each time."""
+        monkeypatch.setattr("celeriac.brokers.rabbitmq.receiver.ABANDONED", 60.0)
+        await open_broker().enqueue([message(queue) for _ in range(20)])
+        asked = 0
+        count = Reader.count
+
+        async def counting(reader: Reader) -> int:
+            nonlocal asked
+            asked += 1
+            return await count(reader)
+
+        monkeypatch.setattr(Reader, "count", counting)
+        found = 0
+        for limit in (1, 2, 4, 7, 6):
+            taken = await client.perform(Take((queue, f"{queue}-other"), limit, "w1", hurry=True, stay=True))
+            await client.perform(Ack([one.ref for one in taken]))
+            found += len(taken)
+            await asyncio.sleep(0.05)
+        assert found == 20
+        assert asked < 100
+
+    async def test_what_lies_here_beyond_the_next_look_goes_back(
+        self, open_broker: Open, client: Client, queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("celeriac.brokers.rabbitmq.receiver.ABANDONED", 60.0)
+        broker, other = open_broker(), open_broker()
+        await broker.enqueue([message(queue) for _ in range(40)])
+        assert len(await self.take(client, queue, 20)) == 20
+        await self.come(client, 20)
+        assert len(await self.take(client, queue)) == 1
+        assert len(await claimed(other, queue, 19)) == 19
+
     async def test_the_consumers_of_other_queues_are_closed(
         self, open_broker: Open, client: Client, queue: str
     ) -> None:

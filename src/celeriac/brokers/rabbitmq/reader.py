@@ -64,7 +64,8 @@ class Reader:
     async def open(self, room: int) -> None:
         """Let up to ``room`` messages come, beside those that are here."""
         await self.closed()
-        if self.room >= room:
+        # What was brought and is not acknowledged takes up room, whether it lies here or somebody has taken it.
+        if self.room and self.room - len(self.unacked) >= room:
             return
         if self.room:
             await self._cancel()

@@ -121,6 +121,7 @@ class Receiver:
             self._since.pop(ref, None)
             if message.tag in reader.unacked:
                 reader.inbox.appendleft(message)
+                reader.came = 0.0
 
     async def _take(self, connection: Connection, request: Take) -> list[Taken]:
         queues, limit = tuple(dict.fromkeys(request.queues)), request.limit
@@ -139,13 +140,14 @@ class Receiver:
         oldest = min([reader.came for reader in readers if reader.inbox], default=0.0)
         taken = self._pick(readers, limit, request.owner)
         for reader in self._readers.values():
-            if not (request.stay and reader in readers):
+            # What lies here beyond the next look would keep others from it.
+            if not (request.stay and reader in readers and len(reader.inbox) <= limit):
                 reader.close()
         if request.stay:
             self._close_later()
         just_now = time.monotonic() - oldest < JUST_NOW
         if just_now and (request.stay or request.hurry):
-            return taken
+            return self._still_ours(taken)
         if request.stay:
             await self._hear(readers, time.monotonic() + self._link.location.timeout)
         elif woken or len(taken) < limit:

@@ -160,12 +160,15 @@ class Route:
         replies = yield self._send(address, *[["EVALSHA", _sha(one.name), *_arguments(one)] for one in scripts])
         if all(isinstance(reply, Refused) and code_of(reply) in PASSING for reply in replies):
             return replies[0]  # Nothing was done.
+        again = False
         for place, script in enumerate(scripts):
-            if isinstance(replies[place], Refused):
-                # The server does not know it, or the keys are elsewhere; else it says the same again.
+            # The server does not know it, or the keys are elsewhere; else it says the same again. What found nothing
+            # has looked too early, if one before it is only carried out now.
+            if isinstance(replies[place], Refused) or (again and not replies[place]):
                 replies[place] = reply = yield from self._script(script, address)
                 if isinstance(reply, Refused):
                     raise translate(reply, self.location.name)
+                again = True
         return replies
 
     def _script(self, script: Script, address: Address) -> Exchange:

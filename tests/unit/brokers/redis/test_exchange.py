@@ -127,6 +127,14 @@ def test_of_several_scripts_that_which_is_not_known_is_sent_whole() -> None:
     assert [words for _, words in told.sent] == [("EVALSHA", "EVALSHA"), ("EVALSHA",), ("EVAL",)]
 
 
+def test_a_script_that_found_nothing_before_the_one_ahead_of_it_was_carried_out_looks_again() -> None:
+    told = Told([Refused("NOSCRIPT x"), None], [Refused("NOSCRIPT x")], [7], [8])
+    assert carry(told, BOTH) == [7, 8]
+    told = Told([Refused("NOSCRIPT x"), 9], [7])
+    assert carry(told, BOTH) == [7, 9]
+    assert carry(Told([None, None]), BOTH) == [None, None]
+
+
 def test_several_scripts_are_sent_again_only_if_none_was_carried_out() -> None:
     assert carry(Told(Unreached("refused"), [Refused("LOADING x")] * 2, [Refused("BUSY x")] * 2, [7, 8]), BOTH) == [
         7,
