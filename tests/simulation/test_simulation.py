@@ -8,6 +8,8 @@ from celeriac.testing.simulation import simulate
 from celeriac.testing.simulation.many import run_many
 from celeriac.testing.simulation.report import Report
 
+pytestmark = pytest.mark.timeout(240)  # The number of seeds is the bound: a slow machine takes longer for the same.
+
 SEEDS = 1000
 LOTS = 8
 
