@@ -12,9 +12,9 @@ from celeriac.testing.simulation import Report, simulate
 from celeriac.testing.simulation.world import StoreClock
 from tests.simulation import plants
 
-pytestmark = pytest.mark.timeout(480)  # The number of seeds is the bound: a slow machine takes longer for the same.
+pytestmark = pytest.mark.timeout(240)  # The number of seeds is the bound: a slow machine takes longer for the same.
 
-WITHIN = 1500
+WITHIN = 400
 FIRST = {"renews_verdicts": 500}
 """With which seed to begin, where one of several hundred shows the bug: any change of the worker may move that one."""
 

@@ -274,7 +274,11 @@ class TestPaired:
         assert await claim(broker, queue, limit=1) == []
         waiter = broker.waiter()
         sleeping = asyncio.ensure_future(waiter.wait(20.0))
-        await asyncio.sleep(0.2)  # The consumer is open.
+
+        async def listens() -> bool:
+            return any(reader.room for reader in client_of(broker).receiver._readers.values())
+
+        await eventually(listens)
         heard = asyncio.Event()
         close = Reader._close
 

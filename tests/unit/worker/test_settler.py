@@ -85,6 +85,13 @@ class Stand:
             while not self.settler.idle:  # noqa: ASYNC110 -- what is awaited is the settler's own state
                 await asyncio.sleep(0.001)
 
+    async def asleep(self) -> None:
+        """Wait until it has settled everything and wants to be woken for more."""
+        await self.idle()
+        async with asyncio.timeout(10):
+            while self.settler._wake_sent:  # noqa: ASYNC110 -- the same
+                await asyncio.sleep(0)
+
     def of(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.events if type(event) is kind]
 
@@ -281,11 +288,11 @@ async def test_a_thread_that_is_slow_to_wake_the_settler_leaves_it_awake_for_oth
     """It was stopped between handing over a settlement, which is settled meanwhile, and the wake-up for it."""
     async with at_work() as stand:
         stand.settler.add(done("first"))
-        await stand.idle()
-        await asyncio.sleep(0.01)
+        await stand.asleep()
         stand.settler._wake_sent = True
         stand.settler._woken.set()
-        await asyncio.sleep(0.01)
+        while stand.settler._woken.is_set():  # noqa: ASYNC110 -- until it has looked, in vain
+            await asyncio.sleep(0)
         stand.settler.add(done("second"))
         await stand.idle()
 
