@@ -25,6 +25,7 @@ import psutil
 from celeriac import Celeriac
 from celeriac.app.find import find_app
 from celeriac.core import state
+from celeriac.errors import TimeoutError
 from tests.soak.watch import Bound, Trend, Watch, until
 from tests.support.backing import Backing, RedisBacking, SqliteBacking
 
@@ -43,6 +44,8 @@ BOUNDS: Final = {
     "size": Bound(0.15, 8.0),  # MiB
     "clients": Bound(0.0, 2.0),
 }
+RESULT_WITHIN: Final = 30
+"""Seconds until the result of a task that was just sent must be there."""
 REST: Final = 15
 """Most keys, or rows, that may be left when everything is over and has expired."""
 TASKS: Final = """
@@ -122,6 +125,7 @@ class Report:
     runs: int = 0
     read: int = 0
     wrong: int = 0
+    missed: list[str] = field(default_factory=list)
     cuts: int = 0
     cut_connections: int = 0
     rest: int = 0
@@ -149,6 +153,7 @@ class Report:
             f"{self.lost} tasks are lost": self.lost,
             f"{self.surplus} settlements are too many": self.surplus,
             f"{self.wrong} of {self.read} results are wrong": self.wrong or not self.read,
+            f"results did not come: {self.missed}": self.missed,
             f"{self.rest} keys are left": self.rest > REST,
             f"the worker ended with {self.exit_code}": self.exit_code != 0,
             f"connections were cut {self.cuts} times": self.cuts != self.plan.reconnects,
@@ -242,13 +247,22 @@ class Soak:
             if batch in cuts:
                 self._cut()
             for result, value in watched:
-                self.report.read += 1
-                self.report.wrong += result.get(timeout=60) != value
+                self._read(app, result, value)
             self._sample(app, worker)
             due = start + (batch + 1) * BATCH / self._plan.rate
             until(lambda: time.monotonic() >= due, 60, lambda: self._rest(app, worker))  # noqa: B023
             if batch % 10 == 0:
                 until(lambda: self._waiting(app) < BACKLOG, 600, lambda: self._rest(app, worker))
+
+    def _read(self, app: Celeriac, result: Any, value: int) -> None:
+        """Compare a result; one that does not come is kept with all that the store says about it."""
+        self.report.read += 1
+        began = time.monotonic()
+        try:
+            self.report.wrong += result.get(timeout=RESULT_WITHIN) != value
+        except TimeoutError as exc:
+            seen = f"{exc}; the store has {app.broker.get([result.id])} and {app.broker.stats()}"
+            self.report.missed.append(f"{seen}, after {time.monotonic() - began:.1f} s")
 
     def _finish(self, app: Celeriac, worker: subprocess.Popen[bytes]) -> None:
         """Wait until all is settled, and count."""

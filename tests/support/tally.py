@@ -176,7 +176,7 @@ def conclude(
     if path := os.environ.get(ROWS_VARIABLE):
         with Path(path).open("ab") as file:
             file.write(msgspec.json.encode(row) + b"\n")
-    assert set(figures.lost) == set()
-    assert figures.excess == {}
-    assert list(figures.superseded) == []
-    assert promise is None or p99 is None or p99 < promise
+    assert set(figures.lost) == set(), f"lost: {set(figures.lost)} of {row}"
+    assert figures.excess == {}, f"doubled without a fault: {figures.excess} of {row}"
+    assert list(figures.superseded) == [], f"superseded: {figures.superseded} of {row}"
+    assert promise is None or p99 is None or p99 < promise, f"too late: {figures.recovery} of {row}"
