@@ -19,26 +19,70 @@ MOSTLY: Final = 0.9
 PROBE_FIRST: Final = 0.05
 PROBE_LONGEST: Final = 1.0
 PROBE_MOST: Final = 64
+FIRST_MEAN: Final = 0.02
+"""First guess of a plain function's run time, so that a new process begins with a claim of one or two."""
 _SHARE_WEIGHT: Final = 0.2
 _TINY: Final = 1e-6
+_WEIGHT: Final = 0.1
+"""Of the newest run time in the quick moving mean."""
+_SLOW_WEIGHT: Final = 0.001
+"""The same in the slow one, which remembers a long task for a thousand short ones: where one was, more may come."""
+_GUESSES: Final = 8
+"""Runs that the first guess counts for. So what is claimed ahead at first is an eighth of what has been run: as long as
+no long task was seen, that is how likely the next one is, and how much it should find behind it."""
+_LONGEST: Final = 10.0
+"""Seconds that a run counts for in the slow mean, at most: an hour's task shall not be remembered for days."""
 
 
-class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child process is busy with.
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """The slots of one kind in a child process, and what they are busy with.
 
     Attributes:
-        slots: Sync slots.
+        slots: How many there are.
         held: Deliveries for them that are here, running or not.
-        mean: Mean run time of theirs in seconds.
-        newest_start: When the most recent run began, if every sync slot is busy.
-        async_room: Coroutines that could start now.
+        mean: Mean time in seconds for which one is taken.
+        newest_start: When the most recent run began, if every slot is busy.
     """
 
     slots: int
     held: int
     mean: float
     newest_start: float | None
-    async_room: int
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What a child process is busy with.
+
+    Attributes:
+        plain: For plain functions.
+        coroutines: For coroutine functions.
+    """
+
+    plain: Room
+    coroutines: Room
+
+
+class RunTimes:
+    """How long runs take: a moving mean that falls slowly.
+
+    Args:
+        first: First guess of the mean in seconds.
+    """
+
+    def __init__(self, first: float) -> None:
+        self.mean = first
+        """In seconds: the quick or the slow moving mean, whichever is greater."""
+        self._quick = self._slow = first
+        self._slow_weight = 1.0 / _GUESSES
+
+    def learn(self, seconds: float) -> None:
+        """Take note of how long a run took. Threads that race here lose one of a thousand."""
+        quick = self._quick = self._quick + (seconds - self._quick) * _WEIGHT
+        weight = self._slow_weight
+        if weight > _SLOW_WEIGHT:  # At first it is the mean of all.
+            self._slow_weight = weight = weight / (1.0 + weight)
+        slow = self._slow = self._slow + (min(seconds, _LONGEST) - self._slow) * weight
+        self.mean = max(quick, slow)
 
 
 class Appetite:
@@ -59,9 +103,9 @@ class Appetite:
         self._probe_wait = PROBE_FIRST
         self._probe_size = 1
 
-    def saturated(self, load: Load, now: float) -> bool:
-        """Return whether every sync slot runs something long: what is claimed for them now would only wait."""
-        return load.newest_start is not None and now - load.newest_start > self._claim_ahead
+    def saturated(self, room: Room, now: float) -> bool:
+        """Return whether every slot runs something long: what is claimed for them now would only wait."""
+        return room.newest_start is not None and now - room.newest_start > self._claim_ahead
 
     def patience(self, mean: float) -> float:
         """Return the seconds for which every slot may run one task while others wait behind it, claimed ahead.
@@ -71,23 +115,22 @@ class Appetite:
         """
         return max(0.5 * self._claim_ahead, min(3.0 * mean, 2.0 * self._claim_ahead))
 
-    def target(self, load: Load) -> int:
-        """Return how many deliveries the sync slots should hold: one each, and what they do in ``claim_ahead``."""
-        return load.slots + min(MAX_BATCH, int(self._claim_ahead / max(load.mean, _TINY)))
+    def target(self, room: Room) -> int:
+        """Return how many deliveries the slots should hold: one each, and what they do in ``claim_ahead``."""
+        return room.slots + self._ahead(room)
 
-    def keeps(self, load: Load, now: float) -> int:
-        """Return how many more deliveries for sync slots may wait here; those above it are to be given back at once."""
-        return 0 if self.saturated(load, now) else max(0, 2 * self.target(load) - load.held)
+    def keeps(self, room: Room, now: float) -> int:
+        """Return how many more deliveries may wait for these slots; those above it are to be given back at once."""
+        return 0 if self.saturated(room, now) else max(0, 2 * self.target(room) - room.held)
 
     def wanted(self, load: Load, now: float) -> int:
         """Return how many deliveries to claim now."""
         self._probes_for_async = None
-        target = 0 if self.saturated(load, now) else self.target(load)
-        sync_room = target - load.held if load.held <= target // 2 else 0
-        async_room = load.async_room if self._has_async else 0
-        share = self._share
+        sync_room = self._lacks(load.plain, now)
         if not self._has_async:
             return sync_room
+        async_room = self._lacks(load.coroutines, now)
+        share = self._share
         if sync_room > 0 and async_room > 0:
             return max(1, int(min(sync_room / max(1.0 - share, _TINY), async_room / max(share, _TINY), MAX_BATCH)))
         room, likely = (async_room, share) if async_room > 0 else (sync_room, 1.0 - share)
@@ -99,6 +142,16 @@ class Appetite:
             return 0
         self._probes_for_async = async_room > 0
         return self._probe_size  # Even more than there is room for: what is of use may stand far behind.
+
+    def _ahead(self, room: Room) -> int:
+        return min(MAX_BATCH, int(room.slots * self._claim_ahead / max(room.mean, _TINY)))
+
+    def _lacks(self, room: Room, now: float) -> int:
+        """Return how many deliveries to get for these slots: when one is free, or half of what waits is used up."""
+        if self.saturated(room, now):
+            return 0
+        ahead = self._ahead(room)
+        return room.slots + ahead - room.held if room.held <= room.slots + ahead // 2 else 0
 
     def retry_in(self, now: float) -> float | None:
         """Return the seconds after which to ask again though nothing has changed; None for never."""

@@ -11,6 +11,7 @@ from celeriac.errors import TimeLimitExceeded
 from celeriac.execution.call import aexecute
 from celeriac.execution.conclude import settle_crash
 from celeriac.execution.record import Call
+from celeriac.worker.appetite import FIRST_MEAN, Room, RunTimes
 from celeriac.worker.interrupt import CoroutineInterrupter
 from celeriac.worker.runs import FOREVER, Home, Run, admit, given_back, may_begin, must_start_first
 
@@ -44,9 +45,12 @@ class CoroutineSlots:
         self._freed = freed
         self._rows = list(range(first_row + count - 1, first_row - 1, -1))
         self._tasks: set[asyncio.Task[None]] = set()
+        self._newest_start = 0.0
         self.count = count
         self.runs = 0
         self.running: dict[int, Run] = {}
+        # Many run at once, so as many first guesses are had back in the time of one.
+        self.times = RunTimes(count * FIRST_MEAN)
 
     @property
     def free(self) -> int:
@@ -58,8 +62,18 @@ class CoroutineSlots:
         """Slots that run a task."""
         return self.count - len(self._rows)
 
+    def room(self, waiting: int) -> Room:
+        """Return what the slots are busy with, while so many deliveries wait for one."""
+        return Room(
+            slots=self.count,
+            held=self.busy + waiting,
+            mean=self.times.mean,
+            newest_start=None if self._rows else self._newest_start,
+        )
+
     def spawn(self, delivery: Delivery) -> None:
         """Run a delivery in a free slot; the caller has looked at :attr:`free`."""
+        self._newest_start = self._home.surroundings.clock.monotonic()
         task = asyncio.get_running_loop().create_task(self._work(self._rows.pop(), delivery))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -105,5 +119,6 @@ class CoroutineSlots:
         finally:
             if timer is not None:
                 timer.cancel()
+        self.times.learn(clock.monotonic() - now)
         self.runs += 1
         return settlement

@@ -35,8 +35,6 @@ WATCH: Final = 0.01
 SOONEST_WATCH: Final = 0.001
 IDLE_WATCH: Final = 1.0
 """Seconds between two looks at the memory of a process that does nothing, where it has a limit."""
-FIRST_MEAN: Final = 0.02
-"""First guess of a task's run time, so that a new process begins with a claim of one or two."""
 REVOKED_FOR: Final = 5.0
 """Seconds for which a claimed task that was revoked does not start, beyond twice the work that is claimed ahead."""
 START_PATIENCE: Final = 30.0
@@ -138,7 +136,6 @@ class Engine:
             self,
             threads=options.threads,
             start_first=self._start_first_blocking,
-            mean=FIRST_MEAN,
             machine=threads,
         )
         self.settler = Settler(
@@ -147,7 +144,7 @@ class Engine:
             surroundings=surroundings,
             owner=owner,
             loop=self._loop,
-            busy=lambda: self.sync_slots.waiting > 0,
+            busy=lambda: self.sync_slots.waiting > 0 or not self.fetcher.empty,
             settled=self._batch_settled,
         )
         self.coroutines = CoroutineSlots(

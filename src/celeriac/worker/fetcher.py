@@ -210,7 +210,7 @@ class Fetcher:
         if self._table.take_loss():
             self.give_back()
         newest = self._sync.newest_start()
-        if newest is not None and now - newest > self._appetite.patience(self._sync.mean) and self._sync.waiting:
+        if newest is not None and now - newest > self._appetite.patience(self._sync.times.mean) and self._sync.waiting:
             self._release(self._sync.take_back(), "claimed ahead")
         if self._overflow and now - self._overflow_since > 2 * self._options.claim_ahead:
             self._release(self._overflow, "claimed ahead")
@@ -221,7 +221,7 @@ class Fetcher:
     def rebalance_in(self, now: float) -> float:
         """Return the seconds after which :meth:`rebalance` could give back what waits behind what runs now."""
         newest = self._sync.newest_start() if self._sync.waiting else None
-        return FOREVER if newest is None else newest + self._appetite.patience(self._sync.mean) - now
+        return FOREVER if newest is None else newest + self._appetite.patience(self._sync.times.mean) - now
 
     def _wanted(self) -> int:
         """Return how many deliveries to claim now."""
@@ -230,14 +230,7 @@ class Fetcher:
         return min(self._appetite.wanted(self._load(), self._clock.monotonic()), MAX_BATCH, self.limit())
 
     def _load(self) -> Load:
-        sync = self._sync
-        return Load(
-            slots=sync.count,
-            held=sync.held,
-            mean=sync.mean,
-            newest_start=sync.newest_start(),
-            async_room=self._coroutines.free - len(self._overflow),
-        )
+        return Load(plain=self._sync.room(), coroutines=self._coroutines.room(len(self._overflow)))
 
     async def _wait_for_room(self, at_most: float | None) -> None:
         try:
@@ -335,7 +328,7 @@ class Fetcher:
         self._appetite.learn(len(plain), len(coroutines), now)
         if plain:
             # What was given back while these were on their way comes before them.
-            kept = 0 if self._returning else self._appetite.keeps(self._load(), now)
+            kept = 0 if self._returning else self._appetite.keeps(self._sync.room(), now)
             self._release(plain[kept:], "claimed with others")
             del plain[kept:]
         if alone and not self._last_chance:

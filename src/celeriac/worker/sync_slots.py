@@ -9,24 +9,14 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
 
 from celeriac.core.message import Delivery, Settlement
 from celeriac.execution.call import execute
 from celeriac.execution.conclude import settle_crash
 from celeriac.execution.record import Call
+from celeriac.worker.appetite import FIRST_MEAN, Room, RunTimes
 from celeriac.worker.runs import FOREVER, Home, Run, admit, given_back, may_begin, must_start_first
 from celeriac.worker.threads import SYSTEM_THREADS, Backlog, Threads
-
-_WEIGHT: Final = 0.1
-"""Of the newest run time in the quick moving mean."""
-_SLOW_WEIGHT: Final = 0.001
-"""The same in the slow one, which remembers a long task for a thousand short ones: where one was, more may come."""
-_GUESSES: Final = 8
-"""Runs that the first guess counts for. So what is claimed ahead at first is an eighth of what has been run: as long as
-no long task was seen, that is how likely the next one is, and how much it should find behind it."""
-_LONGEST: Final = 10.0
-"""Seconds that a run counts for in the slow mean, at most: an hour's task shall not be remembered for days."""
 
 
 class SyncSlots:
@@ -38,7 +28,6 @@ class SyncSlots:
         *,
         threads: int,
         start_first: Callable[[Call], bool],
-        mean: float,
         machine: Threads = SYSTEM_THREADS,
     ) -> None:
         """Create the slots.
@@ -47,7 +36,6 @@ class SyncSlots:
             home: The engine.
             threads: Number of threads; 0 means the main thread, which must then call :meth:`run_main`.
             start_first: Records a start with the broker and returns whether the lease still holds; blocking.
-            mean: First guess of a task's run time in seconds.
             machine: Where threads come from.
         """
         self._home = home
@@ -62,10 +50,7 @@ class SyncSlots:
         self._done = [0] * self.count
         self._handed_over = [0] * self.count
         self.runs = 0
-        self.mean = mean
-        """Of the run times in seconds: the quick or the slow moving mean, whichever is greater."""
-        self._quick = self._slow = mean
-        self._slow_weight = 1.0 / _GUESSES
+        self.times = RunTimes(FIRST_MEAN)
         self.running: list[Run | None] = [None] * self.count
         self._interrupters = machine.interrupters(threads)
         self._threads = [
@@ -131,6 +116,10 @@ class SyncSlots:
         starts = [run.started for run in self.running if run is not None]
         return max(starts) if len(starts) == self.count else None
 
+    def room(self) -> Room:
+        """Return what the slots are busy with."""
+        return Room(slots=self.count, held=self.held, mean=self.times.mean, newest_start=self.newest_start())
+
     def _work(self, index: int) -> None:
         self._interrupters[index].install()
         take = self._backlog.get
@@ -171,15 +160,6 @@ class SyncSlots:
         if not may_begin(home, losses, self._clock.monotonic()):
             return given_back(delivery)
         settlement = execute(call, home.surroundings, interrupter.guard)
-        self._learn(self._clock.monotonic() - now)
+        self.times.learn(self._clock.monotonic() - now)
         self.runs += 1
         return settlement
-
-    def _learn(self, seconds: float) -> None:
-        """Take note of how long a task ran. Threads that race here lose one of a thousand."""
-        quick = self._quick = self._quick + (seconds - self._quick) * _WEIGHT
-        weight = self._slow_weight
-        if weight > _SLOW_WEIGHT:  # At first it is the mean of all.
-            self._slow_weight = weight = weight / (1.0 + weight)
-        slow = self._slow = self._slow + (min(seconds, _LONGEST) - self._slow) * weight
-        self.mean = max(quick, slow)

@@ -29,7 +29,7 @@ async def test_what_was_handed_something_long_says_that_it_is_not_idle_for_its_o
     house = make(coroutines=0)
     broker = Counted(house)
     async with at_work(house, broker) as engine:
-        engine.sync_slots.mean = 60.0  # So nothing is claimed ahead.
+        engine.sync_slots.times.mean = 60.0  # So nothing is claimed ahead.
         await until(lambda: broker.claims, "a claim that finds nothing")
         await asyncio.sleep(0.05)
         count = len(broker.claims)
