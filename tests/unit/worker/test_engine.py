@@ -174,6 +174,31 @@ async def test_plain_functions_start_while_coroutines_keep_every_slot_busy(make:
         await until(lambda: sum(_owner(house, one) is None for one in coroutines) == 17, "the others given back")
 
 
+async def test_quick_coroutines_are_claimed_ahead(make: Make) -> None:
+    house = make(coroutines=3, threads=1)
+    broker = Counted(house)
+    ids = house.send("coroutine", 900)
+    async with at_work(house, broker):
+        await house.over(ids)
+    sizes = [limit for limit, found in broker.claims if found]
+    assert max(sizes) > 6, "no more is claimed than there are slots"
+    await broker.close()
+
+
+async def test_what_was_claimed_behind_quick_coroutines_is_given_back_when_long_ones_come(make: Make) -> None:
+    house = make(coroutines=3)
+    quick = house.send("coroutine", 900)
+    async with at_work(house) as engine:
+        await house.over(quick)
+        assert engine.coroutines.times.mean < 0.02
+        long = house.send("coroutine", 20, waits=True)
+        await until(lambda: len(house.running) == 3, "three of the long ones")
+        await until(lambda: sum(_owner(house, one) is None for one in long) == 17, "the others given back")
+        house.go.set()
+        assert set((await house.over(long)).values()) == {state.SUCCESS}
+    assert set(house.runs.values()) == {1}
+
+
 # Last chances.
 
 
