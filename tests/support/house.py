@@ -66,11 +66,14 @@ class House:
             self._end(task.request.id)
 
         @self.app.task(bind=True, name="coroutine")
-        async def coroutine(task: Any, seconds: float = 0.0, waits: bool = False) -> None:
+        async def coroutine(task: Any, seconds: float = 0.0, waits: bool = False, blocks: float = 0.0) -> None:
             self._begin(task.request.id)
             while waits and not self.go.is_set():  # noqa: ASYNC110 -- the event is one for threads
                 await asyncio.sleep(0.005)
-            await asyncio.sleep(seconds)
+            if blocks:
+                time.sleep(blocks)
+            else:
+                await asyncio.sleep(seconds)
             self._end(task.request.id)
 
     def _begin(self, task_id: str) -> None:

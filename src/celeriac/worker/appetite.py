@@ -30,6 +30,8 @@ _SLOW_WEIGHT: Final = 0.001
 _GUESSES: Final = 8
 """Runs that the first guess counts for. So what is claimed ahead at first is an eighth of what has been run: as long as
 no long task was seen, that is how likely the next one is, and how much it should find behind it."""
+_LONG: Final = 0.1
+"""Seconds up to which no run is a long one."""
 _LONGEST: Final = 10.0
 """Seconds that a run counts for in the slow mean, at most: an hour's task shall not be remembered for days."""
 
@@ -38,7 +40,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     """The slots of one kind in a child process, and what they are busy with.
 
     Attributes:
-        slots: How many there are.
+        slots: How many there are, without those that are stuck in something long.
         held: Deliveries for them that are here, running or not.
         mean: Mean time in seconds for which one is taken.
         newest_start: When the most recent run began, if every slot is busy.
@@ -83,6 +85,11 @@ class RunTimes:
             self._slow_weight = weight = weight / (1.0 + weight)
         slow = self._slow = self._slow + (min(seconds, _LONGEST) - self._slow) * weight
         self.mean = max(quick, slow)
+
+    def long_since(self, now: float) -> float:
+        """Return the time from before which a run that goes on is a long one. It is in no mean yet, and its slot will
+        not work off what waits."""
+        return now - max(_LONG, 4.0 * self.mean)
 
 
 class Appetite:

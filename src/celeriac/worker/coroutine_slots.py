@@ -49,8 +49,7 @@ class CoroutineSlots:
         self.count = count
         self.runs = 0
         self.running: dict[int, Run] = {}
-        # Many run at once, so as many first guesses are had back in the time of one.
-        self.times = RunTimes(count * FIRST_MEAN)
+        self.times = RunTimes(count * FIRST_MEAN)  # Many run at once, so each guess counts for less time.
 
     @property
     def free(self) -> int:
@@ -64,25 +63,31 @@ class CoroutineSlots:
 
     def room(self, waiting: int) -> Room:
         """Return what the slots are busy with, while so many deliveries wait for one."""
+        since = self.times.long_since(self._home.surroundings.clock.monotonic())
+        stuck = 0
+        for run in self.running.values():  # In the order of their starts.
+            if run.started >= since:
+                break
+            stuck += 1
         return Room(
-            slots=self.count,
-            held=self.busy + waiting,
+            slots=self.count - stuck,
+            held=self.busy - stuck + waiting,
             mean=self.times.mean,
             newest_start=None if self._rows else self._newest_start,
         )
 
     def spawn(self, delivery: Delivery) -> None:
         """Run a delivery in a free slot; the caller has looked at :attr:`free`."""
-        self._newest_start = self._home.surroundings.clock.monotonic()
-        task = asyncio.get_running_loop().create_task(self._work(self._rows.pop(), delivery))
+        taken = self._newest_start = self._home.surroundings.clock.monotonic()
+        task = asyncio.get_running_loop().create_task(self._work(self._rows.pop(), delivery, taken))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, row: int, delivery: Delivery) -> None:
+    async def _work(self, row: int, delivery: Delivery, taken: float) -> None:
         home = self._home
         settlement: Settlement | None = None
         try:
-            settlement = await self._deliver(row, delivery)
+            settlement = await self._deliver(row, delivery, taken)
         except BaseException as exc:  # An interrupt that arrived a moment after its run.
             settlement = settle_crash(delivery, home.surroundings, exc)
         finally:
@@ -93,7 +98,7 @@ class CoroutineSlots:
                 home.finished(settlement)
             self._freed()
 
-    async def _deliver(self, row: int, delivery: Delivery) -> Settlement | None:
+    async def _deliver(self, row: int, delivery: Delivery, taken: float) -> Settlement | None:
         home = self._home
         clock, losses = home.surroundings.clock, home.table.losses
         call = admit(home, delivery, clock.monotonic())
@@ -119,6 +124,7 @@ class CoroutineSlots:
         finally:
             if timer is not None:
                 timer.cancel()
-        self.times.learn(clock.monotonic() - now)
+        # With the wait for the loop: coroutines that never wait themselves take one turn after the other.
+        self.times.learn(clock.monotonic() - taken)
         self.runs += 1
         return settlement

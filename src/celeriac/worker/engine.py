@@ -144,7 +144,7 @@ class Engine:
             surroundings=surroundings,
             owner=owner,
             loop=self._loop,
-            busy=lambda: self.sync_slots.waiting > 0 or not self.fetcher.empty,
+            busy=lambda: self.sync_slots.waiting > 0 or self.fetcher.queued > 0,
             settled=self._batch_settled,
         )
         self.coroutines = CoroutineSlots(
@@ -264,7 +264,7 @@ class Engine:
     def _left_to_run(self) -> int:
         limit = self._options.max_tasks_per_child or 0
         begun = self.sync_slots.runs + self.coroutines.runs + self.sync_slots.held + self.coroutines.busy
-        return max(0, limit - begun)
+        return max(0, limit - begun - self.fetcher.waiting)
 
     def _retire_once(self, reason: str) -> None:
         if not self._retiring:
@@ -287,7 +287,7 @@ class Engine:
         """Wait while nothing is here, or until what runs may have turned out long; that is looked at when it is so."""
         holding = self.fetcher.holding
         holding.clear()
-        if self.sync_slots.held or self.coroutines.busy or not self.fetcher.empty:
+        if self.sync_slots.held or self.coroutines.busy or self.fetcher.waiting:
             now = self.surroundings.clock.monotonic()
             await asyncio.sleep(min(self.watch_every, max(SOONEST_WATCH, self.fetcher.rebalance_in(now))))
             return

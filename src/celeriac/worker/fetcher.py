@@ -152,9 +152,14 @@ class Fetcher:
         self._room.set()
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing waits here for a slot of its kind, or to be alone."""
-        return not (self._overflow or self._last_chance)
+    def queued(self) -> int:
+        """Deliveries that wait here for a coroutine's slot."""
+        return len(self._overflow)
+
+    @property
+    def waiting(self) -> int:
+        """Those, and deliveries that wait to be alone."""
+        return len(self._overflow) + len(self._last_chance)
 
     @property
     def stopping(self) -> bool:

@@ -50,7 +50,7 @@ class SyncSlots:
         self._done = [0] * self.count
         self._handed_over = [0] * self.count
         self.runs = 0
-        self.times = RunTimes(FIRST_MEAN)
+        self.times = RunTimes(self.count * FIRST_MEAN)  # Several run at once, so each guess counts for less time.
         self.running: list[Run | None] = [None] * self.count
         self._interrupters = machine.interrupters(threads)
         self._threads = [
@@ -118,7 +118,14 @@ class SyncSlots:
 
     def room(self) -> Room:
         """Return what the slots are busy with."""
-        return Room(slots=self.count, held=self.held, mean=self.times.mean, newest_start=self.newest_start())
+        since = self.times.long_since(self._clock.monotonic())
+        stuck = sum(run is not None and run.started < since for run in self.running)
+        return Room(
+            slots=self.count - stuck,
+            held=self.held - stuck,
+            mean=self.times.mean,
+            newest_start=self.newest_start(),
+        )
 
     def _work(self, index: int) -> None:
         self._interrupters[index].install()

@@ -8,51 +8,33 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from celeriac import Queue
-from celeriac.brokers import NO_QUEUES, connect
 from celeriac.brokers.facade import AsyncBroker
 from celeriac.brokers.rabbitmq.driver import AloneDriver
 from celeriac.brokers.rabbitmq.link import Link
-from celeriac.core.ids import new_id
 from celeriac.core.message import Delivery, Message, Settlement
 from celeriac.core.queues import QueuePlan
 from celeriac.errors import OperationalError
-from tests.support.rabbitmq import RabbitNode, close_shared, shared_node
+from tests.integration.rabbitmq.conftest import Open
+from tests.support.rabbitmq import RabbitNode
 
 LEASE = 30.0
 RIVALS = 6
 EACH = 150
-Open = Callable[..., AsyncBroker[Any, Any]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def node() -> Iterator[RabbitNode]:
-    yield shared_node()
-    close_shared()
 
 
 @pytest.fixture
-async def open_broker(node: RabbitNode) -> AsyncIterator[Open]:
-    opened: list[AsyncBroker[Any, Any]] = []
+def open_broker(open_broker: Open) -> Open:
+    """Open brokers without a store."""
 
-    def make(query: str = "timeout=20", plan: QueuePlan = NO_QUEUES) -> AsyncBroker[Any, Any]:
-        broker: AsyncBroker[Any, Any] = AsyncBroker(connect(f"{node.url}?{query}", queues=plan))
-        opened.append(broker)
-        return broker
+    def make(query: str = "timeout=20", **more: Any) -> AsyncBroker[Any, Any]:
+        return open_broker(query, alone=True, **more)
 
-    yield make
-    for broker in opened:
-        await broker.close()
-
-
-@pytest.fixture
-def queue() -> str:
-    return f"q-{new_id()}"
+    return make
 
 
 def message(queue: str, id: str, **fields: Any) -> Message:

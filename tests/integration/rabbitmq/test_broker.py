@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from celeriac import Broadcast, Exchange, Queue
-from celeriac.brokers import NO_QUEUES, connect
+from celeriac.brokers import connect
 from celeriac.brokers.facade import AsyncBroker, SyncBroker
 from celeriac.brokers.rabbitmq.client import Client
 from celeriac.brokers.rabbitmq.driver import AloneDriver, PairedDriver
@@ -25,40 +25,12 @@ from celeriac.core.ids import new_id
 from celeriac.core.message import Delivery, Message, Settlement, Start, StoredResult
 from celeriac.core.queues import QueuePlan, served_by
 from celeriac.errors import OperationalError, StoreNeeded
+from tests.integration.rabbitmq.conftest import Open
 from tests.support.proxy import Proxy
-from tests.support.rabbitmq import RabbitNode, close_shared, shared_node
+from tests.support.rabbitmq import RabbitNode
 from tests.support.servers import Certificates, free_port
 
 LEASE = 30.0
-Open = Callable[..., AsyncBroker[Any, Any]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def node() -> Iterator[RabbitNode]:
-    yield shared_node()
-    close_shared()
-
-
-@pytest.fixture
-async def open_broker(node: RabbitNode, tmp_path: Path) -> AsyncIterator[Open]:
-    """Open brokers: paired with a store in a file, or alone; closed in the end."""
-    opened: list[AsyncBroker[Any, Any]] = []
-
-    def make(query: str = "timeout=10", *, alone: bool = False, plan: QueuePlan = NO_QUEUES, url: str = "") -> Any:
-        store = None if alone else f"sqlite:///{tmp_path}/store.db"
-        broker: AsyncBroker[Any, Any] = AsyncBroker(connect(f"{url or node.url}?{query}", store=store, queues=plan))
-        opened.append(broker)
-        return broker
-
-    yield make
-    for broker in opened:
-        await broker.close()
-
-
-@pytest.fixture
-def queue() -> str:
-    """The name of a queue that no other test has."""
-    return f"q-{new_id()}"
 
 
 def message(queue: str, **fields: Any) -> Message:

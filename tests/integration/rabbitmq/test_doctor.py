@@ -25,18 +25,12 @@ from celeriac.core.message import Message, Settlement
 from celeriac.core.queues import QueuePlan
 from celeriac.errors import BrokerError
 from celeriac.results import open_results
-from tests.support.rabbitmq import RabbitNode, close_shared, shared_node
+from tests.support.rabbitmq import RabbitNode
 from tests.support.servers import free_port
 from tests.support.waiting import wait_for
 
 OWN_NAMES = r"^(celery|celeriac\.|amq\.gen-)"
 FAR = 1e12
-
-
-@pytest.fixture(scope="module", autouse=True)
-def node() -> Iterator[RabbitNode]:
-    yield shared_node()
-    close_shared()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from celeriac.brokers.rabbitmq.failures import NoSuchThing, Unroutable
 from celeriac.core.ids import new_id
 from tests.support.backing import SqliteBacking
 from tests.support.fleet import Project
-from tests.support.rabbitmq import close_shared, shared_node
+from tests.support.rabbitmq import shared_node
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -45,12 +44,6 @@ class Backing(SqliteBacking):
     @property
     def backend_url(self) -> str:
         return self._results or f"sqlite:///{self.path}"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def node() -> Iterator[None]:
-    yield
-    close_shared()
 
 
 def _bound(exchange: str) -> int:

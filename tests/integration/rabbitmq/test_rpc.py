@@ -23,16 +23,10 @@ from celeriac.results.rpc.driver import RpcStore
 from tests.integration.rabbitmq.test_worker import RabbitBacking
 from tests.support.fleet import Project
 from tests.support.proxy import Proxy
-from tests.support.rabbitmq import RabbitNode, close_shared, shared_node
+from tests.support.rabbitmq import RabbitNode
 from tests.support.waiting import wait_for
 
 SOON = 20.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def node() -> Iterator[RabbitNode]:
-    yield shared_node()
-    close_shared()
 
 
 @pytest.fixture

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from celeriac.brokers import connect
 from celeriac.brokers.facade import AsyncBroker
 from celeriac.brokers.rabbitmq.client import Client
 from celeriac.brokers.rabbitmq.operations.messages import received
@@ -18,37 +16,8 @@ from celeriac.brokers.rabbitmq.reader import Reader
 from celeriac.brokers.rabbitmq.receiver import ABANDONED
 from celeriac.brokers.rabbitmq.requests import Ack, Take, Taken
 from celeriac.brokers.rabbitmq.waiters import AsyncRabbitWaiter
-from celeriac.core.ids import new_id
+from tests.integration.rabbitmq.conftest import Open
 from tests.integration.rabbitmq.test_broker import LEASE, claimed, client_of, done, eventually, message
-from tests.support.rabbitmq import RabbitNode, close_shared, shared_node
-
-Open = Callable[[], AsyncBroker[Any, Any]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def node() -> Iterator[RabbitNode]:
-    yield shared_node()
-    close_shared()
-
-
-@pytest.fixture
-async def open_broker(node: RabbitNode, tmp_path: Path) -> AsyncIterator[Open]:
-    """Open brokers, paired with a store in a file; closed in the end."""
-    opened: list[AsyncBroker[Any, Any]] = []
-
-    def make() -> AsyncBroker[Any, Any]:
-        opened.append(AsyncBroker(connect(f"{node.url}?timeout=10", store=f"sqlite:///{tmp_path}/store.db")))
-        return opened[-1]
-
-    yield make
-    for broker in opened:
-        await broker.close()
-
-
-@pytest.fixture
-def queue() -> str:
-    """The name of a queue that no other test has."""
-    return f"q-{new_id()}"
 
 
 class TestStaying:

@@ -13,7 +13,7 @@ import pytest
 from tests.support.backing import SqliteBacking
 from tests.support.fleet import Project
 from tests.support.proxy import Proxy
-from tests.support.rabbitmq import RabbitNode, close_shared, shared_node
+from tests.support.rabbitmq import RabbitNode
 from tests.support.waiting import wait_for
 
 TASKS = 400
@@ -35,12 +35,6 @@ class RabbitBacking(SqliteBacking):
     @property
     def results_url(self) -> str:
         return f"sqlite:///{self.path}" if self._store is None else self._store
-
-
-@pytest.fixture(scope="module", autouse=True)
-def node() -> Iterator[RabbitNode]:
-    yield shared_node()
-    close_shared()
 
 
 @pytest.fixture

@@ -185,6 +185,28 @@ async def test_quick_coroutines_are_claimed_ahead(make: Make) -> None:
     await broker.close()
 
 
+async def test_coroutines_that_block_the_loop_count_as_slow_as_they_are_in_turn(make: Make) -> None:
+    """Ten slots do no more of them than one, so ten times as many as one does must not be claimed ahead."""
+    house = make(coroutines=10)
+    async with at_work(house) as engine:
+        await house.over(house.send("coroutine", 600, blocks=0.002))
+        assert engine.coroutines.times.mean > 5 * 0.002
+
+
+async def test_slots_with_something_long_do_not_count_for_what_is_claimed_ahead(make: Make) -> None:
+    house = make(coroutines=10, threads=3)
+    async with at_work(house) as engine:
+        await house.over(house.send("coroutine", 300) + house.send("plain", 100))
+        house.send("coroutine", 9, waits=True)
+        house.send("plain", 2, waits=True)
+        await until(lambda: len(house.running) == 11, "all but one slot of each kind taken for long")
+        coroutines, plain = engine.coroutines, engine.sync_slots
+        await until(lambda: (coroutines.room(0).slots, plain.room().slots) == (1, 1), "the others out of account")
+        assert (coroutines.room(7).held, plain.room().held) == (7, 0)
+        house.go.set()
+        await until(lambda: (coroutines.room(0).slots, plain.room().slots) == (10, 3), "the others back")
+
+
 async def test_what_was_claimed_behind_quick_coroutines_is_given_back_when_long_ones_come(make: Make) -> None:
     house = make(coroutines=3)
     quick = house.send("coroutine", 900)
@@ -325,6 +347,16 @@ async def test_runs_no_more_than_its_share(make: Make, most: int) -> None:
     assert sum(house.runs.values()) == most
     assert len(house.states(ids)) == most
     assert [stats.ready for stats in house.app.broker.stats()] == [len(ids) - most]
+
+
+async def test_what_is_claimed_ahead_for_coroutines_counts_for_its_share(make: Make) -> None:
+    house = make(coroutines=3, max_tasks_per_child=300)
+    house.send("coroutine", 500)
+    async with at_work(house):
+        await until(lambda: house.retired, "the wish to be replaced")
+        await asyncio.sleep(0.05)
+    assert sum(house.runs.values()) == 300
+    assert [stats.ready for stats in house.app.broker.stats()] == [200]
 
 
 async def test_grown_process_wants_to_be_replaced_once(make: Make) -> None:
