@@ -71,7 +71,7 @@ class House:
             while waits and not self.go.is_set():  # noqa: ASYNC110 -- the event is one for threads
                 await asyncio.sleep(0.005)
             if blocks:
-                time.sleep(blocks)
+                time.sleep(blocks)  # noqa: ASYNC251 -- what is tested
             else:
                 await asyncio.sleep(seconds)
             self._end(task.request.id)
