@@ -157,6 +157,8 @@ class Report:
             f"{self.rest} keys are left": self.rest > REST,
             f"the worker ended with {self.exit_code}": self.exit_code != 0,
             f"connections were cut {self.cuts} times": self.cuts != self.plan.reconnects,
+            f"{self.cut_connections} connections were cut": self.plan.driver != "sqlite"
+            and self.cut_connections < self.plan.reconnects,
         }
         return [text for text, wrong in checks.items() if wrong] + [
             f"{one.name} grows by {one.growth:.1f}, and may by {one.allowed:.1f}" for one in self.trends if not one.flat
