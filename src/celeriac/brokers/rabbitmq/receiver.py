@@ -1,8 +1,7 @@
 """Taking messages from queues, and sleeping until some may be there.
 
 Messages are asked for in bursts: a take opens consumers for as many as are wanted, and closes them when it has them.
-So what waits lies in the broker, where every worker can reach it, and prefetch is never more than the free slots. Where
-one take follows the other at once they are left open; what comes and is not taken goes back after a moment. While
+So what waits lies in the broker, where every worker can reach it, and prefetch is never more than the free slots. While
 somebody sleeps, the consumers of the queues that were last looked at are open, so that the broker wakes the sleeper by
 the message itself; what nobody then takes goes back after a moment.
 """
@@ -32,7 +31,7 @@ from celeriac.errors import OperationalError
 T = TypeVar("T")
 
 ABANDONED: Final = 0.1
-"""Seconds after which a message that woke a sleeper, or came after a take, and was not taken goes back."""
+"""Seconds after which a message that woke a sleeper and was not taken goes back."""
 PROBE_EVERY: Final = 30.0
 """Seconds between two looks for levels of priority that no news told of."""
 WAITING_ROOM: Final = 1
@@ -139,18 +138,11 @@ class Receiver:
             await self._gather(readers, limit)
         oldest = min([reader.came for reader in readers if reader.inbox], default=0.0)
         taken = self._pick(readers, limit, request.owner)
-        for reader in self._readers.values():
-            # What lies here beyond the next look would keep others from it.
-            if not (request.stay and reader in readers and len(reader.inbox) <= limit):
-                reader.close()
-        if request.stay:
-            self._close_later()
-        just_now = time.monotonic() - oldest < JUST_NOW
-        if just_now and (request.stay or request.hurry):
+        for reader in readers:
+            reader.close()
+        if request.hurry and time.monotonic() - oldest < JUST_NOW:
             return self._still_ours(taken)
-        if request.stay:
-            await self._hear(readers, time.monotonic() + self._link.location.timeout)
-        elif woken or len(taken) < limit:
+        if woken or len(taken) < limit:
             # What is on its way to us now must be back in its queue before others look there.
             await asyncio.gather(*[reader.closed() for reader in readers])
         # Who was stopped for long takes what had come before, and hears only now that it has been given to others.
@@ -342,7 +334,8 @@ class Receiver:
             return True
         finally:
             self._sleepers -= 1
-            self._close_later()
+            if not self._sleepers:
+                self._abandon = asyncio.get_running_loop().call_later(ABANDONED, self._close_idle)
 
     async def _listen(self) -> None:
         """Open the consumers of the queues that were last looked at."""
@@ -355,13 +348,6 @@ class Receiver:
                 await self._each([one for one in readers if not one.room], lambda reader: reader.open(self._room))
         except OperationalError:
             return  # The next take will say what is wrong.
-
-    def _close_later(self) -> None:
-        """Give back what has come and nobody takes soon, unless somebody sleeps until it comes."""
-        if self._abandon is not None:
-            self._abandon.cancel()
-        if not self._sleepers:
-            self._abandon = asyncio.get_running_loop().call_later(ABANDONED, self._close_idle)
 
     def _close_idle(self, *, taking: bool = False) -> None:
         if not self._sleepers and (taking or not self._taking.locked()):

@@ -60,14 +60,12 @@ class Take(msgspec.Struct, frozen=True):
         owner: Who takes them.
         hurry: What came beside them may be on its way back to its queue after the answer, so that others do not find it
             at once: it saves a round trip of a quorum queue before the task.
-        stay: The next Take comes soon: what comes until then is for it. If it does not come, that goes back.
     """
 
     queues: Sequence[str]
     limit: int
     owner: str
     hurry: bool = False
-    stay: bool = False
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False):

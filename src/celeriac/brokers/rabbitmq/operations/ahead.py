@@ -5,9 +5,6 @@ the consent of a quorum queue's servers. A claim from the store costs a fraction
 time and is done with them at once (short tasks among long ones), it would do little but look. So a look moves more, as
 many as keep looks from taking more than a fifth of the time, and the claims after it go to the store alone. What was
 moved lies ready there, for every worker: nothing waits in the hands of a process behind what that runs.
-
-Where looks follow each other all the time the consumer is left open between them, so that the next look finds what has
-come. That is in this process's hands, and goes back if the next look does not come soon.
 """
 
 from __future__ import annotations
@@ -21,10 +18,6 @@ FRESH: Final = 0.05
 """Seconds after a look in which claims need no other: for so long at most do they miss what is more urgent."""
 _WORTH: Final = 4.0
 """How many times as long as the look took what it moved should last."""
-_OFTEN: Final = 8
-"""Looks that follow each other so soon, after which the consumer is left open for the next one."""
-_SOON: Final = 0.05
-"""Seconds within which the next look comes, as long as it is."""
 
 
 class Ahead:
@@ -41,13 +34,7 @@ class Ahead:
         self._asked = 0
         self._spare = 0
         self._more = 0
-        self._streak = 0
         self._began = self._ended = -FRESH
-
-    @property
-    def often(self) -> bool:
-        """Whether looks follow each other so soon that opening and closing a consumer for each is most of the work."""
-        return self._streak >= _OFTEN
 
     def suffices(self, queues: tuple[str, ...], wanted: int) -> bool:
         """Return whether so many of these queues should be in the store, and a look was a moment ago."""
@@ -57,12 +44,10 @@ class Ahead:
     def begin(self, queues: tuple[str, ...], wanted: int) -> int:
         """Note that a look begins; return how many messages it should take, at least those that are wanted."""
         if queues != self._queues:
-            self._queues, self._aim, self._spare, self._more, self._streak = queues, 0, 0, 0, 0
+            self._queues, self._aim, self._spare, self._more = queues, 0, 0, 0
         now = self._clock()
         took, lasted = self._ended - self._began, now - self._ended
-        soon = lasted < _WORTH * took
-        self._aim = min(MOST, 2 * self._aim) if soon else self._aim // 2
-        self._streak = self._streak + 1 if soon or (self.often and lasted < _SOON) else 0
+        self._aim = min(MOST, 2 * self._aim) if lasted < _WORTH * took else self._aim // 2
         self._began = now
         self._asked = max(wanted, self._aim - self._spare)
         return self._asked

@@ -109,7 +109,7 @@ class PairedOperations(PassedOn):
             try:
                 if not ahead.suffices(names, wanted):
                     size = ahead.begin(names, wanted)
-                    taken: list[Taken] = yield Take(names, size, owner, hurry=True, stay=ahead.often)
+                    taken: list[Taken] = yield Take(names, size, owner, hurry=True)
                     if taken:
                         found = yield from self._move(taken, claim)
                     ahead.end(len(taken))
