@@ -280,6 +280,47 @@ class TestPaired:
         assert [one.state for one in await broker.fetch([f"{queue}a"])] == ["REVOKED"]
         assert await broker.get([f"{queue}a"]) == []
 
+    async def test_two_processes_that_claim_at_once_get_each_message_once(self, open_broker: Open, queue: str) -> None:
+        ids = [f"{queue}{n:04}" for n in range(3000)]
+        await open_broker().enqueue([message(queue, id=id) for id in ids])
+        found: list[str] = []
+
+        async def work(broker: AsyncBroker[Any, Any]) -> None:
+            while len(found) < len(ids):
+                deliveries = await broker.claim([queue], 60, "w1", LEASE)
+                found.extend(one.lease.id for one in deliveries)
+                assert await broker.settle([done(one) for one in deliveries]) == ()
+
+        async with asyncio.timeout(60):
+            await asyncio.gather(work(open_broker()), work(open_broker()))
+        assert sorted(found) == ids
+
+    async def test_what_is_urgent_comes_before_what_woke_the_process(
+        self, open_broker: Open, queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("celeriac.brokers.rabbitmq.receiver.ABANDONED", 60.0)
+        broker, sender = open_broker(), open_broker()
+        assert await broker.claim([queue], 2, "w1", LEASE) == []
+        receiver = client_of(broker).receiver
+        waiter = broker.waiter()
+        sleeping = asyncio.ensure_future(waiter.wait(20.0))
+        await sender.enqueue([message(queue) for _ in range(2)])
+        assert await sleeping
+
+        async def here() -> bool:
+            return sum(len(reader.inbox) for reader in receiver._readers.values()) == 2
+
+        await eventually(here)
+        await sender.enqueue([message(queue, id=f"{queue}-urgent", priority=5)])
+
+        async def heard() -> bool:
+            await receiver._reading(await client_of(broker).link.get(time.monotonic() + 10), (queue,))
+            return 5 in [reader.level for reader in receiver._readers.values()]
+
+        await eventually(heard)
+        assert f"{queue}-urgent" in [one.lease.id for one in await broker.claim([queue], 1, "w1", LEASE)]
+        await waiter.close()
+
     async def test_stats_count_what_rabbitmq_holds(self, open_broker: Open, queue: str) -> None:
         broker = open_broker()
         await broker.enqueue([message(queue, priority=n % 3) for n in range(7)])
